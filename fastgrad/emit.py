@@ -76,6 +76,8 @@ class Emitter:
 
 
 class _Value:
+    """What the three kinds share; an operation of the table applied to it runs its ``forward``."""
+
     __slots__ = ("emitter", "llvm")
 
     def __init__(self, emitter: Emitter, llvm: Any) -> None:
@@ -83,6 +85,9 @@ class _Value:
         self.llvm = llvm
 
     __hash__ = None  # type: ignore[assignment]
+
+    def apply_operation(self, operation: Any, operands: tuple[Any, ...]) -> Any:
+        return operation.forward(*operands)
 
 
 class FloatValue(_Value):
@@ -265,6 +270,7 @@ class ConditionValue(_Value):
     """True or false, or a vector of them."""
 
     __slots__ = ()
+    is_condition = True
 
     def select(self, x: Any, y: Any) -> Any:
         emitter = self.emitter

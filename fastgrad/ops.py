@@ -1,0 +1,657 @@
+"""The table of elementary operations: each is written here once, and every other place reads it off.
+
+An entry holds
+
+``name``        the operation's name, in NumPy's spelling where NumPy has it
+``answers_to``  the NumPy and SciPy functions that record it
+``forward``     its value, in the arithmetic of :mod:`fastgrad.basis`
+``partials``    its derivatives by each operand, from the operands and the result ``r``; written with operators and
+                with operations of this table only, so that it runs on LLVM values and on a tape alike
+``reference``   the same function as an mpmath expression in x, y, z (what the tests compare with)
+``domain``      where the tests draw each operand from
+``ulp``         the largest error, in units in the last place, that the tests accept
+``boolean``     the result is a truth value (kept as 1.0 or 0.0, shown as ``bool``)
+``commutative`` operands may be exchanged without changing a bit
+``piecewise_constant``  every derivative is zero
+
+To add an operation add one entry. Adjoints and tangents treat a partial of exactly 0.0 as absent.
+
+Derivatives at kinks are conventions: ``absolute`` 0 at 0; ties in ``maximum`` and ``minimum`` share equally; steps
+have derivative 0; ``x**0`` has derivative 0 in x everywhere.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from fastgrad import basis
+from fastgrad.elementary import exponential, gamma, hyperbolic, rounding, special, trigonometric
+
+Interval = tuple[float, float]
+ANY: Interval = (-1e3, 1e3)
+POSITIVE: Interval = (1e-3, 1e3)
+UNIT: Interval = (-1.0, 1.0)
+LOG_2 = 0.6931471805599453
+LOG_10 = 2.302585092994046
+TWO_OVER_ROOT_PI = 1.1283791670955126
+ONE_OVER_ROOT_TWO_PI = 0.3989422804014327
+
+
+@dataclass(frozen=True, eq=False)
+class Operation:
+    """One entry of the table. Calling it applies it to LLVM values or records it on a tape."""
+
+    name: str
+    answers_to: tuple[str, ...]
+    forward: Callable[..., Any]
+    partials: Callable[..., tuple[Any, ...]]
+    reference: str = ""
+    domain: tuple[Interval, ...] = ()
+    ulp: float = 0.5
+    boolean: bool = False
+    commutative: bool = False
+    piecewise_constant: bool = False
+    code: int = field(default=-1, compare=False)
+
+    @property
+    def arity(self) -> int:
+        return len(inspect.signature(self.forward).parameters)
+
+    def __call__(self, *operands: Any) -> Any:
+        for operand in operands:
+            apply = getattr(operand, "apply_operation", None)
+            if apply is not None:
+                return apply(self, operands)
+        raise TypeError(f"fastgrad: operation {self.name!r} needs an LLVM or tape value among its operands.")
+
+    def __repr__(self) -> str:
+        return f"<operation {self.name}>"
+
+
+TABLE: list[Operation] = []
+BY_NAME: dict[str, Operation] = {}
+
+
+def _operation(
+    name: str,
+    answers_to: str,
+    forward: Callable[..., Any],
+    partials: Callable[..., tuple[Any, ...]],
+    **facts: Any,
+) -> Operation:
+    entry = Operation(name, tuple(answers_to.split()), forward, partials, code=len(TABLE), **facts)
+    TABLE.append(entry)
+    BY_NAME[name] = entry
+    return entry
+
+
+def _step(name: str, answers_to: str, forward: Callable[..., Any], reference: str, **facts: Any) -> Operation:
+    """An operation that is constant between jumps: every partial is zero."""
+    arity = len(inspect.signature(forward).parameters)
+    return _operation(
+        name,
+        answers_to,
+        forward,
+        lambda *_: (0.0,) * arity,
+        reference=reference,
+        domain=facts.pop("domain", (ANY,) * arity),
+        piecewise_constant=True,
+        **facts,
+    )
+
+
+# ---- arithmetic
+add = _operation(
+    "add",
+    "numpy.add",
+    lambda x, y: x + y,
+    lambda x, y, r: (1.0, 1.0),
+    reference="x + y",
+    domain=(ANY, ANY),
+    commutative=True,
+)
+subtract = _operation(
+    "subtract",
+    "numpy.subtract",
+    lambda x, y: x - y,
+    lambda x, y, r: (1.0, -1.0),
+    reference="x - y",
+    domain=(ANY, ANY),
+)
+multiply = _operation(
+    "multiply",
+    "numpy.multiply",
+    lambda x, y: x * y,
+    lambda x, y, r: (y, x),
+    reference="x * y",
+    domain=(ANY, ANY),
+    commutative=True,
+)
+
+
+def _divide_partials(x: Any, y: Any, r: Any) -> tuple[Any, Any]:
+    q = 1.0 / y
+    return q, -(r * q)
+
+
+divide = _operation(
+    "divide", "numpy.divide", lambda x, y: x / y, _divide_partials, reference="x / y", domain=(ANY, POSITIVE)
+)
+negative = _operation(
+    "negative", "numpy.negative", lambda x: -x, lambda x, r: (-1.0,), reference="-x", domain=(ANY,)
+)
+positive = _operation(
+    "positive", "numpy.positive numpy.conjugate numpy.real", lambda x: x, lambda x, r: (1.0,), reference="x", domain=(ANY,)
+)
+square = _operation(
+    "square", "numpy.square", lambda x: x * x, lambda x, r: (x + x,), reference="x * x", domain=(ANY,)
+)
+reciprocal = _operation(
+    "reciprocal", "numpy.reciprocal", lambda x: 1.0 / x, lambda x, r: (-(r * r),), reference="1 / x", domain=(POSITIVE,)
+)
+sqrt = _operation(
+    "sqrt", "numpy.sqrt", basis.sqrt, lambda x, r: (0.5 / r,), reference="sqrt(x)", domain=(POSITIVE,)
+)
+cbrt = _operation(
+    "cbrt",
+    "numpy.cbrt scipy.special.cbrt",
+    exponential.cbrt,
+    lambda x, r: (1.0 / (3.0 * (r * r)),),
+    reference="sign(x) * cbrt(abs(x))",
+    domain=(ANY,),
+    ulp=2,
+)
+fused_multiply_add = _operation(
+    "fused_multiply_add",
+    "fastgrad.fma",
+    lambda x, y, z: basis.fma(x, y, z),
+    lambda x, y, z, r: (y, x, 1.0),
+    reference="x * y + z",
+    domain=(ANY, ANY, ANY),
+)
+
+
+def _power_partials(x: Any, y: Any, r: Any) -> tuple[Any, Any]:
+    by_base = where(y == 0.0, 0.0, y * power(x, y - 1.0))
+    by_exponent = where(r == 0.0, 0.0, r * log(x))
+    return by_base, by_exponent
+
+
+power = _operation(
+    "power",
+    "numpy.power numpy.float_power numpy.pow",
+    exponential.power,
+    _power_partials,
+    reference="x ** y",
+    domain=((1e-2, 1e2), (-30.0, 30.0)),
+    ulp=2,
+)
+zero_product = _operation(
+    "zero_product",
+    "",
+    lambda x, y: basis.select((x == 0.0) | (y == 0.0), 0.0, x * y),
+    lambda x, y, r: (y, x),
+    reference="x * y",
+    domain=(ANY, ANY),
+    commutative=True,
+)
+
+# ---- exponentials and logarithms
+exp = _operation(
+    "exp", "numpy.exp", exponential.exp, lambda x, r: (r,), reference="exp(x)", domain=((-700.0, 700.0),), ulp=2
+)
+exp2 = _operation(
+    "exp2",
+    "numpy.exp2 scipy.special.exp2",
+    exponential.exp2,
+    lambda x, r: (r * LOG_2,),
+    reference="mpf(2) ** x",
+    domain=((-1000.0, 1000.0),),
+    ulp=2,
+)
+expm1 = _operation(
+    "expm1",
+    "numpy.expm1 scipy.special.expm1",
+    exponential.expm1,
+    lambda x, r: (exp(x),),
+    reference="expm1(x)",
+    domain=((-50.0, 700.0),),
+    ulp=2,
+)
+log = _operation(
+    "log", "numpy.log", exponential.log, lambda x, r: (1.0 / x,), reference="log(x)", domain=(POSITIVE,), ulp=2
+)
+log2 = _operation(
+    "log2",
+    "numpy.log2",
+    exponential.log2,
+    lambda x, r: (1.0 / (x * LOG_2),),
+    reference="log(x) / log(2)",
+    domain=(POSITIVE,),
+    ulp=2,
+)
+log10 = _operation(
+    "log10",
+    "numpy.log10",
+    exponential.log10,
+    lambda x, r: (1.0 / (x * LOG_10),),
+    reference="log10(x)",
+    domain=(POSITIVE,),
+    ulp=2,
+)
+log1p = _operation(
+    "log1p",
+    "numpy.log1p scipy.special.log1p",
+    exponential.log1p,
+    lambda x, r: (1.0 / (1.0 + x),),
+    reference="log1p(x)",
+    domain=((-0.999, 1e3),),
+    ulp=2,
+)
+sigmoid = _operation(
+    "sigmoid",
+    "scipy.special.expit fastgrad.sigmoid",
+    hyperbolic.sigmoid,
+    lambda x, r: (r * sigmoid(-x),),
+    reference="1 / (1 + exp(-x))",
+    domain=((-700.0, 700.0),),
+    ulp=2,
+)
+log_sigmoid = _operation(
+    "log_sigmoid",
+    "scipy.special.log_expit fastgrad.log_sigmoid",
+    hyperbolic.log_sigmoid,
+    lambda x, r: (sigmoid(-x),),
+    reference="-log1p(exp(-x))",
+    domain=((-700.0, 700.0),),
+    ulp=2,
+)
+softplus = _operation(
+    "softplus",
+    "fastgrad.softplus scipy.special.softplus",
+    hyperbolic.softplus,
+    lambda x, r: (sigmoid(x),),
+    reference="log1p(exp(x))",
+    domain=((-700.0, 700.0),),
+    ulp=2,
+)
+
+
+def _logaddexp_partials(x: Any, y: Any, r: Any) -> tuple[Any, Any]:
+    # equal operands share, also where both are the same infinity and their difference is NaN
+    return where(x == y, 0.5, sigmoid(x - y)), where(x == y, 0.5, sigmoid(y - x))
+
+
+logaddexp = _operation(
+    "logaddexp",
+    "numpy.logaddexp",
+    hyperbolic.logaddexp,
+    _logaddexp_partials,
+    reference="log(exp(x) + exp(y))",
+    domain=((-300.0, 300.0), (-300.0, 300.0)),
+    ulp=2,
+)
+
+# ---- trigonometric and hyperbolic
+sin = _operation(
+    "sin", "numpy.sin", trigonometric.sin, lambda x, r: (cos(x),), reference="sin(x)", domain=(ANY,), ulp=2
+)
+cos = _operation(
+    "cos", "numpy.cos", trigonometric.cos, lambda x, r: (-sin(x),), reference="cos(x)", domain=(ANY,), ulp=2
+)
+tan = _operation(
+    "tan", "numpy.tan", trigonometric.tan, lambda x, r: (1.0 + r * r,), reference="tan(x)", domain=(ANY,), ulp=2
+)
+arcsin = _operation(
+    "arcsin",
+    "numpy.arcsin numpy.asin",
+    trigonometric.arcsin,
+    lambda x, r: (1.0 / sqrt((1.0 - x) * (1.0 + x)),),
+    reference="asin(x)",
+    domain=(UNIT,),
+    ulp=2,
+)
+arccos = _operation(
+    "arccos",
+    "numpy.arccos numpy.acos",
+    trigonometric.arccos,
+    lambda x, r: (-1.0 / sqrt((1.0 - x) * (1.0 + x)),),
+    reference="acos(x)",
+    domain=(UNIT,),
+    ulp=2,
+)
+arctan = _operation(
+    "arctan",
+    "numpy.arctan numpy.atan",
+    trigonometric.arctan,
+    lambda x, r: (1.0 / (1.0 + x * x),),
+    reference="atan(x)",
+    domain=(ANY,),
+    ulp=2,
+)
+
+
+def _arctan2_partials(x: Any, y: Any, r: Any) -> tuple[Any, Any]:
+    # by the hypotenuse twice, so that neither square overflows or vanishes
+    h = hypot(x, y)
+    return (y / h) / h, -((x / h) / h)
+
+
+arctan2 = _operation(
+    "arctan2",
+    "numpy.arctan2 numpy.atan2",
+    trigonometric.arctan2,
+    _arctan2_partials,
+    reference="atan2(x, y)",
+    domain=(ANY, ANY),
+    ulp=2,
+)
+sinh = _operation(
+    "sinh", "numpy.sinh", hyperbolic.sinh, lambda x, r: (cosh(x),), reference="sinh(x)", domain=((-700.0, 700.0),), ulp=2
+)
+cosh = _operation(
+    "cosh", "numpy.cosh", hyperbolic.cosh, lambda x, r: (sinh(x),), reference="cosh(x)", domain=((-700.0, 700.0),), ulp=2
+)
+
+
+def _tanh_partials(x: Any, r: Any) -> tuple[Any]:
+    # 1/cosh(x)**2 keeps its digits where 1 - tanh(x)**2 has lost them
+    s = 1.0 / cosh(x)
+    return (s * s,)
+
+
+tanh = _operation("tanh", "numpy.tanh", hyperbolic.tanh, _tanh_partials, reference="tanh(x)", domain=(ANY,), ulp=2)
+arcsinh = _operation(
+    "arcsinh",
+    "numpy.arcsinh numpy.asinh",
+    hyperbolic.arcsinh,
+    lambda x, r: (1.0 / hypot(x, 1.0),),
+    reference="asinh(x)",
+    domain=(ANY,),
+    ulp=2,
+)
+arccosh = _operation(
+    "arccosh",
+    "numpy.arccosh numpy.acosh",
+    hyperbolic.arccosh,
+    lambda x, r: (1.0 / (sqrt(x - 1.0) * sqrt(x + 1.0)),),
+    reference="acosh(x)",
+    domain=((1.0, 1e3),),
+    ulp=2,
+)
+arctanh = _operation(
+    "arctanh",
+    "numpy.arctanh numpy.atanh",
+    hyperbolic.arctanh,
+    lambda x, r: (1.0 / ((1.0 - x) * (1.0 + x)),),
+    reference="atanh(x)",
+    domain=(UNIT,),
+    ulp=2,
+)
+hypot = _operation(
+    "hypot",
+    "numpy.hypot",
+    hyperbolic.hypot,
+    lambda x, y, r: (where(r == 0.0, 0.0, x / r), where(r == 0.0, 0.0, y / r)),
+    reference="hypot(x, y)",
+    domain=(ANY, ANY),
+    ulp=2,
+    commutative=True,
+)
+
+# ---- error functions and the gamma family
+erf = _operation(
+    "erf",
+    "scipy.special.erf fastgrad.erf",
+    special.erf,
+    lambda x, r: (TWO_OVER_ROOT_PI * exp(-(x * x)),),
+    reference="erf(x)",
+    domain=((-6.0, 6.0),),
+    ulp=2,
+)
+erfc = _operation(
+    "erfc",
+    "scipy.special.erfc fastgrad.erfc",
+    special.erfc,
+    lambda x, r: (-TWO_OVER_ROOT_PI * exp(-(x * x)),),
+    reference="erfc(x)",
+    domain=((-6.0, 27.0),),
+    ulp=2,
+)
+ndtr = _operation(
+    "ndtr",
+    "scipy.special.ndtr fastgrad.ndtr",
+    special.ndtr,
+    lambda x, r: (ONE_OVER_ROOT_TWO_PI * exp(-0.5 * (x * x)),),
+    reference="ncdf(x)",
+    domain=((-38.0, 9.0),),
+    ulp=2,
+)
+log_ndtr = _operation(
+    "log_ndtr",
+    "scipy.special.log_ndtr fastgrad.log_ndtr",
+    special.log_ndtr,
+    lambda x, r: (ONE_OVER_ROOT_TWO_PI * exp(-0.5 * (x * x) - r),),
+    reference="log(ncdf(x))",
+    domain=((-300.0, 9.0),),
+    ulp=4,
+)
+gammaln = _operation(
+    "gammaln",
+    "scipy.special.gammaln fastgrad.gammaln",
+    gamma.gammaln,
+    lambda x, r: (digamma(x),),
+    reference="log(abs(gamma(x)))",
+    domain=(POSITIVE,),
+    ulp=4,
+)
+digamma = _operation(
+    "digamma",
+    "scipy.special.digamma scipy.special.psi fastgrad.digamma",
+    gamma.digamma,
+    lambda x, r: (trigamma(x),),
+    reference="psi(0, x)",
+    domain=(POSITIVE,),
+    ulp=4,
+)
+trigamma = _operation(
+    "trigamma",
+    "fastgrad.trigamma",
+    gamma.trigamma,
+    lambda x, r: (tetragamma(x),),
+    reference="psi(1, x)",
+    domain=(POSITIVE,),
+    ulp=4,
+)
+
+
+def _tetragamma_partials(x: Any, r: Any) -> tuple[Any]:
+    # refused where it is asked for symbolically; in a sweep it shows as NaN instead of a wrong number
+    return (float("nan"),)
+
+
+tetragamma = _operation(
+    "tetragamma",
+    "fastgrad.tetragamma",
+    gamma.tetragamma,
+    _tetragamma_partials,
+    reference="psi(2, x)",
+    domain=(POSITIVE,),
+    ulp=4,
+)
+
+# ---- signs, steps and remainders
+absolute = _operation(
+    "absolute",
+    "numpy.absolute numpy.fabs",
+    basis.absolute,
+    lambda x, r: (sign(x),),
+    reference="abs(x)",
+    domain=(ANY,),
+)
+sign = _step(
+    "sign",
+    "numpy.sign",
+    lambda x: basis.select(x > 0.0, 1.0, basis.select(x < 0.0, -1.0, basis.select(x == 0.0, 0.0, x))),
+    "sign(x)",
+)
+copysign = _operation(
+    "copysign",
+    "numpy.copysign",
+    lambda x, y: basis.copysign(x, y),
+    lambda x, y, r: (sign(x) * where(signbit(y), -1.0, 1.0), 0.0),
+    reference="abs(x) * sign(y)",
+    domain=(ANY, ANY),
+)
+floor = _step("floor", "numpy.floor", basis.floor, "floor(x)")
+ceil = _step("ceil", "numpy.ceil", basis.ceil, "ceil(x)")
+rint = _step("rint", "numpy.rint", basis.rint, "nint(x)")
+trunc = _step("trunc", "numpy.trunc numpy.fix", basis.trunc, "sign(x) * floor(abs(x))")
+heaviside = _step(
+    "heaviside",
+    "numpy.heaviside",
+    lambda x, y: basis.select(x > 0.0, 1.0, basis.select(x < 0.0, 0.0, basis.select(x == 0.0, y, x))),
+    "(1 if x > 0 else 0)",
+)
+fmod = _operation(
+    "fmod",
+    "numpy.fmod",
+    rounding.fmod,
+    lambda x, y, r: (1.0, -trunc(x / y)),
+    reference="x - y * (sign(x / y) * floor(abs(x / y)))",
+    domain=(ANY, POSITIVE),
+)
+remainder = _operation(
+    "remainder",
+    "numpy.remainder numpy.mod",
+    rounding.remainder,
+    lambda x, y, r: (1.0, -floor_divide(x, y)),
+    reference="x - y * floor(x / y)",
+    domain=(ANY, POSITIVE),
+)
+floor_divide = _step(
+    "floor_divide", "numpy.floor_divide", rounding.floor_divide, "floor(x / y)", domain=(ANY, POSITIVE)
+)
+
+
+# ---- choices
+def _maximum(x: Any, y: Any) -> Any:
+    # a NaN in x is kept by the first comparison, one in y by the unordered second
+    return basis.select((x > y) | (x != x), x, basis.select(x == y, _larger_zero(x, y), y))
+
+
+def _minimum(x: Any, y: Any) -> Any:
+    return basis.select((x < y) | (x != x), x, basis.select(x == y, _smaller_zero(x, y), y))
+
+
+def _larger_zero(x: Any, y: Any) -> Any:
+    return basis.from_bits(basis.to_bits(x) & basis.to_bits(y))
+
+
+def _smaller_zero(x: Any, y: Any) -> Any:
+    return basis.from_bits(basis.to_bits(x) | basis.to_bits(y))
+
+
+def _share_larger(x: Any, y: Any, r: Any) -> tuple[Any, Any]:
+    return where(x > y, 1.0, where(x < y, 0.0, 0.5)), where(x > y, 0.0, where(x < y, 1.0, 0.5))
+
+
+def _share_smaller(x: Any, y: Any, r: Any) -> tuple[Any, Any]:
+    return where(x < y, 1.0, where(x > y, 0.0, 0.5)), where(x < y, 0.0, where(x > y, 1.0, 0.5))
+
+
+def _share_larger_number(x: Any, y: Any, r: Any) -> tuple[Any, Any]:
+    by_x, by_y = _share_larger(x, y, r)
+    return where(y != y, 1.0, where(x != x, 0.0, by_x)), where(x != x, 1.0, where(y != y, 0.0, by_y))
+
+
+def _share_smaller_number(x: Any, y: Any, r: Any) -> tuple[Any, Any]:
+    by_x, by_y = _share_smaller(x, y, r)
+    return where(y != y, 1.0, where(x != x, 0.0, by_x)), where(x != x, 1.0, where(y != y, 0.0, by_y))
+
+
+maximum = _operation(
+    "maximum", "numpy.maximum", _maximum, _share_larger, reference="max(x, y)", domain=(ANY, ANY)
+)
+minimum = _operation(
+    "minimum", "numpy.minimum", _minimum, _share_smaller, reference="min(x, y)", domain=(ANY, ANY)
+)
+fmax = _operation(
+    "fmax",
+    "numpy.fmax",
+    lambda x, y: basis.select(y != y, x, basis.select(x != x, y, _maximum(x, y))),
+    _share_larger_number,
+    reference="max(x, y)",
+    domain=(ANY, ANY),
+)
+fmin = _operation(
+    "fmin",
+    "numpy.fmin",
+    lambda x, y: basis.select(y != y, x, basis.select(x != x, y, _minimum(x, y))),
+    _share_smaller_number,
+    reference="min(x, y)",
+    domain=(ANY, ANY),
+)
+where = _operation(
+    "where",
+    "numpy.where",
+    lambda x, y, z: basis.select(_truth(x), y, z),
+    lambda x, y, z, r: (0.0, where(x, 1.0, 0.0), where(x, 0.0, 1.0)),
+    reference="y if x != 0 else z",
+    domain=(ANY, ANY, ANY),
+)
+
+
+def _truth(x: Any) -> Any:
+    return x if hasattr(x, "is_condition") else x != 0.0
+
+
+# ---- truth values
+less = _step("less", "numpy.less", lambda x, y: x < y, "x < y", boolean=True)
+less_equal = _step("less_equal", "numpy.less_equal", lambda x, y: x <= y, "x <= y", boolean=True)
+greater = _step("greater", "numpy.greater", lambda x, y: x > y, "x > y", boolean=True)
+greater_equal = _step("greater_equal", "numpy.greater_equal", lambda x, y: x >= y, "x >= y", boolean=True)
+equal = _step("equal", "numpy.equal", lambda x, y: x == y, "x == y", boolean=True, commutative=True)
+not_equal = _step("not_equal", "numpy.not_equal", lambda x, y: x != y, "x != y", boolean=True, commutative=True)
+logical_and = _step(
+    "logical_and",
+    "numpy.logical_and numpy.bitwise_and",
+    lambda x, y: (x != 0.0) & (y != 0.0),
+    "x != 0 and y != 0",
+    boolean=True,
+    commutative=True,
+)
+logical_or = _step(
+    "logical_or",
+    "numpy.logical_or numpy.bitwise_or",
+    lambda x, y: (x != 0.0) | (y != 0.0),
+    "x != 0 or y != 0",
+    boolean=True,
+    commutative=True,
+)
+logical_xor = _step(
+    "logical_xor",
+    "numpy.logical_xor numpy.bitwise_xor",
+    lambda x, y: (x != 0.0) ^ (y != 0.0),
+    "(x != 0) != (y != 0)",
+    boolean=True,
+    commutative=True,
+)
+logical_not = _step(
+    "logical_not", "numpy.logical_not numpy.invert", lambda x: x == 0.0, "x == 0", boolean=True
+)
+isnan = _step("isnan", "numpy.isnan", lambda x: x != x, "False", boolean=True)
+isfinite = _step("isfinite", "numpy.isfinite", lambda x: basis.absolute(x) < float("inf"), "True", boolean=True)
+isinf = _step("isinf", "numpy.isinf", lambda x: basis.absolute(x) == float("inf"), "False", boolean=True)
+signbit = _step(
+    "signbit", "numpy.signbit", lambda x: basis.to_bits(x) < 0, "x < 0", boolean=True
+)
+
+# Notes on the odd ones.
+# zero_product: the strong-zero product of adjoints: 0 where either factor is 0, whatever the other is.
+# where:        its first operand is a truth value; the branch not taken gets derivative 0, also where it is infinite.
+# clip:         recorded as minimum(maximum(x, low), high), which is NumPy's definition.
+# round:        with decimals it is recorded as rint(x * 10**d) / 10**d, as NumPy computes it.
