@@ -3,11 +3,13 @@
 An operation's ``forward`` is plain Python over ``+ - * /``, comparisons, ``& | ~`` on conditions, integer
 ``+ - & << >>``, and the functions below. None of them computes anything here: each asks its operand, so the same
 source runs on LLVM values (``fastgrad.emit``), one number or eight lanes at a time. Nothing branches: both sides of
-a ``select`` are computed, which is what lets a loop over lanes vectorise.
+a ``select`` are computed, which is what lets a loop over lanes vectorise. What ordinary operands never need stands
+behind ``rarely``, which costs them one predicted branch.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 __all__ = [
@@ -18,7 +20,8 @@ __all__ = [
     "fma",
     "from_bits",
     "lookup",
-    "remainder_of_division",
+    "rarely",
+    "repeat_while",
     "rint",
     "select",
     "sqrt",
@@ -74,11 +77,6 @@ def copysign(x: Any, y: Any) -> Any:
     return _value_among(x, y).copysign(x, y)
 
 
-def remainder_of_division(x: Any, y: Any) -> Any:
-    """C's ``fmod``: exact at any quotient. The one basis function that is a call and does not vectorise."""
-    return _value_among(x, y).remainder_of_division(x, y)
-
-
 def to_bits(x: Any) -> Any:
     """The 64-bit integer with the bits of the float ``x``."""
     return x.to_bits()
@@ -102,6 +100,20 @@ def to_float(i: Any) -> Any:
 def lookup(table: tuple[float, ...], index: Any) -> Any:
     """``table[index]`` for a tuple of floats and an integer value that is within it."""
     return index.lookup(table)
+
+
+def rarely(condition: Any, function: Callable[..., Any], operands: tuple[Any, ...], cheap: Any) -> Any:
+    """``function(*operands)`` where the condition holds, else ``cheap``; run only if some lane needs it.
+
+    ``function`` stands at the top level of its module and takes and returns floats: its code is kept out of line, once
+    for all its uses. It runs on every lane, also on those whose result is not taken.
+    """
+    return condition.rarely(function, operands, cheap)
+
+
+def repeat_while(condition: Callable[..., Any], step: Callable[..., tuple[Any, ...]], *state: Any) -> tuple[Any, ...]:
+    """``state = step(*state)`` in every lane as long as ``condition(*state)`` holds there. Belongs behind ``rarely``."""
+    return _value_among(*state).repeat_while(condition, step, state)
 
 
 def _value_among(*operands: Any) -> Any:

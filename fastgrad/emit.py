@@ -8,6 +8,7 @@ set and fma is only what the source asks for, so every width and every tier give
 from __future__ import annotations
 
 import struct
+from collections.abc import Callable
 from typing import Any
 
 from llvmlite import ir
@@ -68,6 +69,21 @@ class Emitter:
             declared = ir.Function(module, ir.FunctionType(self.float_type, [self.float_type] * arity), name)
         return declared
 
+    def out_of_line(self, function: Callable[..., Any], arity: int) -> Any:
+        """``function`` over floats as an LLVM function of the module, emitted at its first use."""
+        module = self.builder.module
+        name = f"{function.__module__}.{function.__qualname__}.{self.width}"
+        emitted = module.globals.get(name)
+        if emitted is None:
+            emitted = ir.Function(module, ir.FunctionType(self.float_type, [self.float_type] * arity), name)
+            emitted.linkage = "internal"
+            for attribute in ("cold", "noinline", "nounwind"):
+                emitted.attributes.add(attribute)
+            inner = Emitter(ir.IRBuilder(emitted.append_basic_block("start")), self.width)
+            result = function(*[FloatValue(inner, argument) for argument in emitted.args])
+            inner.builder.ret(inner.float(result).llvm)
+        return emitted
+
     def load_float(self, pointer: Any) -> FloatValue:
         return FloatValue(self, self.builder.load(pointer, align=8, typ=self.float_type))
 
@@ -88,6 +104,27 @@ class _Value:
 
     def apply_operation(self, operation: Any, operands: tuple[Any, ...]) -> Any:
         return operation.forward(*operands)
+
+
+    def repeat_while(self, condition: Any, step: Any, state: tuple[Any, ...]) -> tuple[Any, ...]:
+        emitter, builder = self.emitter, self.emitter.builder
+        before = builder.block
+        test, again, done = (builder.append_basic_block(name) for name in ("test", "again", "done"))
+        builder.branch(test)
+        builder.position_at_end(test)
+        values = []
+        for value in state:
+            phi = builder.phi(value.llvm.type)
+            phi.add_incoming(value.llvm, before)
+            values.append(type(value)(emitter, phi))
+        going = emitter.condition(condition(*values))
+        builder.cbranch(going.in_any_lane(), again, done)
+        builder.position_at_end(again)
+        for value, following in zip(values, step(*values), strict=True):
+            value.llvm.add_incoming(going.select(following, value).llvm, builder.block)
+        builder.branch(test)
+        builder.position_at_end(done)
+        return tuple(values)
 
 
 class FloatValue(_Value):
@@ -162,9 +199,6 @@ class FloatValue(_Value):
     def copysign(self, x: Any, y: Any) -> FloatValue:
         emitter = self.emitter
         return emitter.intrinsic("copysign", emitter.float(x), emitter.float(y))
-
-    def remainder_of_division(self, x: Any, y: Any) -> FloatValue:
-        return self._binary("frem", x, y)
 
     def to_bits(self) -> IntegerValue:
         emitter = self.emitter
@@ -277,6 +311,30 @@ class ConditionValue(_Value):
         convert = emitter.integer if isinstance(x, IntegerValue) or isinstance(y, IntegerValue) else emitter.float
         x, y = convert(x), convert(y)
         return type(x)(emitter, emitter.builder.select(self.llvm, x.llvm, y.llvm))
+
+    def in_any_lane(self) -> Any:
+        """One LLVM bit: does it hold in some lane?"""
+        emitter = self.emitter
+        if emitter.width == 1:
+            return self.llvm
+        lanes = ir.IntType(emitter.width)
+        return emitter.builder.icmp_unsigned("!=", emitter.builder.bitcast(self.llvm, lanes), ir.Constant(lanes, 0))
+
+    def rarely(self, function: Any, operands: tuple[Any, ...], cheap: Any) -> FloatValue:
+        emitter, builder = self.emitter, self.emitter.builder
+        callee = emitter.out_of_line(function, len(operands))
+        arguments = [emitter.float(operand).llvm for operand in operands]
+        usual, before = emitter.float(cheap), builder.block
+        rare, after = (builder.append_basic_block(name) for name in ("rare", "after"))
+        builder.cbranch(self.in_any_lane(), rare, after).set_weights([1, 1 << 20])
+        builder.position_at_end(rare)
+        taken = self.select(FloatValue(emitter, builder.call(callee, arguments)), usual)
+        builder.branch(after)
+        builder.position_at_end(after)
+        result = builder.phi(emitter.float_type)
+        result.add_incoming(usual.llvm, before)
+        result.add_incoming(taken.llvm, rare)
+        return FloatValue(emitter, result)
 
     def __and__(self, other: Any) -> ConditionValue:
         emitter = self.emitter
