@@ -149,40 +149,39 @@ def _reduced_huge(a: Any) -> tuple[Any, Any, Any]:
     return (to_bits(rounded), *_ordered_sum(r, r_low))
 
 
-# ---- arcus functions
+# ---- arcus functions: t + cube*p, with p a polynomial in t**2 and cube = t**3
 def arcsin(x: Any) -> Any:
-    """Arcsine; 1.2 ULP. Beyond 1/2 through ``pi/2 - 2*arcsin(sqrt((1 - |x|)/2))``."""
-    a = absolute(x)
-    outer, t, t_low = _half_arcsin(a)
+    """Arcsine; 1.1 ULP. Beyond 1/2 through ``pi/2 - 2*arcsin(sqrt((1 - |x|)/2))``."""
+    outer, t, cube, p = _half_arcsin(absolute(x))
     complement, rest = _ordered_sum(HALF_PI[0], -2.0 * t)
-    return _with_sign_of(x, select(outer, complement + (rest + fma(-2.0, t_low, HALF_PI[1])), t + t_low))
+    outside = complement + (rest + fma(-2.0 * cube, p, HALF_PI[1]))
+    return _with_sign_of(x, select(outer, outside, fma(cube, p, t)))
 
 
 def arccos(x: Any) -> Any:
-    """Arccosine; 1.2 ULP. Beyond 1/2 through ``2*arcsin(sqrt((1 - |x|)/2))`` and its supplement."""
-    outer, t, t_low = _half_arcsin(absolute(x))
-    inner = HALF_PI[0] - (_with_sign_of(x, t) + (_with_sign_of(x, t_low) - HALF_PI[1]))
-    near_one = 2.0 * (t + t_low)
-    near_minus_one = 2.0 * (HALF_PI[0] - (t + (t_low - HALF_PI[1])))
-    return select(outer, select(x < 0.0, near_minus_one, near_one), inner)
+    """Arccosine; 1.1 ULP. Beyond 1/2 through ``2*arcsin(sqrt((1 - |x|)/2))`` and its supplement."""
+    outer, t, cube, p = _half_arcsin(absolute(x))
+    inside = HALF_PI[0] - (_with_sign_of(x, t) + fma(_with_sign_of(x, cube), p, -HALF_PI[1]))
+    near_one = fma(cube, p, t)
+    near_minus_one = HALF_PI[0] - (t + fma(cube, p, -HALF_PI[1]))
+    return select(outer, 2.0 * select(x < 0.0, near_minus_one, near_one), inside)
 
 
-def _half_arcsin(a: Any) -> tuple[Any, Any, Any]:
-    """Is ``a`` > 1/2? And, as a leading part and a correction, the arcsine of ``a`` if not, of sqrt((1 - a)/2) if so."""
+def _half_arcsin(a: Any) -> tuple[Any, Any, Any, Any]:
+    """Is ``a`` > 1/2? And the terms of the arcsine of t: ``a`` if not, sqrt((1 - a)/2) if so."""
     outer = a > 0.5
     z = select(outer, fma(-0.5, a, 0.5), a * a)
     t = select(outer, sqrt(z), a)
-    return outer, t, t * z * _polynomial(z, ARCSIN)
+    return outer, t, t * z, _polynomial(z, ARCSIN)
 
 
 def arctan(x: Any) -> Any:
     """Arctangent; 1.7 ULP. Beyond 1 through ``pi/2 - arctan(1/|x|)``."""
     a = absolute(x)
     outer = a > 1.0
-    t = select(outer, 1.0 / a, a)
-    t_low = _arctan_correction(t)
+    t, cube, p = _arctan(select(outer, 1.0 / a, a))
     complement, rest = _ordered_sum(HALF_PI[0], -t)
-    return _with_sign_of(x, select(outer, complement + (rest + (HALF_PI[1] - t_low)), t + t_low))
+    return _with_sign_of(x, select(outer, complement + (rest + fma(-cube, p, HALF_PI[1])), fma(cube, p, t)))
 
 
 def arctan2(x: Any, y: Any) -> Any:
@@ -190,22 +189,20 @@ def arctan2(x: Any, y: Any) -> Any:
     up, across = absolute(x), absolute(y)
     steep = up > across
     small, large = select(steep, across, up), select(steep, up, across)
-    t = select(small == large, select(large == 0.0, 0.0, 1.0), small / large)
-    t_low = _arctan_correction(t)
+    t, cube, p = _arctan(select(small == large, select(large == 0.0, 0.0, 1.0), small / large))
     behind = to_bits(y) < 0
     # from 0 upwards, from pi/2 either way, or from pi downwards
     start = select(steep, HALF_PI[0], select(behind, 2.0 * HALF_PI[0], 0.0))
     start_low = select(steep, HALF_PI[1], select(behind, 2.0 * HALF_PI[1], 0.0))
     falls = steep ^ behind
-    t, t_low = select(falls, -t, t), select(falls, -t_low, t_low)
-    start, rest = _ordered_sum(start, t)
-    return _with_sign_of(x, start + (rest + (start_low + t_low)))
+    start, rest = _ordered_sum(start, select(falls, -t, t))
+    return _with_sign_of(x, start + (rest + fma(select(falls, -cube, cube), p, start_low)))
 
 
-def _arctan_correction(t: Any) -> Any:
-    """arctan(t) - t, 0 <= t <= 1."""
+def _arctan(t: Any) -> tuple[Any, Any, Any]:
+    """The terms of the arctangent of t, 0 <= t <= 1."""
     z = t * t
-    return t * z * _polynomial(z, ARCTAN)
+    return t, t * z, _polynomial(z, ARCTAN)
 
 
 # ---- shared arithmetic
