@@ -143,7 +143,7 @@ def _reduced_huge(a: Any) -> tuple[Any, Any, Any]:
     for _ in range(2):
         for i in reversed(range(len(terms) - 1)):
             terms[i], terms[i + 1] = _sum(terms[i], terms[i + 1])
-    turns, turns_low = _ordered_sum(terms[0], terms[1] + (terms[2] + terms[3]))
+    turns, turns_low = _sum(terms[0], sum(reversed(terms[1:])))
     r = turns * HALF_PI[0]
     r_low = fma(turns_low, HALF_PI[0], fma(turns, HALF_PI[1], fma(turns, HALF_PI[0], -r)))
     return (to_bits(rounded), *_ordered_sum(r, r_low))
