@@ -29,6 +29,7 @@ INFINITY = float("inf")
 NAN = float("nan")
 SMALLEST_NORMAL = 2.0**-1022
 TO_WHOLE = 1.5 * 2.0**52  # a sum with it is rounded to a whole number, which then stands in the lowest bits
+TO_WHOLE_BITS = 0x4338 << 48
 ONE_BITS = 1023 << 52
 ROOT_HALF_BITS = 0x3FE6A09E667F3BCD
 EXPONENT_MASK = 0x7FF << 52
@@ -101,7 +102,7 @@ def log_parts(x: Any, low: Any = None) -> tuple[Any, Any, Any]:
     if low is None:
         return k, f, f * f * polynomial(f, LOG)
     twice_inverse = from_bits((2047 << 52) - (shifted & EXPONENT_MASK))  # 2**(1 - k), also for k = 1024
-    f, rest = fast_two_sum(f, 0.5 * low * twice_inverse)
+    f, rest = fast_two_sum(f, low * twice_inverse * 0.5)
     # rest/(1 + f), to the few bits that count
     return k, f, fma(f * f, polynomial(f, LOG), fma(rest * f, f - 1.0, rest))
 
@@ -188,14 +189,14 @@ def expm1(x: Any) -> Any:
 
 # ---- logarithms
 def log(x: Any) -> Any:
-    """Natural logarithm, 0.9 ULP: minimax polynomial of degree 22 in place of a division."""
+    """Natural logarithm, 1.0 ULP: minimax polynomial of degree 22 in place of a division."""
     k, f, g = log_parts(x)
     high, low = fast_two_sum(k * LOG_2[0], f)
     return _logarithm_at_edges(x, high + (low + fma(k, LOG_2[1], g)))
 
 
 def log1p(x: Any) -> Any:
-    """log(1 + x), 0.9 ULP: ``log`` of 1 + x with its rounding error."""
+    """log(1 + x), 1.0 ULP: ``log`` of 1 + x with its rounding error."""
     high, low = two_sum(1.0, x)
     k, f, g = log_parts(high, low)
     total, rest = fast_two_sum(k * LOG_2[0], f)
