@@ -1,0 +1,74 @@
+"""From the kernels' Python to one object file: Numba lowers each, the op table's functions are emitted, LLVM links and
+optimises the whole, and a target machine for this processor emits it.
+
+Imports Numba and llvmlite; only ``binary.py`` calls it, once per machine.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from llvmlite import binding, ir
+
+from fastgrad.vm.instructions import ENTRIES
+from fastgrad.vm import kernels, numba_kernel, operations  # importing kernels fills numba_kernel.KERNELS
+
+__all__ = ["compile_kernels", "emit_object", "linked_module", "target_machine"]
+
+
+def compile_kernels() -> bytes:
+    """The object file that defines ``fastgrad.<name>`` for every kernel."""
+    machine = target_machine()
+    return emit_object(linked_module(machine), machine)
+
+
+def target_machine() -> Any:
+    """Position-independent code for the processor that this runs on."""
+    binding.initialize_native_target()
+    binding.initialize_native_asmprinter()
+    return binding.Target.from_default_triple().create_target_machine(
+        cpu=binding.get_host_cpu_name(), features=binding.get_host_cpu_features().flatten(), opt=2, reloc="pic", codemodel="small"
+    )
+
+
+def linked_module(machine: Any) -> Any:
+    """All kernels and operations in one optimised LLVM module, of which only the kernels' entries are visible."""
+    own = ir.Module("fastgrad")
+    own.triple = machine.triple
+    own.data_layout = str(machine.target_data)
+    operations.emit_operations(own)
+    linked = []
+    for entry in numba_kernel.KERNELS.values():
+        text, symbol = numba_kernel.numba_module(entry)
+        numba_kernel.emit_entry(own, entry, symbol)
+        linked.append(text)
+    module = binding.parse_assembly(_without_library_calls(str(own)))
+    for text in linked:
+        module.link_in(binding.parse_assembly(_without_library_calls(text)))
+    _hide_all_but_entries(module)
+    module.verify()
+    options = binding.create_pipeline_tuning_options(speed_level=2)
+    options.loop_vectorization = True
+    passes = binding.create_pass_builder(machine, options)
+    passes.getModulePassManager().run(module, passes)
+    return module
+
+
+def emit_object(module: Any, machine: Any) -> bytes:
+    return bytes(machine.emit_object(module))
+
+
+def _without_library_calls(text: str) -> str:
+    """Mark every function so that LLVM does not turn its loops into calls of memset or memcpy: there is no libc."""
+    return re.sub(r"^(define [^\n]*\))([^)\n]*)$", r'\1 "no-builtins"\2', text, flags=re.MULTILINE)
+
+
+def _hide_all_but_entries(module: Any) -> None:
+    entries = {operations.symbol(name) for name in ENTRIES}
+    for function in module.functions:
+        if not function.is_declaration and function.name not in entries:
+            function.linkage = "internal"
+    for variable in module.global_variables:
+        if not variable.is_declaration:
+            variable.linkage = "internal"

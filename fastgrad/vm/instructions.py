@@ -1,0 +1,276 @@
+"""What the machine understands: the instruction set, read off the op table, and the job that a driver is given.
+
+A program is an array of ``uint32`` words::
+
+    opcode  out  operand...  computed partial...      memory[out] = forward(operands); each partial to its own slot
+    GUARD   guard_index  slot  expected_slot          stop (or mark the lane) where memory[slot] != memory[expected_slot]
+    END
+
+All operands are read before anything is written. A *slot* is one float64 of ``memory`` in a scalar job, a row of
+``lanes`` of them in a tiled one. Two NaNs count as equal in a guard.
+
+The opcode of an operation is its ``code`` in the table (value form). An operation with partials that are more than
+copies of its operands, of its result or of constants has a second form that stores those partials too. Then come
+the fused pairs, two roundings each, which give the bits of the two operations they replace.
+
+The reverse sweep and the tangent sweep read *edges*, triples ``(i, a, d)`` of ``uint32`` in the order of the reverse
+sweep: ``adjoints[a] += adjoints[i] * memory[d]`` from first to last, ``tangents[i] += tangents[a] * memory[d]`` from
+last to first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import lru_cache
+from math import prod
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from fastgrad.ops import TABLE, Operation
+
+# ---- partial derivatives: which of them need computing
+
+
+@dataclass(frozen=True)
+class Constant:
+    """The partial is this number; 0.0 means that there is no edge."""
+
+    value: float
+
+
+@dataclass(frozen=True)
+class OperandCopy:
+    """The partial is the value of this operand."""
+
+    index: int
+
+
+@dataclass(frozen=True)
+class ResultCopy:
+    """The partial is the result."""
+
+
+@dataclass(frozen=True)
+class Computed:
+    """The partial is the ``index``-th of those that the with-partials form stores."""
+
+    index: int
+
+
+PartialForm = Constant | OperandCopy | ResultCopy | Computed
+
+
+class _Probe:
+    """Stands for a value while ``partials`` runs: whatever is done to it yields another probe."""
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def apply_operation(self, operation: Operation, operands: tuple[Any, ...]) -> _Probe:
+        return _Probe()
+
+    def _computed(self, *_: Any) -> _Probe:
+        return _Probe()
+
+    __add__ = __radd__ = __sub__ = __rsub__ = __mul__ = __rmul__ = __truediv__ = __rtruediv__ = _computed
+    __neg__ = __lt__ = __le__ = __gt__ = __ge__ = _computed
+    __eq__ = __ne__ = _computed  # type: ignore[assignment]
+
+
+@lru_cache(maxsize=None)
+def partial_forms(operation: Operation) -> tuple[PartialForm, ...]:
+    """How the machine obtains the partial derivative by each operand of ``operation``."""
+    operands = tuple(_Probe() for _ in range(operand_count(operation)))
+    result = _Probe()
+    forms: list[PartialForm] = []
+    n_computed = 0
+    for partial in operation.partials(*operands, result):
+        copied = [index for index, operand in enumerate(operands) if partial is operand]
+        if not isinstance(partial, _Probe):
+            forms.append(Constant(float(partial)))
+        elif copied:
+            forms.append(OperandCopy(copied[0]))
+        elif partial is result:
+            forms.append(ResultCopy())
+        else:
+            forms.append(Computed(n_computed))
+            n_computed += 1
+    return tuple(forms)
+
+
+@lru_cache(maxsize=None)
+def operand_count(operation: Operation) -> int:
+    """``operation.arity``, which inspects a signature, kept."""
+    return operation.arity
+
+
+@lru_cache(maxsize=None)
+def n_computed_partials(operation: Operation) -> int:
+    """How many partials the with-partials form of ``operation`` stores."""
+    return sum(isinstance(form, Computed) for form in partial_forms(operation))
+
+
+# ---- opcodes
+
+
+@dataclass(frozen=True)
+class Instruction:
+    """One opcode: what it is called, how many slots follow it, and what it computes.
+
+    ``evaluate`` takes the operands and returns the result followed by the computed partials.
+    """
+
+    name: str
+    n_operands: int
+    n_computed: int
+    evaluate: Callable[..., tuple[Any, ...]]
+
+    @property
+    def n_words(self) -> int:
+        return 2 + self.n_operands + self.n_computed
+
+
+def _value_form(operation: Operation) -> Instruction:
+    return Instruction(operation.name, operand_count(operation), 0, lambda *operands: (operation.forward(*operands),))
+
+
+def _with_partials(operation: Operation) -> Instruction:
+    forms = partial_forms(operation)
+
+    def evaluate(*operands: Any) -> tuple[Any, ...]:
+        result = operation.forward(*operands)
+        partials = operation.partials(*operands, result)
+        return result, *(p for p, form in zip(partials, forms, strict=True) if isinstance(form, Computed))
+
+    return Instruction(
+        f"{operation.name}_with_partials", operand_count(operation), n_computed_partials(operation), evaluate
+    )
+
+
+_DIFFERENTIATED = [operation for operation in TABLE if n_computed_partials(operation)]
+_FUSED = [
+    Instruction("multiply_add", 3, 0, lambda x, y, z: (x * y + z,)),
+    Instruction("multiply_subtract", 3, 0, lambda x, y, z: (x * y - z,)),
+    Instruction("subtract_product", 3, 0, lambda x, y, z: (z - x * y,)),
+]
+
+INSTRUCTIONS: tuple[Instruction, ...] = (
+    *(_value_form(operation) for operation in TABLE),
+    *(_with_partials(operation) for operation in _DIFFERENTIATED),
+    *_FUSED,
+)
+FUSED: dict[str, int] = {entry.name: INSTRUCTIONS.index(entry) for entry in _FUSED}
+GUARD = len(INSTRUCTIONS)
+END = GUARD + 1
+N_OPCODES = END + 1
+OPCODE_NAMES: tuple[str, ...] = (*(instruction.name for instruction in INSTRUCTIONS), "guard", "end")
+
+N_OPERANDS: npt.NDArray[np.int64] = np.array([*(entry.n_operands for entry in INSTRUCTIONS), 2, 0])
+N_COMPUTED: npt.NDArray[np.int64] = np.array([*(entry.n_computed for entry in INSTRUCTIONS), 0, 0])
+N_WORDS: npt.NDArray[np.int64] = np.array([*(entry.n_words for entry in INSTRUCTIONS), 4, 1])
+
+VALUE: npt.NDArray[np.uint32] = np.arange(len(TABLE), dtype=np.uint32)
+WITH_PARTIALS: npt.NDArray[np.uint32] = VALUE.copy()
+for _position, _operation in enumerate(_DIFFERENTIATED):
+    WITH_PARTIALS[_operation.code] = len(TABLE) + _position
+
+# ---- the job: what run_scalar and run_tiles are given, as 64-bit words
+
+REVERSE, TANGENT = 0, 1  # direction
+SEED_CONSTANT, SEED_ADDRESS = 0, 1  # kind of a seed
+OUT_VALUE, OUT_ADJOINT, OUT_ZERO = 0, 1, 2  # kind of an output
+STORE, ACCUMULATE, TILE_SUM = 0, 1, 2  # mode of an output row
+
+CHUNK = 8  # lanes that the machine computes at a time
+MAX_DIMENSIONS = 8
+TILE_ALIGNMENT = 64  # bytes, of memory and adjoints when they hold rows
+
+
+def _words(*names: str) -> np.dtype[Any]:
+    """A record of 64-bit words: integers, but for the float ``value`` and the ``strides``."""
+    kinds: dict[str, Any] = {"value": np.float64, "strides": (np.int64, MAX_DIMENSIONS)}
+    return np.dtype([(name, kinds.get(name, np.int64)) for name in names])
+
+
+JOB = _words(
+    "words",  # address of the program
+    "edges",  # address of the edge triples
+    "n_edges",  # triples; 0: values only
+    "direction",  # REVERSE or TANGENT
+    "memory",  # address of the slots
+    "adjoints",  # address of the adjoints (tangents)
+    "n_adjoints",  # how many, or how many rows
+    "n_sweeps",  # reverse (tangent) sweeps after the one forward sweep
+    "constants",
+    "n_constants",
+    "inputs",
+    "n_inputs",
+    "seeds",
+    "n_seeds",
+    "outputs",
+    "n_outputs",
+    "seed_width",  # scalar: doubles per adjoint, 1 or a multiple of 8
+    "lanes",  # tiles: doubles per slot and per adjoint, a multiple of 8
+    "ndim",  # tiles: of the index space
+    "shape",  # tiles: address of its lengths
+    "first_tile",  # tiles: the range to run
+    "last_tile",
+    "failed",  # tiles: 0, or address of one int64 per element for its first failed guard
+    "failed_lanes",  # tiles: address of lanes int64, scratch
+)
+CONSTANT = _words("slot", "value")
+INPUT = _words("address", "position", "count")
+SEED = _words("sweep", "kind", "position", "count", "value", "address")
+OUTPUT = _words("sweep", "kind", "position", "step", "count", "address")
+INPUT_ROW = _words("slot", "address", "strides")
+SEED_ROW = _words("sweep", "kind", "slot", "value", "address", "strides")
+OUTPUT_ROW = _words("sweep", "kind", "mode", "slot", "address", "strides")
+
+
+def new_job() -> npt.NDArray[Any]:
+    """A job of one element with every field 0 but ``n_sweeps`` and ``seed_width``, which are 1."""
+    job = np.zeros(1, JOB)
+    job["n_sweeps"] = job["seed_width"] = 1
+    return job
+
+
+def field_offset(record: np.dtype[Any], name: str) -> int:
+    """Where the field begins in its record, in words."""
+    fields: Any = record.fields
+    return int(fields[name][1]) // 8
+
+
+def record_size(record: np.dtype[Any]) -> int:
+    """The record's length in words."""
+    return record.itemsize // 8
+
+
+def n_tiles(shape: tuple[int, ...], lanes: int) -> int:
+    """How many tiles of ``lanes`` lanes cover an index space: its last axis is cut, the others are walked."""
+    return prod(shape[:-1]) * -(-shape[-1] // lanes)
+
+
+# ---- the entries of the compiled kernels: result and arguments, "p" an address, "i" a 64-bit integer, "" nothing
+
+_SWEEP = ("", "pipp")
+_SWEEP_OVER_ROWS = ("", "pippi")
+ENTRIES: dict[str, tuple[str, str]] = {
+    "forward": ("i", "pp"),
+    "reverse": _SWEEP,
+    "reverse_careful": _SWEEP,
+    "tangent": _SWEEP,
+    "tangent_careful": _SWEEP,
+    "reverse_rows": _SWEEP_OVER_ROWS,
+    "reverse_rows_careful": _SWEEP_OVER_ROWS,
+    "tangent_rows": _SWEEP_OVER_ROWS,
+    "tangent_rows_careful": _SWEEP_OVER_ROWS,
+    "forward_lanes": ("", "ppip"),
+    "reverse_lanes": _SWEEP_OVER_ROWS,
+    "reverse_lanes_careful": _SWEEP_OVER_ROWS,
+    "tangent_lanes": _SWEEP_OVER_ROWS,
+    "tangent_lanes_careful": _SWEEP_OVER_ROWS,
+    "run_scalar": ("i", "p"),
+    "run_tiles": ("i", "p"),
+}
