@@ -154,7 +154,7 @@ def _double_product(x: Any, x_low: Any, y: Any, y_low: Any) -> tuple[Any, Any]:
 
 
 def exp_double(high: Any, low: Any) -> Any:
-    """exp(high + low), rounded to one float (0.9 ULP); ``low`` counts only where exp(high) is neither 0 nor infinite."""
+    """exp(high + low), rounded to one float, 0.9 ULP; ``low`` counts only where exp(high) is neither 0 nor infinite."""
     inside = absolute(high) < 746.0
     whole, r, r_low = reduce(clamp(high, -746.0, 746.0))
     r, r_low = fast_two_sum(r, r_low + select(inside, low, 0.0))
@@ -237,12 +237,13 @@ def power(x: Any, y: Any) -> Any:
 
 
 def cbrt(x: Any) -> Any:
-    """Cube root, 0.51 ULP: minimax start for m**(-1/3), one step of third order, one Newton step with exact residual."""
+    """Cube root, 0.51 ULP: minimax start for m**(-1/3), a step of third order, a Newton step with exact residual."""
     size = absolute(x)
     small = size < SMALLEST_NORMAL
     bits = to_bits(select(small, size * 2.0**54, size))
     exponent = from_bits(bits.logical_right_shift(52) | TWO_52_BITS) - (2.0**52 + 1023.0)
-    shifted = fma(exponent - 1.0, 1.0 / 3.0, TO_WHOLE)  # the nearest whole number: a third of the exponent, rounded down
+    # nearest to (exponent - 1)/3: a third of the exponent, rounded down
+    shifted = fma(exponent - 1.0, 1.0 / 3.0, TO_WHOLE)
     third = shifted - TO_WHOLE
     rest = fma(third, -3.0, exponent)
     m = from_bits((bits & MANTISSA_MASK) | ONE_BITS)

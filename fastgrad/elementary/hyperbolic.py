@@ -159,7 +159,7 @@ def log_sigmoid(x: Any) -> Any:
 
 
 def logaddexp(x: Any, y: Any) -> Any:
-    """log(exp(x) + exp(y)), 1.5 ULP; where x and log(1 + exp(y - x)) cancel, an absolute error below 2**-53."""
+    """log(exp(x) + exp(y)), 1.5 ULP where |result| > 1/4; nearer to 0, where terms cancel, within 2**-53."""
     equal = x == y  # also two equal infinities, whose difference is NaN
     difference, low = two_sum(x, -y)
     larger = x > y
