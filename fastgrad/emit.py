@@ -103,7 +103,7 @@ class _Value:
     __hash__ = None  # type: ignore[assignment]
 
     def apply_operation(self, operation: Any, operands: tuple[Any, ...]) -> Any:
-        return operation.forward(*operands)
+        return operation.forward(*[x if isinstance(x, _Value) else self.emitter.float(x) for x in operands])
 
 
     def repeat_while(self, condition: Any, step: Any, state: tuple[Any, ...]) -> tuple[Any, ...]:
