@@ -57,6 +57,8 @@ class Kernels:
     tangent_lanes_careful: Kernel
     run_scalar: Kernel
     run_tiles: Kernel
+    mark_active: Kernel
+    find_edges: Kernel
     address: Mapping[str, int] = field(repr=False)
     owner: Any = field(repr=False)  # what keeps the code mapped
 

@@ -12,7 +12,7 @@ from typing import Any
 from llvmlite import binding, ir
 
 from fastgrad.vm.instructions import ENTRIES
-from fastgrad.vm import kernels, numba_kernel, operations  # importing kernels fills numba_kernel.KERNELS
+from fastgrad.vm import kernels, numba_kernel, operations, planning_kernels  # the imports fill numba_kernel.KERNELS
 
 __all__ = ["compile_kernels", "emit_object", "linked_module", "target_machine"]
 

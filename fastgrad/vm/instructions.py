@@ -9,9 +9,9 @@ A program is an array of ``uint32`` words::
 All operands are read before anything is written. A *slot* is one float64 of ``memory`` in a scalar job, a row of
 ``lanes`` of them in a tiled one. Two NaNs count as equal in a guard.
 
-The opcode of an operation is its ``code`` in the table (value form). An operation with partials that are more than
-copies of its operands, of its result or of constants has a second form that stores those partials too. Then come
-the fused pairs, two roundings each, which give the bits of the two operations they replace.
+``VALUE`` gives the opcode of an operation by its ``code`` in the table. An operation with partials that are more than
+copies of its operands, of its result or of constants has a second form that stores those partials too
+(``WITH_PARTIALS``). The ``FUSED`` pairs round twice and give the bits of the two operations that they replace.
 
 The reverse sweep and the tangent sweep read *edges*, triples ``(i, a, d)`` of ``uint32`` in the order of the reverse
 sweep: ``adjoints[a] += adjoints[i] * memory[d]`` from first to last, ``tangents[i] += tangents[a] * memory[d]`` from
@@ -112,6 +112,29 @@ def n_computed_partials(operation: Operation) -> int:
     return sum(isinstance(form, Computed) for form in partial_forms(operation))
 
 
+# The same facts as arrays, for kernels: one row of three entries for each operation of the table.
+NO_EDGE, PARTIAL_CONSTANT, PARTIAL_OPERAND, PARTIAL_RESULT, PARTIAL_COMPUTED = range(5)
+
+
+def form_tables() -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
+    """Kind of each partial, and its constant, operand number or number among the computed ones."""
+    kinds = np.full((len(TABLE), 3), NO_EDGE, np.int64)
+    values = np.zeros((len(TABLE), 3))
+    for operation in TABLE:
+        for position, form in enumerate(partial_forms(operation)):
+            match form:
+                case Constant(value):
+                    kinds[operation.code, position] = PARTIAL_CONSTANT if value != 0.0 else NO_EDGE
+                    values[operation.code, position] = value
+                case OperandCopy(index):
+                    kinds[operation.code, position], values[operation.code, position] = PARTIAL_OPERAND, index
+                case ResultCopy():
+                    kinds[operation.code, position] = PARTIAL_RESULT
+                case Computed(index):
+                    kinds[operation.code, position], values[operation.code, position] = PARTIAL_COMPUTED, index
+    return kinds, values
+
+
 # ---- opcodes
 
 
@@ -149,19 +172,29 @@ def _with_partials(operation: Operation) -> Instruction:
     )
 
 
-_DIFFERENTIATED = [operation for operation in TABLE if n_computed_partials(operation)]
-_FUSED = [
+_FUSED = (
     Instruction("multiply_add", 3, 0, lambda x, y, z: (x * y + z,)),
     Instruction("multiply_subtract", 3, 0, lambda x, y, z: (x * y - z,)),
     Instruction("subtract_product", 3, 0, lambda x, y, z: (z - x * y,)),
-]
-
-INSTRUCTIONS: tuple[Instruction, ...] = (
-    *(_value_form(operation) for operation in TABLE),
-    *(_with_partials(operation) for operation in _DIFFERENTIATED),
-    *_FUSED,
 )
-FUSED: dict[str, int] = {entry.name: INSTRUCTIONS.index(entry) for entry in _FUSED}
+_COMMON = """
+    add subtract multiply multiply_add multiply_subtract subtract_product fused_multiply_add negative
+    divide divide_with_partials square square_with_partials sqrt sqrt_with_partials
+""".split()
+
+
+def _instructions() -> tuple[Instruction, ...]:
+    """All that computes: the common ones, which the scalar sweep threads, then the others."""
+    every = [
+        *(_value_form(operation) for operation in TABLE),
+        *(_with_partials(operation) for operation in TABLE if n_computed_partials(operation)),
+        *_FUSED,
+    ]
+    return tuple(sorted(every, key=lambda entry: _COMMON.index(entry.name) if entry.name in _COMMON else len(_COMMON)))
+
+
+INSTRUCTIONS = _instructions()
+N_COMMON = len(_COMMON)
 GUARD = len(INSTRUCTIONS)
 END = GUARD + 1
 N_OPCODES = END + 1
@@ -171,10 +204,12 @@ N_OPERANDS: npt.NDArray[np.int64] = np.array([*(entry.n_operands for entry in IN
 N_COMPUTED: npt.NDArray[np.int64] = np.array([*(entry.n_computed for entry in INSTRUCTIONS), 0, 0])
 N_WORDS: npt.NDArray[np.int64] = np.array([*(entry.n_words for entry in INSTRUCTIONS), 4, 1])
 
-VALUE: npt.NDArray[np.uint32] = np.arange(len(TABLE), dtype=np.uint32)
-WITH_PARTIALS: npt.NDArray[np.uint32] = VALUE.copy()
-for _position, _operation in enumerate(_DIFFERENTIATED):
-    WITH_PARTIALS[_operation.code] = len(TABLE) + _position
+_OPCODE = {name: opcode for opcode, name in enumerate(OPCODE_NAMES)}
+FUSED: dict[str, int] = {entry.name: _OPCODE[entry.name] for entry in _FUSED}
+VALUE: npt.NDArray[np.uint32] = np.array([_OPCODE[operation.name] for operation in TABLE], np.uint32)
+WITH_PARTIALS: npt.NDArray[np.uint32] = np.array(
+    [_OPCODE.get(f"{operation.name}_with_partials", _OPCODE[operation.name]) for operation in TABLE], np.uint32
+)
 
 # ---- the job: what run_scalar and run_tiles are given, as 64-bit words
 
@@ -273,4 +308,6 @@ ENTRIES: dict[str, tuple[str, str]] = {
     "tangent_lanes_careful": _SWEEP_OVER_ROWS,
     "run_scalar": ("i", "p"),
     "run_tiles": ("i", "p"),
+    "mark_active": ("", "ipppppp"),
+    "find_edges": ("i", "i" + 15 * "p"),
 }

@@ -32,6 +32,7 @@ from fastgrad.vm.numba_kernel import (
     words_at,
 )
 
+run_common = external("run_common", INTEGER, WORDS, INTEGER, FLOATS)
 step = external("step", INTEGER, WORDS, INTEGER, FLOATS)
 step_lanes = external("step_lanes", INTEGER, WORDS, INTEGER, FLOATS, INTEGER)
 add_product = external("add_product", NOTHING, FLOATS, FLOATS, FLOATS, INTEGER)
@@ -40,7 +41,7 @@ add_scaled = external("add_scaled", NOTHING, FLOATS, FLOATS, FLOAT, INTEGER)
 add_scaled_careful = external("add_scaled_careful", NOTHING, FLOATS, FLOATS, FLOAT, INTEGER)
 sum_of_row = external("sum_of_row", FLOAT, FLOATS, INTEGER)
 
-GUARD, END = isa.GUARD, isa.END
+GUARD = isa.GUARD
 N_OPERATIONS = len(isa.INSTRUCTIONS)
 
 # ---- one evaluation
@@ -51,6 +52,7 @@ def forward(words: Any, memory: Any) -> Any:
     """Run the program; the first failed guard, or -1."""
     position = 0
     while True:
+        position = run_common(words, position, memory)
         opcode = words[position]
         if opcode < N_OPERATIONS:
             position = step(words, position, memory)

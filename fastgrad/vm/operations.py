@@ -2,12 +2,14 @@
 
 The kernels (``kernels.py``) call what is defined here by name:
 
-``step(words, position, memory) -> position``               one scalar instruction
+``run_common(words, position, memory) -> position``         scalar instructions up to the next that is not a common one
+``step(words, position, memory) -> position``               one scalar instruction of the others
 ``step_lanes(words, position, memory, lanes) -> position``  one instruction over rows
 ``add_product`` and its kin                                 the inner loops of sweeps over rows
 
-The two steps are a switch over the opcode. A long operation is a function of its own, so that the switch stays small
-and its dozens of constants are not hoisted into the sweep. Rows are walked in vectors of eight.
+The common instructions are threaded: each ends with its own indirect jump to the next, which processors predict better
+than one shared jump. The others are the cases of a switch; a long one is a function of its own, so that its dozens of
+constants are not hoisted into the sweep. Rows are walked in vectors of eight.
 """
 
 from __future__ import annotations
@@ -19,7 +21,7 @@ from llvmlite import ir
 
 from fastgrad import basis
 from fastgrad.emit import F64, I64, Emitter, FloatValue, IntegerValue
-from fastgrad.vm.instructions import CHUNK, INSTRUCTIONS, Instruction
+from fastgrad.vm.instructions import CHUNK, INSTRUCTIONS, N_COMMON, N_OPCODES, Instruction
 
 I32 = ir.IntType(32)
 VOID = ir.VoidType()
@@ -30,6 +32,7 @@ ROW_ALIGNMENT = 64
 
 # What the kernels may call: name -> (result, arguments).
 SIGNATURES: dict[str, tuple[Any, tuple[Any, ...]]] = {
+    "run_common": (I64, (POINTER, I64, POINTER)),
     "step": (I64, (POINTER, I64, POINTER)),
     "step_lanes": (I64, (POINTER, I64, POINTER, I64)),
     "add_product": (VOID, (POINTER, POINTER, POINTER, I64)),
@@ -42,6 +45,7 @@ SIGNATURES: dict[str, tuple[Any, tuple[Any, ...]]] = {
 
 def emit_operations(module: ir.Module) -> None:
     """Define every function of ``SIGNATURES`` in ``module``."""
+    _define_run_common(module)
     _define_step(module)
     _define_step_lanes(module)
     for careful in (False, True):
@@ -109,8 +113,62 @@ def _length(instruction: Instruction) -> int:
     return sum(len(block.instructions) for block in function.blocks)
 
 
+def _define_run_common(module: ir.Module) -> None:
+    builder, (words, start, memory) = _begin(module, "run_common", "words position memory", inline=False)
+    function = builder.function
+    cases = [function.append_basic_block(instruction.name) for instruction in INSTRUCTIONS[:N_COMMON]]
+    other = function.append_basic_block("other")
+    blocks = [*cases, other]
+    table = _jump_table(module, function, [*cases, *[other] * (N_OPCODES - N_COMMON)])
+    origin = builder.ptrtoint(function, I64)
+
+    def dispatch(position: Any) -> None:
+        opcode = builder.load(builder.gep(words, [position], source_etype=I32), align=4, typ=I32)
+        entry = builder.gep(table, [_index(0), builder.zext(opcode, I64)], inbounds=True)
+        distance = builder.sext(builder.load(entry, align=4, typ=I32), I64)
+        jump = builder.branch_indirect(builder.inttoptr(builder.add(origin, distance), POINTER))
+        for block in blocks:
+            jump.add_destination(block)
+
+    arrivals = [(start, builder.block)]
+    dispatch(start)
+    positions = []
+    for block in blocks:
+        builder.position_at_end(block)
+        positions.append(builder.phi(I64))
+        if block is other:
+            builder.ret(positions[-1])
+            continue
+        instruction = INSTRUCTIONS[len(positions) - 1]
+        _scalar(builder, instruction, words, positions[-1], memory)
+        following = builder.add(positions[-1], _index(instruction.n_words))
+        arrivals.append((following, builder.block))
+        dispatch(following)
+    for position in positions:
+        for value, block in arrivals:
+            position.add_incoming(value, block)
+
+
+def _jump_table(module: ir.Module, function: ir.Function, blocks: list[ir.Block]) -> ir.GlobalVariable:
+    """The distance of each block from the function's start: numbers, so that the code needs no absolute address."""
+    start = f"ptrtoint (ptr {function.get_reference()} to i64)"
+    distances = [
+        ir.FormattedConstant(
+            I32,
+            f"trunc (i64 sub (i64 ptrtoint (ptr blockaddress({function.get_reference()}, {block.get_reference()}) "
+            f"to i64), i64 {start}) to i32)",
+        )
+        for block in blocks
+    ]
+    table = ir.GlobalVariable(module, ir.ArrayType(I32, len(blocks)), f"{function.name}.jumps")
+    table.global_constant = True
+    table.linkage = "internal"
+    table.initializer = ir.Constant(table.value_type, distances)
+    return table
+
+
 def _define_step(module: ir.Module) -> None:
-    builder, (words, position, memory) = _begin(module, "step", "words position memory", inline=True)
+    builder, (words, position, memory) = _begin(module, "step", "words position memory", inline=False)
 
     def case(instruction: Instruction) -> None:
         if _length(instruction) > INLINE_INSTRUCTIONS:
@@ -118,7 +176,7 @@ def _define_step(module: ir.Module) -> None:
         else:
             _scalar(builder, instruction, words, position, memory)
 
-    _switch(builder, words, position, case)
+    _switch(builder, words, position, range(N_COMMON, len(INSTRUCTIONS)), case)
 
 
 def _scalar(builder: ir.IRBuilder, instruction: Instruction, words: Any, position: Any, memory: Any) -> None:
@@ -149,7 +207,7 @@ def _define_step_lanes(module: ir.Module) -> None:
     def case(instruction: Instruction) -> None:
         builder.call(_lanes_function(module, instruction), [words, position, memory, lanes])
 
-    _switch(builder, words, position, case)
+    _switch(builder, words, position, range(len(INSTRUCTIONS)), case)
 
 
 def _lanes_function(module: ir.Module, instruction: Instruction) -> ir.Function:
@@ -175,13 +233,16 @@ def _lanes_function(module: ir.Module, instruction: Instruction) -> ir.Function:
     return function
 
 
-def _switch(builder: ir.IRBuilder, words: Any, position: Any, case: Callable[[Instruction], None]) -> None:
-    """Run the case of the opcode at ``position`` and return the position after it. GUARD and END are the caller's."""
+def _switch(
+    builder: ir.IRBuilder, words: Any, position: Any, opcodes: range, case: Callable[[Instruction], None]
+) -> None:
+    """Run the case of the opcode at ``position``, which is one of ``opcodes``, and return the position after it."""
     opcode = builder.load(builder.gep(words, [position], source_etype=I32), align=4, typ=I32)
     function = builder.function
     other = function.append_basic_block("other")
     switch = builder.switch(opcode, other)
-    for number, instruction in enumerate(INSTRUCTIONS):
+    for number in opcodes:
+        instruction = INSTRUCTIONS[number]
         block = function.append_basic_block(instruction.name)
         switch.add_case(ir.Constant(I32, number), block)
         builder.position_at_end(block)
