@@ -43,7 +43,7 @@ def _doubled_parts(size: Any) -> tuple[Any, Any, Any, Any, Any, Any]:
     return growing, falling, r, r_low, u * polynomial(u, COSH), r * u * polynomial(u, SINH)
 
 
-def _main_and_side(main: Any, main_low: Any, side: Any, parts: tuple[Any, Any, Any, Any]) -> Any:
+def _main_and_side(main: Any, main_low: Any, side: Any, parts: list[Any]) -> Any:
     """2*(main*cosh r + side*sinh r)."""
     r, r_low, c, s = parts
     product, product_low = two_product(side, r)
