@@ -13,6 +13,7 @@ An entry holds
 ``boolean``     the result is a truth value (kept as 1.0 or 0.0, shown as ``bool``)
 ``commutative`` operands may be exchanged without changing a bit
 ``piecewise_constant``  every derivative is zero
+``logical_twin``  what NumPy computes instead when all operands are truth values
 
 To add an operation add one entry. Adjoints and tangents treat a partial of exactly 0.0 as absent.
 
@@ -54,6 +55,7 @@ class Operation:
     boolean: bool = False
     commutative: bool = False
     piecewise_constant: bool = False
+    logical_twin: str = ""
     code: int = field(default=-1, compare=False)
 
     @property
@@ -112,6 +114,7 @@ add = _operation(
     reference="x + y",
     domain=(ANY, ANY),
     commutative=True,
+    logical_twin="logical_or",
 )
 subtract = _operation(
     "subtract",
@@ -129,6 +132,7 @@ multiply = _operation(
     reference="x * y",
     domain=(ANY, ANY),
     commutative=True,
+    logical_twin="logical_and",
 )
 
 
@@ -643,6 +647,7 @@ logical_xor = _step(
 logical_not = _step(
     "logical_not", "numpy.logical_not numpy.invert", lambda x: x == 0.0, "x == 0", boolean=True
 )
+stop_gradient = _step("stop_gradient", "", lambda x: x, "x")
 isnan = _step("isnan", "numpy.isnan", lambda x: x != x, "False", boolean=True)
 isfinite = _step("isfinite", "numpy.isfinite", lambda x: basis.absolute(x) < float("inf"), "True", boolean=True)
 isinf = _step("isinf", "numpy.isinf", lambda x: basis.absolute(x) == float("inf"), "False", boolean=True)

@@ -17,18 +17,15 @@ import platform
 import stat
 import struct
 import sys
-import tempfile
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, fields
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from fastgrad.vm.instructions import ENTRIES
-from fastgrad.vm.link import LinkError, link
 
 __all__ = ["Kernels", "kernels"]
 
@@ -140,17 +137,19 @@ def _parse(image: memoryview) -> tuple[int, list[int], memoryview] | None:
 def _compile() -> bytes:
     _say(f"compiling its kernels for this machine, once (about {COMPILE_SECONDS} s)...")
     from fastgrad.vm.compiler import compile_kernels
+    from fastgrad.vm.link import LinkError, link
     from fastgrad.vm.operations import symbol
 
     object_file = compile_kernels()
     try:
         blob = link(object_file)
         return _image(_FLAT, [blob.entries[symbol(name)] for name in ENTRIES], blob.code)
-    except LinkError:
+    except LinkError as error:
+        _say(f"llvmlite will load its kernels, some 0.1 s per process, since they are not self-contained: {error}.")
         return _image(_OBJECT, [0] * len(ENTRIES), object_file)
 
 
-def _load_from_file(path: Path) -> Kernels | None:
+def _load_from_file(path: str) -> Kernels | None:
     """The kernels in a cache file, mapped; None if there is none or it is not what was written."""
     try:
         descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0))
@@ -172,7 +171,8 @@ def _load_from_memory(image: bytes) -> Kernels:
     if hasattr(os, "memfd_create"):
         descriptor = os.memfd_create("fastgrad")
         try:
-            os.write(descriptor, image)
+            with open(descriptor, "wb", closefd=False) as file:
+                file.write(image)
             found = _map(descriptor, len(image))
         finally:
             os.close(descriptor)
@@ -230,21 +230,20 @@ def _bind(address: dict[str, int], owner: Any) -> Kernels:
 # ---- the disk cache
 
 
-def _cache_file() -> Path | None:
-    """Where the kernels of this processor and these sources belong; None if there is no safe place."""
+def _cache_file() -> str | None:
+    """Where the kernels of this processor and these sources belong; None (and said) if there is no safe place."""
     try:
-        chosen = os.environ.get("FASTGRAD_CACHE_DIR")
-        if not chosen:
+        directory = os.environ.get("FASTGRAD_CACHE_DIR")
+        if not directory:
             from platformdirs import user_cache_dir
 
-            chosen = user_cache_dir("fastgrad")
-        directory = Path(chosen)
-        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        status = directory.stat()
+            directory = user_cache_dir("fastgrad")
+        os.makedirs(directory, mode=0o700, exist_ok=True)
+        status = os.stat(directory)
         if not stat.S_ISDIR(status.st_mode) or not _is_private(status):
-            _say(f"{directory} belongs to or can be written by others: its kernels are not used or kept there.")
+            _say(f"{directory} belongs to others or can be written by them: its kernels are not kept there.")
             return None
-        return directory / f"kernels-{_key()}.bin"
+        return os.path.join(directory, f"kernels-{_key()}.bin")
     except (OSError, RuntimeError) as error:
         _say(f"no directory to keep its kernels in ({error}): they are compiled again in every process.")
         return None
@@ -256,53 +255,61 @@ def _is_private(status: os.stat_result) -> bool:
     return status.st_uid == os.geteuid() and not status.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
 
 
-def _write(path: Path, image: bytes) -> bool:
+def _write(path: str, image: bytes) -> bool:
     """Put the image in place all at once; False (and said) where that cannot be done."""
-    temporary = None
+    import tempfile
+
+    temporary = ""
     try:
-        descriptor, temporary = tempfile.mkstemp(prefix=path.name, dir=path.parent)
+        descriptor, temporary = tempfile.mkstemp(prefix="kernels-", suffix=".tmp", dir=os.path.dirname(path))
         with os.fdopen(descriptor, "wb") as file:
             file.write(image)
         os.replace(temporary, path)
         return True
     except OSError as error:
-        _say(f"its kernels cannot be kept in {path.parent} ({error}): they are compiled again in every process.")
-        if temporary is not None:
-            Path(temporary).unlink(missing_ok=True)
+        _say(f"its kernels cannot be kept in {path} ({error}): they are compiled again in every process.")
+        with suppress(OSError):
+            os.unlink(temporary)
         return False
 
 
 @contextmanager
-def _other_processes_waiting(path: Path) -> Iterator[None]:
+def _other_processes_waiting(path: str) -> Iterator[None]:
     """Let one process compile while others wait for its file; where locks do not work, each compiles."""
     try:
         import fcntl
 
-        descriptor = os.open(path.parent / "kernels.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        descriptor = os.open(os.path.join(os.path.dirname(path), "lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except (ImportError, OSError):
         yield
         return
     try:
-        try:
+        with suppress(OSError):
             fcntl.flock(descriptor, fcntl.LOCK_EX)
-        except OSError:
-            pass
         yield
     finally:
         os.close(descriptor)
+
+
+# Every module that decides what the kernels' code is; a test compares with what the compiler imports.
+SOURCES = (
+    *("basis", "emit", "ops"),
+    *("elementary/" + name for name in ("exponential", "gamma", "hyperbolic", "rounding", "special", "trigonometric")),
+    *("elementary/_" + name + "_coefficients" for name in ("exponential", "gamma", "special", "trigonometric")),
+    *("vm/" + name for name in ("binary", "compiler", "instructions", "kernels", "link", "numba_kernel", "operations")),
+    "vm/planning_kernels",
+)
 
 
 def _key() -> str:
     """A hash of the processor and of every source that the kernels are made from."""
     digest = hashlib.blake2b(digest_size=16)
     digest.update(_processor())
-    package = Path(__file__).parent.parent
-    sources = [package / name for name in ("basis.py", "emit.py", "ops.py")]
-    for folder in ("elementary", "vm"):
-        sources += sorted((package / folder).glob("*.py"))
-    for source in sources:
-        content = source.read_bytes()
-        digest.update(f"{source.name} {len(content)}\n".encode())
+    package = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+    for source in SOURCES:
+        with open(f"{package}/{source}.py", "rb", buffering=0) as file:
+            content = file.read()
+        digest.update(f"{source} {len(content)}\n".encode())
         digest.update(content)
     return digest.hexdigest()
 

@@ -22,14 +22,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache
 from math import prod
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
 
 from fastgrad.ops import TABLE, Operation
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
 
 # ---- partial derivatives: which of them need computing
 
@@ -79,7 +81,7 @@ class _Probe:
     __eq__ = __ne__ = _computed  # type: ignore[assignment]
 
 
-@lru_cache(maxsize=None)
+@cache
 def partial_forms(operation: Operation) -> tuple[PartialForm, ...]:
     """How the machine obtains the partial derivative by each operand of ``operation``."""
     operands = tuple(_Probe() for _ in range(operand_count(operation)))
@@ -100,13 +102,13 @@ def partial_forms(operation: Operation) -> tuple[PartialForm, ...]:
     return tuple(forms)
 
 
-@lru_cache(maxsize=None)
+@cache
 def operand_count(operation: Operation) -> int:
     """``operation.arity``, which inspects a signature, kept."""
     return operation.arity
 
 
-@lru_cache(maxsize=None)
+@cache
 def n_computed_partials(operation: Operation) -> int:
     """How many partials the with-partials form of ``operation`` stores."""
     return sum(isinstance(form, Computed) for form in partial_forms(operation))
@@ -177,10 +179,10 @@ _FUSED = (
     Instruction("multiply_subtract", 3, 0, lambda x, y, z: (x * y - z,)),
     Instruction("subtract_product", 3, 0, lambda x, y, z: (z - x * y,)),
 )
-_COMMON = """
-    add subtract multiply multiply_add multiply_subtract subtract_product fused_multiply_add negative
-    divide divide_with_partials square square_with_partials sqrt sqrt_with_partials
-""".split()
+_COMMON = (
+    *("add", "subtract", "multiply", "multiply_add", "multiply_subtract", "subtract_product", "fused_multiply_add"),
+    *("negative", "divide", "divide_with_partials", "square", "square_with_partials", "sqrt", "sqrt_with_partials"),
+)
 
 
 def _instructions() -> tuple[Instruction, ...]:

@@ -1,0 +1,1 @@
+"""From a function to a tape: see README.md in this folder."""

@@ -1,0 +1,385 @@
+"""The values that flow through a function while it is recorded.
+
+A ``RecordedArray`` holds a NumPy value and the number of the node that computes it. It answers to operators here, and to
+indexing, methods and NumPy's two protocols through ``numpy_protocol``, so plain NumPy code runs on it unchanged; each
+operation runs for real on the values and adds a node. The way of one operation: ``apply`` finds the recorder and the operand nodes, computes the value with
+NumPy, appends the row. Operators on two scalars have a shorter way of their own, ``_scalar_method``, because recording
+a loop of scalar code is where recording costs most.
+"""
+
+from __future__ import annotations
+
+import operator
+import sys
+from collections.abc import Callable, Iterator
+from typing import Any, NoReturn
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastgrad import array_ops, ops
+from fastgrad.errors import InputError, LostDerivativeError, UnsupportedError, located
+from fastgrad.record.recorder import Recorder
+from fastgrad.record.source import user_line
+from fastgrad.tape import ARRAY_OPERATION, Shape
+
+_getframe = sys._getframe
+
+
+class RecordedArray:
+    """A value of a recording; see the module's docstring."""
+
+    __slots__ = ("__weakref__", "node", "recorder", "value")
+    __hash__ = None  # type: ignore[assignment]
+
+    def __init__(self, recorder: Recorder, node: int, value: Any) -> None:
+        self.recorder = recorder
+        self.node = node
+        self.value = value
+
+    # ---- what NumPy users ask an array
+
+    @property
+    def shape(self) -> Shape:
+        shape: Shape = self.value.shape
+        return shape
+
+    @property
+    def ndim(self) -> int:
+        return len(self.value.shape)
+
+    @property
+    def size(self) -> int:
+        return int(self.value.size)
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        dtype: np.dtype[Any] = self.value.dtype
+        return dtype
+
+    @property
+    def nbytes(self) -> int:
+        return int(self.value.nbytes)
+
+    @property
+    def itemsize(self) -> int:
+        return int(self.value.itemsize)
+
+    def __len__(self) -> int:
+        return len(self.value)
+
+    def __repr__(self) -> str:
+        return f"RecordedArray({self.value!r})"
+
+    def __str__(self) -> str:
+        return str(self.value)
+
+    def __format__(self, spec: str) -> str:
+        return format(self.value, spec)
+
+    def __iter__(self) -> Iterator[Any]:
+        if self.ndim == 0:
+            raise TypeError("iteration over a 0-d array")
+        return (self[index] for index in range(len(self.value)))
+
+    def __contains__(self, item: Any) -> bool:
+        return any(bool(element == item) for element in self.ravel())
+
+    # ---- the outcomes that a recording depends on
+
+    def __bool__(self) -> bool:
+        outcome = bool(self.value)
+        self._guard(outcome, ops.not_equal, 0.0)
+        return outcome
+
+    def __int__(self) -> int:
+        outcome = int(self.value)
+        self._guard(outcome, ops.trunc)
+        return outcome
+
+    def __trunc__(self) -> int:
+        return int(self)
+
+    def __floor__(self) -> int:
+        return int(np.floor(self))  # type: ignore[call-overload,no-any-return]
+
+    def __ceil__(self) -> int:
+        return int(np.ceil(self))  # type: ignore[call-overload,no-any-return]
+
+    def __index__(self) -> int:
+        outcome = operator.index(self.value)  # NumPy's own error for a float
+        self._guard(outcome)
+        return outcome
+
+    def __float__(self) -> float:
+        if self.dtype.kind in "biu":
+            outcome = float(self.value)
+            self._guard(outcome)
+            return outcome
+        raise LostDerivativeError(
+            located(
+                "a recorded value was turned into a Python float (by float(), by storing it into a plain NumPy array, "
+                "by np.array(..., dtype=float) or by a function that knows only floats), which would drop its derivative",
+                user_line(),
+                "Keep the value as it is; build arrays with np.stack or np.array([...]) without dtype, and use NumPy's "
+                "functions instead of those of math.",
+            )
+        )
+
+    def __complex__(self) -> NoReturn:
+        raise _refused("complex()", "Complex numbers are not differentiated; write the real and imaginary parts.")
+
+    def _guard(self, outcome: float, operation: ops.Operation | None = None, *rest: float) -> None:
+        """Guard that this value, passed through ``operation``, is ``outcome``."""
+        scalar = self if self.shape == () else self.reshape(())
+        if operation is None:
+            self.recorder.guard(scalar.node, outcome)
+        elif operation is ops.not_equal and self.dtype.kind == "b":
+            self.recorder.guard(scalar.node, outcome)
+        else:
+            operands = (scalar.node, *map(self.recorder.scalar, rest))
+            self.recorder.guard(self.recorder.add(operation.code, operands, ()), outcome)
+
+    def __setitem__(self, index: Any, value: Any) -> NoReturn:
+        raise _refused(
+            "assignment into a recorded array",
+            "Build the new array instead: np.where, np.concatenate or np.stack.",
+        )
+
+    def apply_operation(self, operation: ops.Operation, operands: tuple[Any, ...]) -> RecordedArray:
+        return apply(operation, operands)
+
+    def apply_array_operation(
+        self, operation: array_ops.ArrayOperation, operands: tuple[Any, ...], attribute: Any
+    ) -> RecordedArray:
+        return apply_array(operation, operands, attribute)
+
+
+def _refused(what: str, remedy: str) -> UnsupportedError:
+    return UnsupportedError(located(f"{what} cannot be recorded", user_line(), remedy))
+
+
+# ---- recording one operation
+
+
+def recorder_of(operands: tuple[Any, ...]) -> Recorder:
+    """The innermost recorder among the operands' (at least one is recorded)."""
+    found: Recorder | None = None
+    for operand in operands:
+        if operand.__class__ is RecordedArray and (found is None or operand.recorder.level > found.level):
+            found = operand.recorder
+    assert found is not None
+    return found
+
+
+def node_of(recorder: Recorder, operand: Any) -> int:
+    """The node of any operand in this recorder's recording."""
+    if operand.__class__ is RecordedArray:
+        return operand.node if operand.recorder is recorder else recorder.lift(operand)  # type: ignore[no-any-return]
+    if isinstance(operand, np.ndarray):
+        return recorder.array(operand)
+    return recorder.scalar(operand)
+
+
+def normal_operand(operand: Any) -> Any:
+    """An operand as a RecordedArray, an ndarray of real numbers or a number. Raises InputError for anything else."""
+    if operand.__class__ is RecordedArray or isinstance(operand, (float, int, np.bool_)):
+        return operand
+    if isinstance(operand, (list, tuple)) or (isinstance(operand, np.ndarray) and operand.dtype.kind == "O"):
+        return stacked(operand)
+    array = operand if isinstance(operand, np.ndarray) else np.asarray(operand)
+    if array.dtype.kind not in "fiub":
+        kind = {"c": "complex numbers", "U": "text", "S": "text"}.get(array.dtype.kind, f"{array.dtype} data")
+        raise InputError(
+            located(f"a recorded value met {kind}", user_line(), "Only real numbers can be combined with it.")
+        )
+    if array.dtype.itemsize > 8:
+        raise InputError(
+            located(f"a recorded value met {array.dtype} data", user_line(), "Convert it with .astype(float) first.")
+        )
+    return array if array.ndim else array.item()
+
+
+def value_of(operand: Any) -> Any:
+    """The concrete value of an operand, however deep the recordings nest."""
+    return operand.value if operand.__class__ is RecordedArray else operand
+
+
+def stacked(items: Any) -> Any:
+    """Nested lists, tuples or an object array, with recorded values inside, as one array (recorded if any of them is)."""
+    if isinstance(items, np.ndarray) and items.dtype.kind == "O":
+        if items.ndim == 0:
+            return normal_operand(items.item())
+        items = list(items) if items.size else np.zeros(items.shape)
+    if not isinstance(items, (list, tuple)):
+        return normal_operand(items)
+    parts = [stacked(item) for item in items]
+    if not any(part.__class__ is RecordedArray for part in parts):
+        return np.array(parts)
+    shapes = {np.shape(value_of(part)) for part in parts}
+    if len(shapes) > 1:
+        raise InputError(
+            located(f"a list of values of different shapes {sorted(shapes)}", user_line(), "Give them one shape.")
+        )
+    shape = (1, *shapes.pop())
+    rows = [apply_array(array_ops.reshape, (part,), shape) if _recorded(part) else np.reshape(part, shape) for part in parts]
+    return rows[0] if len(rows) == 1 else apply_array(array_ops.concatenate, tuple(rows), 0)
+
+
+def _recorded(x: Any) -> bool:
+    return x.__class__ is RecordedArray
+
+
+def apply(operation: ops.Operation, operands: tuple[Any, ...]) -> RecordedArray:
+    """Record an elementary operation on operands that broadcast."""
+    operands = tuple(map(normal_operand, operands))
+    value = concrete(operation)(*map(value_of, operands))
+    if operation.logical_twin and value.dtype.kind == "b":
+        # NumPy adds and multiplies truth values as "or" and "and"
+        operation = ops.BY_NAME[operation.logical_twin]
+    recorder = recorder_of(operands)
+    nodes = tuple([node_of(recorder, operand) for operand in operands])
+    return RecordedArray(recorder, recorder.add(operation.code, nodes, value.shape), value)
+
+
+def apply_array(operation: array_ops.ArrayOperation, operands: tuple[Any, ...], attribute: Any) -> RecordedArray:
+    """Record an array operation; numbers among the operands must be arrays already."""
+    recorder = recorder_of(operands)
+    value = operation.evaluate(attribute, *map(value_of, operands))
+    nodes = tuple([node_of(recorder, operand) for operand in operands])
+    node = recorder.add(ARRAY_OPERATION + operation.code, nodes, value.shape, attribute)
+    return RecordedArray(recorder, node, value)
+
+
+_concrete: dict[str, Callable[..., Any]] = {}
+
+
+def concrete(operation: ops.Operation) -> Callable[..., Any]:
+    """The function that computes an operation's value while recording: NumPy's, or else the VM's own."""
+    function = _concrete.get(operation.name)
+    if function is None:
+        for name in operation.answers_to:
+            module, _, attribute = name.rpartition(".")
+            if module == "numpy" and isinstance(getattr(np, attribute, None), np.ufunc):
+                function = getattr(np, attribute)
+                break
+        else:
+            from fastgrad.vm.evaluate import evaluator
+
+            function = np.where if operation is ops.where else evaluator(operation)
+        _concrete[operation.name] = function
+    return function
+
+
+# ---- operators
+
+
+def _method(operation: ops.Operation, reflected: bool = False) -> Callable[..., Any]:
+    def method(self: RecordedArray, *other: Any) -> Any:
+        if other and not _operable(other[0]):
+            return NotImplemented
+        return apply(operation, (*other, self) if reflected else (self, *other))
+
+    return method
+
+
+def _operable(other: Any) -> bool:
+    return isinstance(other, (RecordedArray, float, int, np.ndarray, np.generic, list, tuple))
+
+
+def _scalar_method(operation: ops.Operation, compute: Callable[[Any, Any], Any], reflected: bool = False) -> Any:
+    """An operator with a short way for scalars (the long way is ``apply``)."""
+    code = operation.code
+    float64 = np.float64
+    general = _method(operation, reflected)
+
+    def method(self: RecordedArray, other: Any) -> Any:
+        recorder = self.recorder
+        kind = other.__class__
+        if kind is RecordedArray and other.recorder is recorder:
+            other_value, other_node = other.value, other.node
+        elif kind is float or kind is float64 or kind is int:
+            other_value, other_node = other, recorder.scalar(other)
+        else:
+            return general(self, other)
+        value = compute(other_value, self.value) if reflected else compute(self.value, other_value)
+        if value.__class__ is not float64:
+            return general(self, other)
+        rows = recorder.rows
+        node = len(rows)
+        frame = _getframe(1)
+        operands = (other_node, self.node) if reflected else (self.node, other_node)
+        rows.append((code, operands, (), None, frame.f_code, frame.f_lasti))
+        return RecordedArray(recorder, node, value)
+
+    return method
+
+
+def _power(self: RecordedArray, exponent: Any) -> Any:
+    """Small whole exponents and the square root are recorded as what they are; the rest as ``power``."""
+    if exponent.__class__ in (int, float, np.float64):
+        if exponent == 2:
+            return apply(ops.square, (self,))
+        if exponent == 1:
+            return apply(ops.positive, (self,))
+        if exponent == 3:
+            return self * apply(ops.square, (self,))
+        if exponent == -1 and exponent.__class__ is not int:
+            return apply(ops.reciprocal, (self,))
+        if exponent == 0.5 and self.ndim:
+            return apply(ops.sqrt, (self,))
+    if not _operable(exponent):
+        return NotImplemented
+    return apply(ops.power, (self, exponent))
+
+
+def _matmul(self: RecordedArray, other: Any) -> Any:
+    return np.matmul(self, other)
+
+
+def _reflected_matmul(self: RecordedArray, other: Any) -> Any:
+    return np.matmul(other, self)
+
+
+def _divmod(self: RecordedArray, other: Any) -> tuple[Any, Any]:
+    return self // other, self % other
+
+
+def _round(self: RecordedArray, decimals: int | None = None) -> Any:
+    rounded = np.round(self, decimals or 0)
+    return rounded if decimals is not None else int(rounded)  # type: ignore[call-overload]
+
+
+def _install() -> None:
+    fast: list[tuple[str, ops.Operation, Callable[[Any, Any], Any]]] = [
+        ("add", ops.add, operator.add),
+        ("sub", ops.subtract, operator.sub),
+        ("mul", ops.multiply, operator.mul),
+        ("truediv", ops.divide, operator.truediv),
+    ]
+    for name, operation, compute in fast:
+        setattr(RecordedArray, f"__{name}__", _scalar_method(operation, compute))
+        setattr(RecordedArray, f"__r{name}__", _scalar_method(operation, compute, reflected=True))
+    for name, operation in [("floordiv", ops.floor_divide), ("mod", ops.remainder), ("and", ops.logical_and)] + [
+        ("or", ops.logical_or),
+        ("xor", ops.logical_xor),
+    ]:
+        setattr(RecordedArray, f"__{name}__", _method(operation))
+        setattr(RecordedArray, f"__r{name}__", _method(operation, reflected=True))
+    comparisons = {"lt": "less", "le": "less_equal", "gt": "greater", "ge": "greater_equal"}
+    for name, operation_name in (comparisons | {"eq": "equal", "ne": "not_equal"}).items():
+        setattr(RecordedArray, f"__{name}__", _method(ops.BY_NAME[operation_name]))
+    for name, operation in [("neg", ops.negative), ("pos", ops.positive), ("abs", ops.absolute)]:
+        setattr(RecordedArray, f"__{name}__", _method(operation))
+    others = {"pow": _power, "rpow": _method(ops.power, reflected=True), "invert": _method(ops.logical_not)}
+    others |= {"matmul": _matmul, "rmatmul": _reflected_matmul, "divmod": _divmod, "round": _round}
+    for name, method in others.items():
+        setattr(RecordedArray, f"__{name}__", method)
+
+
+_install()
+
+
+def recorded_constant(recorder: Recorder, array: NDArray[Any]) -> RecordedArray:
+    """A captured array as a value of this recording."""
+    return RecordedArray(recorder, recorder.array(array), array)

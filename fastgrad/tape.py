@@ -1,0 +1,389 @@
+"""The tape: a function as flat arrays. The one representation that recording makes and everything else reads.
+
+A tape of ``n`` nodes holds (arrays are read-only):
+
+=====================  ==========  ===================================================================================
+``opcodes``            uint16[n]   ``INPUT``, ``CONSTANT``, the code of an elementary operation (``ops.TABLE``), or
+                                   ``ARRAY_OPERATION + code`` of an array operation (``array_ops.TABLE``)
+``operand_starts``     uint32[n+1] node i has the operands ``operands[operand_starts[i]:operand_starts[i + 1]]``
+``operands``           uint32[m]   node numbers, each less than the node that it is an operand of
+``shape_indices``      uint32[n]   the node's shape is ``shapes[shape_indices[i]]``
+``attribute_indices``  int32[n]    what else the node needs is ``attributes[...]``; for a constant it is the position
+                                   in ``constants``; -1: nothing
+``source_indices``     int32[n]    the line that made the node is ``sources[...]``; -1: none
+``inputs``             uint32[k]   the ``INPUT`` nodes, in the order of the arguments
+``outputs``            uint32[p]   any nodes
+``guard_nodes``        uint32[g]   scalar nodes whose value the recorded branch depends on, in the order of recording
+``guard_values``       float64[g]  the value that each must have for the recorded branch to be the right one
+``guard_sources``      int32[g]    the line that asked
+=====================  ==========  ===================================================================================
+
+and the tuples ``shapes``, ``attributes`` (nested tuples of ints, floats, strings and None), ``sources``,
+``constants`` (ndarrays, held by reference: what is captured is read at run time) and ``input_names``.
+
+All values are float64; truth values are 1.0 and 0.0. ``Tape.validate`` checks exactly what stands here.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, fields
+from functools import cached_property
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastgrad import array_ops, ops
+from fastgrad.errors import TapeError
+
+__all__ = ["ARRAY_OPERATION", "CONSTANT", "INPUT", "Node", "Source", "Tape", "TapeBuilder", "is_number", "number_array", "operation_of"]
+
+ARRAY_OPERATION = 1024
+INPUT = 4096
+CONSTANT = 4097
+
+Shape = tuple[int, ...]
+
+
+class Source(NamedTuple):
+    """A line of the user's program."""
+
+    filename: str
+    line: int
+    function: str
+
+    def __str__(self) -> str:
+        return f"{self.filename}:{self.line}, in {self.function}"
+
+
+class Node(NamedTuple):
+    """One node of a tape, for reading."""
+
+    index: int
+    name: str
+    operands: tuple[int, ...]
+    shape: Shape
+    attribute: Any
+    source: Source | None
+
+
+def operation_of(opcode: int) -> ops.Operation | array_ops.ArrayOperation:
+    """The entry of the operation tables that an opcode stands for."""
+    if opcode < len(ops.TABLE):
+        return ops.TABLE[opcode]
+    return array_ops.TABLE[opcode - ARRAY_OPERATION]
+
+
+def number_array(number: float) -> NDArray[np.float64]:
+    """A number as the constant of a tape: read-only, which tells it from captured data."""
+    array = np.asarray(number, np.float64)
+    array.flags.writeable = False
+    return array
+
+
+def is_number(constant: NDArray[Any]) -> bool:
+    """Whether a constant is a number, which nobody can change, and not a captured 0-d array."""
+    return constant.shape == () and constant.base is None and not constant.flags.writeable
+
+
+def _name_of(opcode: int) -> str:
+    return {INPUT: "input", CONSTANT: "constant"}.get(opcode) or operation_of(opcode).name
+
+
+@dataclass(frozen=True, eq=False)
+class Tape:
+    """An immutable recorded function; see the module's docstring for its arrays."""
+
+    opcodes: NDArray[np.uint16]
+    operand_starts: NDArray[np.uint32]
+    operands: NDArray[np.uint32]
+    shape_indices: NDArray[np.uint32]
+    shapes: tuple[Shape, ...]
+    attribute_indices: NDArray[np.int32]
+    attributes: tuple[Any, ...]
+    constants: tuple[NDArray[Any], ...]
+    inputs: NDArray[np.uint32]
+    outputs: NDArray[np.uint32]
+    guard_nodes: NDArray[np.uint32] = field(default_factory=lambda: np.zeros(0, np.uint32))
+    guard_values: NDArray[np.float64] = field(default_factory=lambda: np.zeros(0))
+    guard_sources: NDArray[np.int32] = field(default_factory=lambda: np.zeros(0, np.int32))
+    source_indices: NDArray[np.int32] = field(default_factory=lambda: np.zeros(0, np.int32))
+    sources: tuple[Source, ...] = ()
+    input_names: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if len(self.source_indices) != len(self.opcodes):
+            object.__setattr__(self, "source_indices", np.full(len(self.opcodes), -1, np.int32))
+        for entry in fields(self):
+            value = getattr(self, entry.name)
+            if isinstance(value, np.ndarray):
+                value.flags.writeable = False
+
+    # ---- reading
+
+    def __len__(self) -> int:
+        return len(self.opcodes)
+
+    def operands_of(self, index: int) -> NDArray[np.uint32]:
+        return self.operands[self.operand_starts[index] : self.operand_starts[index + 1]]
+
+    def shape_of(self, index: int) -> Shape:
+        return self.shapes[self.shape_indices[index]]
+
+    def attribute_of(self, index: int) -> Any:
+        position = self.attribute_indices[index]
+        return None if position < 0 else self.attributes[position]
+
+    def constant_of(self, index: int) -> NDArray[Any]:
+        return self.constants[self.attribute_indices[index]]
+
+    def source_of(self, index: int) -> Source | None:
+        position = self.source_indices[index]
+        return None if position < 0 else self.sources[position]
+
+    def node(self, index: int) -> Node:
+        """The node with this number, as a named tuple. Raises IndexError outside the tape."""
+        if not 0 <= index < len(self):
+            raise IndexError(f"node {index} of a tape with {len(self)} nodes")
+        opcode = int(self.opcodes[index])
+        attribute = self.constant_of(index) if opcode == CONSTANT else self.attribute_of(index)
+        operands = tuple(int(operand) for operand in self.operands_of(index))
+        return Node(index, _name_of(opcode), operands, self.shape_of(index), attribute, self.source_of(index))
+
+    def __iter__(self) -> Iterator[Node]:
+        return (self.node(index) for index in range(len(self)))
+
+    @property
+    def input_shapes(self) -> tuple[Shape, ...]:
+        return tuple(self.shape_of(index) for index in self.inputs)
+
+    @property
+    def output_shapes(self) -> tuple[Shape, ...]:
+        return tuple(self.shape_of(index) for index in self.outputs)
+
+    @cached_property
+    def n_operations(self) -> int:
+        """Nodes that compute something: neither inputs nor constants."""
+        return int(np.count_nonzero(self.opcodes < INPUT))
+
+    def __repr__(self) -> str:
+        return f"<Tape {len(self.inputs)} inputs, {self.n_operations} operations, {len(self.outputs)} outputs>"
+
+    def __str__(self) -> str:
+        return "\n".join(_listing(self))
+
+    # ---- identity
+
+    @cached_property
+    def hash(self) -> str:
+        """Hash of the content (operations by name, not by number), the same in every process; 32 hex digits."""
+        digest = hashlib.blake2b(digest_size=16)
+        used, numbers = np.unique(self.opcodes, return_inverse=True)
+        digest.update(repr(([_name_of(int(code)) for code in used], self.shapes, self.attributes)).encode())
+        digest.update(numbers.astype(np.uint16).tobytes())
+        for array in (self.operand_starts, self.operands, self.shape_indices, self.attribute_indices):
+            digest.update(array.tobytes())
+        for array in (self.inputs, self.outputs, self.guard_nodes, self.guard_values):
+            digest.update(array.tobytes() + b"|")
+        for constant in self.constants:
+            digest.update(repr((constant.dtype.str, constant.shape)).encode())
+            digest.update(np.ascontiguousarray(constant).tobytes())
+        return digest.hexdigest()
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Tape) and self.hash == other.hash
+
+    def __hash__(self) -> int:
+        return int(self.hash[:15], 16)
+
+    def __reduce__(self) -> Any:
+        return _rebuilt, tuple(getattr(self, entry.name) for entry in fields(self))
+
+    # ---- checking
+
+    def validate(self) -> Tape:
+        """Check every invariant of the module's docstring; return the tape itself. Raises TapeError."""
+        for problem in _problems(self):
+            raise TapeError(f"these arrays are not a tape: {problem}")
+        return self
+
+
+def _rebuilt(*arrays: Any) -> Tape:
+    return Tape(*arrays).validate()
+
+
+def _listing(tape: Tape) -> Iterator[str]:
+    guards: dict[int, list[int]] = {}
+    for number, index in enumerate(tape.guard_nodes):
+        guards.setdefault(int(index), []).append(number)
+    names = dict(zip(tape.inputs.tolist(), tape.input_names, strict=False))
+    yield f"tape {tape.hash[:12]}: {repr(tape)[6:-1]}"
+    for node in tape:
+        right = node.name + "".join(f" %{operand}" for operand in node.operands)
+        if node.index in names:
+            right = f"input {names[node.index]}"
+        elif node.name == "constant":
+            right = "constant " + np.array2string(node.attribute, threshold=6, edgeitems=2).replace("\n", "")
+        elif node.attribute is not None:
+            right += f" {node.attribute}"
+        shape = "" if node.shape == () else str(list(node.shape))
+        where = "" if node.source is None else f"# {node.source.filename.rpartition('/')[2]}:{node.source.line}"
+        yield f"  %{node.index:<5} = {right:<40} {shape:<12} {where}".rstrip()
+        for number in guards.get(node.index, ()):
+            yield f"  guard {number}: %{node.index} is {tape.guard_values[number]:g}"
+    yield "  return " + " ".join(f"%{index}" for index in tape.outputs)
+
+
+def _problems(tape: Tape) -> Iterator[str]:
+    """What is wrong with a tape, the first problem first; later checks rely on earlier ones."""
+    kinds = {"opcodes": np.uint16, "operand_starts": np.uint32, "operands": np.uint32, "shape_indices": np.uint32}
+    kinds |= {"attribute_indices": np.int32, "inputs": np.uint32, "outputs": np.uint32, "guard_nodes": np.uint32}
+    kinds |= {"guard_values": np.float64, "guard_sources": np.int32, "source_indices": np.int32}
+    for name, dtype in kinds.items():
+        array = getattr(tape, name)
+        if not isinstance(array, np.ndarray) or array.dtype != dtype or array.ndim != 1:
+            yield f"{name} must be a one-dimensional array of {np.dtype(dtype)}"
+    n = len(tape.opcodes)
+    for name in ("shape_indices", "attribute_indices", "source_indices"):
+        if len(getattr(tape, name)) != n:
+            yield f"{name} has {len(getattr(tape, name))} entries for {n} nodes"
+    starts = tape.operand_starts
+    if len(starts) != n + 1 or starts[0] != 0 or starts[-1] != len(tape.operands) or np.any(starts[1:] < starts[:-1]):
+        yield "operand_starts must rise from 0 to the number of operands, one entry more than there are nodes"
+    owner = np.repeat(np.arange(n), np.diff(starts.astype(np.int64)))
+    if np.any(tape.operands >= owner):
+        yield "an operand does not come before the node that uses it"
+    for name, limit in (("inputs", n), ("outputs", n), ("guard_nodes", n), ("shape_indices", len(tape.shapes))):
+        if np.any(getattr(tape, name) >= limit):
+            yield f"{name} points outside the tape"
+    for name in ("source_indices", "guard_sources"):
+        array = getattr(tape, name)
+        if np.any(array < -1) or np.any(array >= len(tape.sources)):
+            yield f"{name} points outside the sources"
+    if not len(tape.guard_nodes) == len(tape.guard_values) == len(tape.guard_sources):
+        yield "the guard arrays differ in length"
+    if not all(isinstance(s, tuple) and all(isinstance(d, int) and d >= 0 for d in s) for s in tape.shapes):
+        yield "shapes must be tuples of non-negative whole numbers"
+    if not all(isinstance(c, np.ndarray) and c.dtype.kind in "fiub" for c in tape.constants):
+        yield "constants must be arrays of real numbers"
+    if tape.input_names and len(tape.input_names) != len(tape.inputs):
+        yield "there must be one name for each input"
+    if sorted(np.flatnonzero(tape.opcodes == INPUT).tolist()) != sorted(tape.inputs.tolist()):
+        yield "inputs must list every input node once"
+    for index in range(n):
+        yield from _node_problems(tape, index)
+    if any(tape.shape_of(index) != () for index in tape.guard_nodes):
+        yield "a guard must be on a scalar"
+
+
+def _node_problems(tape: Tape, index: int) -> Iterator[str]:
+    opcode = int(tape.opcodes[index])
+    position, shape = int(tape.attribute_indices[index]), tape.shape_of(index)
+    operands = tape.operands_of(index)
+    if opcode == CONSTANT:
+        if not 0 <= position < len(tape.constants) or tape.constants[position].shape != shape:
+            yield f"constant node {index} does not fit an entry of constants"
+        return
+    if position < -1 or position >= len(tape.attributes):
+        yield f"node {index} points outside the attributes"
+        return
+    if opcode == INPUT:
+        if len(operands):
+            yield f"input node {index} has operands"
+        return
+    if not (opcode < len(ops.TABLE) or 0 <= opcode - ARRAY_OPERATION < len(array_ops.TABLE)):
+        yield f"node {index} has the unknown opcode {opcode}"
+        return
+    operation = operation_of(opcode)
+    shapes = [tape.shape_of(operand) for operand in operands]
+    if isinstance(operation, ops.Operation):
+        if len(shapes) != operation.arity:
+            yield f"node {index} ({operation.name}) has {len(shapes)} operands instead of {operation.arity}"
+            return
+        expected: Shape | None = _broadcast(shapes)
+    else:
+        try:
+            expected = operation.shape_rule(tape.attribute_of(index), *shapes)
+        except (TypeError, ValueError, IndexError, KeyError, AttributeError):
+            expected = None
+    if expected != shape:
+        yield f"node {index} ({operation.name}) cannot have shape {shape} from operands of shapes {shapes}"
+
+
+def _broadcast(shapes: Sequence[Shape]) -> Shape | None:
+    try:
+        return np.broadcast_shapes(*shapes)
+    except ValueError:
+        return None
+
+
+@dataclass
+class TapeBuilder:
+    """Collects nodes, then makes a Tape. Numbering is the order of appending."""
+
+    opcodes: list[int] = field(default_factory=list)
+    operand_lists: list[Sequence[int]] = field(default_factory=list)
+    shape_indices: list[int] = field(default_factory=list)
+    attribute_indices: list[int] = field(default_factory=list)
+    source_indices: list[int] = field(default_factory=list)
+    constants: list[NDArray[Any]] = field(default_factory=list)
+    sources: tuple[Source, ...] = ()
+    inputs: list[int] = field(default_factory=list)
+    input_names: list[str] = field(default_factory=list)
+    guards: list[tuple[int, float, int]] = field(default_factory=list)
+    shape_table: dict[Shape, int] = field(default_factory=lambda: {(): 0})
+    attribute_table: dict[Any, int] = field(default_factory=dict)
+
+    def append(
+        self, opcode: int, operands: Sequence[int], shape: Shape, attribute: Any = None, source_index: int = -1
+    ) -> int:
+        """Add a node and return its number."""
+        position = -1
+        if attribute is not None:
+            # the key keeps 1, 1.0 and True, and the signs of zero, apart
+            position = self.attribute_table.setdefault((repr(attribute), attribute), len(self.attribute_table))
+        return self._append(opcode, operands, shape, position, source_index)
+
+    def _append(self, opcode: int, operands: Sequence[int], shape: Shape, position: int, source_index: int) -> int:
+        self.opcodes.append(opcode)
+        self.operand_lists.append(operands)
+        self.shape_indices.append(self.shape_table.setdefault(shape, len(self.shape_table)))
+        self.attribute_indices.append(position)
+        self.source_indices.append(source_index)
+        return len(self.opcodes) - 1
+
+    def append_input(self, shape: Shape, name: str) -> int:
+        self.inputs.append(len(self.opcodes))
+        self.input_names.append(name)
+        return self._append(INPUT, (), shape, -1, -1)
+
+    def append_constant(self, constant: NDArray[Any], source_index: int = -1) -> int:
+        """Add a constant, by reference."""
+        self.constants.append(constant)
+        return self._append(CONSTANT, (), constant.shape, len(self.constants) - 1, source_index)
+
+    def build(self, outputs: Iterable[int]) -> Tape:
+        lengths = np.fromiter(map(len, self.operand_lists), np.int64, len(self.operand_lists))
+        starts = np.zeros(len(lengths) + 1, np.uint32)
+        np.cumsum(lengths, out=starts[1:])
+        flat = (operand for operands in self.operand_lists for operand in operands)
+        return Tape(
+            opcodes=np.array(self.opcodes, np.uint16),
+            operand_starts=starts,
+            operands=np.fromiter(flat, np.uint32, int(starts[-1])),
+            shape_indices=np.array(self.shape_indices, np.uint32),
+            shapes=tuple(self.shape_table),
+            attribute_indices=np.array(self.attribute_indices, np.int32),
+            attributes=tuple(attribute for _, attribute in self.attribute_table),
+            constants=tuple(self.constants),
+            inputs=np.array(self.inputs, np.uint32),
+            outputs=np.fromiter(outputs, np.uint32),
+            guard_nodes=np.array([guard[0] for guard in self.guards], np.uint32),
+            guard_values=np.array([guard[1] for guard in self.guards], np.float64),
+            guard_sources=np.array([guard[2] for guard in self.guards], np.int32),
+            source_indices=np.array(self.source_indices, np.int32),
+            sources=self.sources,
+            input_names=tuple(self.input_names),
+        )

@@ -1,0 +1,1 @@
+"""From tape to tape: see README.md in this folder."""

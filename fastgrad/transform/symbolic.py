@@ -1,0 +1,224 @@
+"""A tape under construction, on whose values the rules of the operation tables run.
+
+``SymbolicTape`` simplifies as it grows, by rules that change no bit of a result (but the sign of a zero): equal nodes
+are made once, arithmetic on constants is done at once, products with 1 and sums with 0 vanish. What no output needs is
+dropped when the tape is built.
+"""
+
+from __future__ import annotations
+
+import math
+import operator
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastgrad import array_ops, ops
+from fastgrad.tape import ARRAY_OPERATION, CONSTANT, INPUT, Shape, Tape, TapeBuilder, is_number, number_array
+
+_ARITHMETIC: dict[ops.Operation, Callable[..., float]] = {
+    ops.add: operator.add,
+    ops.subtract: operator.sub,
+    ops.multiply: operator.mul,
+    ops.negative: operator.neg,
+    ops.zero_product: operator.mul,
+}
+
+
+class Value:
+    """A node of a tape under construction."""
+
+    __slots__ = ("node", "shape", "tape")
+    __hash__ = None  # type: ignore[assignment]
+
+    def __init__(self, tape: SymbolicTape, node: int, shape: Shape) -> None:
+        self.tape = tape
+        self.node = node
+        self.shape = shape
+
+    def apply_operation(self, operation: ops.Operation, operands: tuple[Any, ...]) -> Value:
+        return self.tape.apply(operation, operands)
+
+    def apply_array_operation(self, operation: Any, operands: tuple[Any, ...], attribute: Any) -> Value:
+        return self.tape.apply_array(operation, operands, attribute)
+
+
+def _install_operators() -> None:
+    def binary(operation: ops.Operation) -> tuple[Any, Any]:
+        return (
+            lambda self, other: self.tape.apply(operation, (self, other)),
+            lambda self, other: self.tape.apply(operation, (other, self)),
+        )
+
+    for name, operation in [("add", ops.add), ("sub", ops.subtract), ("mul", ops.multiply), ("truediv", ops.divide)]:
+        forward, reflected = binary(operation)
+        setattr(Value, f"__{name}__", forward)
+        setattr(Value, f"__r{name}__", reflected)
+    comparisons = {"lt": ops.less, "le": ops.less_equal, "gt": ops.greater, "ge": ops.greater_equal}
+    for name, operation in (comparisons | {"eq": ops.equal, "ne": ops.not_equal}).items():
+        setattr(Value, f"__{name}__", binary(operation)[0])
+    Value.__neg__ = lambda self: self.tape.apply(ops.negative, (self,))  # type: ignore[attr-defined]
+
+
+_install_operators()
+
+
+class SymbolicTape:
+    """Builds a tape from values; see the module's docstring."""
+
+    def __init__(self, sources: tuple[Any, ...] = ()) -> None:
+        self._builder = TapeBuilder(sources=sources)
+        self._nodes: dict[Any, int] = {}
+        self._numbers: dict[int, float] = {}
+        self.source_index = -1
+
+    # ---- leaves
+
+    def input(self, shape: Shape, name: str) -> Value:
+        return Value(self, self._builder.append_input(shape, name), shape)
+
+    def constant(self, array: NDArray[Any]) -> Value:
+        """A captured array, by reference."""
+        key = ("captured", id(array))
+        if key not in self._nodes:
+            self._nodes[key] = self._builder.append_constant(array, self.source_index)
+        return Value(self, self._nodes[key], array.shape)
+
+    def number(self, number: float) -> Value:
+        number = float(number)
+        key = ("number", number or str(number))
+        if key not in self._nodes:
+            node = self._nodes[key] = self._builder.append_constant(number_array(number), self.source_index)
+            self._numbers[node] = number
+        return Value(self, self._nodes[key], ())
+
+    def value(self, operand: Any) -> Value:
+        return operand if isinstance(operand, Value) else self.number(operand)
+
+    # ---- operations
+
+    def apply(self, operation: ops.Operation, operands: Sequence[Any]) -> Value:
+        """An elementary operation on values (and numbers) that broadcast."""
+        values = [self.value(operand) for operand in operands]
+        simpler = self._simplified(operation, values)
+        if simpler is not None:
+            return simpler
+        if len(values) == 1 or all(value.shape == values[0].shape for value in values):
+            shape = values[0].shape
+        else:
+            shape = np.broadcast_shapes(*(value.shape for value in values))
+        return self._node(operation.code, values, shape, None)
+
+    def apply_array(self, operation: array_ops.ArrayOperation, operands: Sequence[Any], attribute: Any) -> Value:
+        values = [self.value(operand) for operand in operands]
+        shape = operation.shape_rule(attribute, *(value.shape for value in values))
+        if operation.movement and len(values) == 1 and shape == values[0].shape and operation is not array_ops.slice_:
+            if operation is not array_ops.transpose or attribute == tuple(range(len(shape))):
+                return values[0]
+        return self._node(ARRAY_OPERATION + operation.code, values, shape, attribute)
+
+    def _node(self, opcode: int, values: Sequence[Value], shape: Shape, attribute: Any) -> Value:
+        nodes = tuple([value.node for value in values])
+        key = (opcode, nodes) if attribute is None else (opcode, nodes, repr(attribute))
+        node = self._nodes.get(key)
+        if node is None:
+            node = self._nodes[key] = self._builder.append(opcode, nodes, shape, attribute, self.source_index)
+        return Value(self, node, shape)
+
+    def _simplified(self, operation: ops.Operation, values: list[Value]) -> Value | None:
+        numbers = [self._numbers.get(value.node) for value in values]
+        if all(number is None for number in numbers):
+            return None
+        if None not in numbers and operation in _ARITHMETIC:
+            result = _ARITHMETIC[operation](*numbers)
+            if math.isfinite(result):
+                return self.number(result)
+        if operation in (ops.multiply, ops.zero_product):
+            for one, other in ((0, 1), (1, 0)):
+                if numbers[one] == 1.0 and values[one].shape == ():
+                    return values[other]
+                if numbers[one] == -1.0 and values[one].shape == ():
+                    return self.apply(ops.negative, (values[other],))
+            # a factor that is neither 0 nor infinite needs no care
+            if operation is ops.zero_product and any(x is not None and x != 0.0 and math.isfinite(x) for x in numbers):
+                return self.apply(ops.multiply, values)
+        if operation is ops.add:
+            for one, other in ((0, 1), (1, 0)):
+                if numbers[one] == 0.0:
+                    return values[other]
+        if operation is ops.subtract and numbers[1] == 0.0:
+            return values[0]
+        return None
+
+    # ---- whole tapes
+
+    def replay(self, tape: Tape, operands: Sequence[Value]) -> list[Value]:
+        """Every node of ``tape`` as a value of this one, its inputs being ``operands``; guards come along."""
+        given = dict(zip(tape.inputs.tolist(), operands, strict=True))
+        values: list[Value] = []
+        starts, flat = tape.operand_starts.tolist(), tape.operands.tolist()
+        sources = tape.source_indices.tolist()
+        for index, opcode in enumerate(tape.opcodes.tolist()):
+            self.source_index = sources[index]
+            if opcode == INPUT:
+                values.append(given[index])
+            elif opcode == CONSTANT:
+                array = tape.constant_of(index)
+                values.append(self.number(float(array)) if is_number(array) else self.constant(array))
+            else:
+                parts = [values[operand] for operand in flat[starts[index] : starts[index + 1]]]
+                if opcode < len(ops.TABLE):
+                    values.append(self.apply(ops.TABLE[opcode], parts))
+                else:
+                    entry = array_ops.TABLE[opcode - ARRAY_OPERATION]
+                    values.append(self.apply_array(entry, parts, tape.attribute_of(index)))
+        guards = zip(tape.guard_nodes.tolist(), tape.guard_values.tolist(), tape.guard_sources.tolist(), strict=True)
+        self._builder.guards.extend((values[node].node, expected, source) for node, expected, source in guards)
+        return values
+
+    def build(self, outputs: Sequence[Value]) -> Tape:
+        """The tape with these outputs, without the nodes that they do not need."""
+        return without_dead_nodes(self._builder.build([value.node for value in outputs]))
+
+
+def without_dead_nodes(tape: Tape) -> Tape:
+    """The tape without nodes on which neither outputs nor guards depend; inputs stay."""
+    needed = [False] * len(tape)
+    for index in (*tape.inputs.tolist(), *tape.outputs.tolist(), *tape.guard_nodes.tolist()):
+        needed[index] = True
+    starts, flat = tape.operand_starts.tolist(), tape.operands.tolist()
+    for index in range(len(tape) - 1, -1, -1):
+        if needed[index]:
+            for operand in flat[starts[index] : starts[index + 1]]:
+                needed[operand] = True
+    keep = np.array(needed, bool)
+    if keep.all():
+        return tape
+    number = np.cumsum(keep, dtype=np.int64) - 1
+    lengths = np.diff(tape.operand_starts.astype(np.int64))
+    starts_kept = np.zeros(int(keep.sum()) + 1, np.uint32)
+    np.cumsum(lengths[keep], out=starts_kept[1:])
+    attribute_indices = tape.attribute_indices[keep]
+    constant = tape.opcodes[keep] == CONSTANT
+    positions, inverse = np.unique(attribute_indices[constant], return_inverse=True)
+    attribute_indices[constant] = inverse
+    return Tape(
+        opcodes=tape.opcodes[keep],
+        operand_starts=starts_kept,
+        operands=number[tape.operands[np.repeat(keep, lengths)]].astype(np.uint32),
+        shape_indices=tape.shape_indices[keep],
+        shapes=tape.shapes,
+        attribute_indices=attribute_indices,
+        attributes=tape.attributes,
+        constants=tuple(tape.constants[position] for position in positions),
+        inputs=number[tape.inputs].astype(np.uint32),
+        outputs=number[tape.outputs].astype(np.uint32),
+        guard_nodes=number[tape.guard_nodes].astype(np.uint32),
+        guard_values=tape.guard_values,
+        guard_sources=tape.guard_sources,
+        source_indices=tape.source_indices[keep],
+        sources=tape.sources,
+        input_names=tape.input_names,
+    )

@@ -1,0 +1,64 @@
+"""Forward mode from tape to tape: each node's value, then its tangent from the tangents of its operands."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from fastgrad import array_ops, ops
+from fastgrad.tape import ARRAY_OPERATION, INPUT, Tape
+from fastgrad.transform.adjoint import active_nodes, filled, is_zero
+from fastgrad.transform.symbolic import SymbolicTape, Value
+
+__all__ = ["tangent"]
+
+
+def tangent(tape: Tape, wrt: Sequence[int]) -> Tape:
+    """The tape of values and tangents.
+
+    ``wrt`` gives positions among the inputs. The result's inputs are those of ``tape`` and one tangent for each input in
+    ``wrt``; its outputs are those of ``tape`` and the tangent of each.
+    """
+    symbolic = SymbolicTape(tape.sources)
+    names = tape.input_names or [f"input{k}" for k in range(len(tape.inputs))]
+    inputs = [symbolic.input(shape, name) for shape, name in zip(tape.input_shapes, names, strict=True)]
+    wanted = [int(tape.inputs[position]) for position in wrt]
+    tangents: dict[int, Value] = {
+        node: symbolic.input(tape.shape_of(node), f"tangent{k}") for k, node in enumerate(wanted)
+    }
+    values = symbolic.replay(tape, inputs)
+    active = active_nodes(tape, wanted)
+    sources = tape.source_indices.tolist()
+    for index in range(len(tape)):
+        if active[index] and tape.opcodes[index] < INPUT:
+            symbolic.source_index = sources[index]
+            found = _tangent_of(symbolic, tape, index, values, tangents)
+            if found is not None:
+                tangents[index] = found
+    outputs = tape.outputs.tolist()
+    return symbolic.build(
+        [values[node] for node in outputs]
+        + [tangents.get(node) or filled(symbolic, 0.0, tape.shape_of(node)) for node in outputs]
+    )
+
+
+def _tangent_of(
+    symbolic: SymbolicTape, tape: Tape, index: int, values: list[Value], tangents: dict[int, Value]
+) -> Value | None:
+    operands = tape.operands_of(index).tolist()
+    opcode, shape = int(tape.opcodes[index]), tape.shape_of(index)
+    given = [values[operand] for operand in operands]
+    moved = [tangents.get(operand) for operand in operands]
+    if opcode >= ARRAY_OPERATION:
+        entry = array_ops.TABLE[opcode - ARRAY_OPERATION]
+        if entry.jvp is not None:
+            result: Value = entry.jvp(tape.attribute_of(index), moved, *given, values[index])
+            return result
+        return None if moved[0] is None else symbolic.apply_array(entry, (moved[0], *given[1:]), tape.attribute_of(index))
+    total: Value | None = None
+    for partial, direction in zip(ops.TABLE[opcode].partials(*given, values[index]), moved, strict=True):
+        if direction is not None and not is_zero(partial):
+            product = symbolic.apply(ops.zero_product, (direction, partial))
+            total = product if total is None else symbolic.apply(ops.add, (total, product))
+    if total is None or total.shape == shape:
+        return total
+    return symbolic.apply_array(array_ops.broadcast_to, (total,), shape)

@@ -1,0 +1,544 @@
+"""Runs a scalar program: one evaluation at a time, or a batch of them in lanes and threads.
+
+A job is filled in once; a run only writes the addresses of its inputs, seeds and results into it. A runner holds its
+own memory, so each concurrent call takes one from the executor's pool.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastgrad.plan.request import Kind, Request
+from fastgrad.plan.scalar_program import ScalarProgram
+from fastgrad.plan.sweep import Sweep, plan_sweep
+from fastgrad.vm import instructions as isa
+from fastgrad.vm.binary import kernels
+
+Floats = NDArray[np.float64]
+Shape = tuple[int, ...]
+
+# seeds swept together in a Jacobian; a multiple of the vector width that bounds the workspace
+MAX_SEEDS = 64
+# workspace of a tile, in bytes: small enough for the second-level cache of any current core
+TILE_BYTES = 1 << 18
+MAX_LANES = 256
+# tiles below which a batch is not worth a second thread
+MIN_TILES_PER_THREAD = 4
+
+
+@dataclass(frozen=True)
+class _Layout:
+    """The fixed part of a request on a scalar program, and where the addresses of each array go.
+
+    Each entry of ``inputs``, ``seeds`` and ``results`` is (records, offsets in bytes): the records that refer to one
+    array and what is added to the array's address in each.
+    """
+
+    sweep: Sweep
+    direction: int
+    seed_width: int
+    n_sweeps: int
+    seed_records: NDArray[Any]
+    output_records: NDArray[Any]
+    seed_places: tuple[tuple[slice, NDArray[np.int64]], ...]
+    output_places: tuple[tuple[slice, NDArray[np.int64]], ...]
+
+
+def runs_of(positions: Sequence[int]) -> Iterator[tuple[int, int, int, int]]:
+    """Cut a list of positions into stretches of constant step: (where in the list, first position, step, count)."""
+    n, start = len(positions), 0
+    while start < n:
+        end = start + 1
+        step = positions[end] - positions[start] if end < n else 1
+        while end < n and positions[end] - positions[end - 1] == step:
+            end += 1
+        yield start, int(positions[start]), int(step), end - start
+        start = end
+
+
+class ScalarExecutor:
+    """A request on a scalar program, ready to run; safe to call from several threads."""
+
+    def __init__(self, program: ScalarProgram, request: Request, shapes: Sequence[Shape]) -> None:
+        """``shapes`` are those of the results: the outputs, then what the request adds."""
+        self.request = request
+        self.sweep = _with_some_edge(plan_sweep(program, None if request.kind is Kind.VALUES else request.wrt))
+        self.result_shapes = tuple(shapes)
+        self.layout = _layout(self.sweep, request)
+        self._pool: list[_Runner] = []
+
+    def __call__(self, inputs: Sequence[Floats], seeds: Sequence[Floats], results: Sequence[Floats]) -> int:
+        """Run on C-contiguous float64 arrays; returns the first failed guard, or -1."""
+        runner = self._pool.pop() if self._pool else _Runner(self.layout)
+        failed = runner.run(inputs, seeds, results)
+        self._pool.append(runner)
+        return failed
+
+    def allocate(self) -> list[Floats]:
+        return [np.empty(shape) for shape in self.result_shapes]
+
+    @property
+    def workspace_bytes(self) -> int:
+        return 8 * (self.sweep.n_slots + self.sweep.n_adjoints * self.layout.seed_width)
+
+
+def _with_some_edge(sweep: Sweep) -> Sweep:
+    """A sweep that has derivatives but no edges gets one that changes nothing, since drivers skip sweeps without any."""
+    if len(sweep.edges) or not sweep.n_adjoints:
+        return sweep
+    idle = np.array([[sweep.n_adjoints, sweep.n_adjoints, 0]], np.uint32)
+    return Sweep(**{**sweep.__dict__, "edges": idle, "n_adjoints": sweep.n_adjoints + 1})
+
+
+def _input_adjoints(sweep: Sweep, position: int) -> int:
+    """The first adjoint of an input; those of its elements follow one another."""
+    return int(sweep.adjoint_of_slot[sweep.input_starts[position]])
+
+
+class _Records:
+    """Collects records and, for each array that they refer to, which they are and at which offsets."""
+
+    def __init__(self, kind: np.dtype[Any]) -> None:
+        self.kind = kind
+        self.rows: list[dict[str, int | float]] = []
+        self.places: list[tuple[slice, NDArray[np.int64]]] = []
+
+    def add_array(self, rows: Sequence[dict[str, int | float]]) -> None:
+        start = len(self.rows)
+        self.rows.extend(rows)
+        offsets = np.array([row["address"] for row in rows], np.int64)
+        self.places.append((slice(start, len(self.rows)), offsets))
+
+    def array(self) -> NDArray[Any]:
+        records = np.zeros(len(self.rows), self.kind)
+        for k, row in enumerate(self.rows):
+            for name, value in row.items():
+                records[name][k] = value
+        return records
+
+
+def _layout(sweep: Sweep, request: Request) -> _Layout:
+    outputs = _Records(isa.OUTPUT)
+    seeds = _Records(isa.SEED)
+    for slots in sweep.outputs:
+        outputs.add_array(
+            [
+                {"kind": isa.OUT_VALUE, "position": first, "step": step, "count": count, "address": 8 * at}
+                for at, first, step, count in runs_of(slots.ravel().tolist())
+            ]
+        )
+    kind = request.kind
+    direction, width, n_sweeps = isa.REVERSE, 1, 1
+    output_adjoints = [sweep.adjoint_of_slot[slots.ravel()].tolist() for slots in sweep.outputs]
+    sizes = [sweep.input_sizes[position] for position in request.wrt]
+    firsts = [_input_adjoints(sweep, position) if sweep.input_sizes[position] else 0 for position in request.wrt]
+    if kind in (Kind.VJP, Kind.GRADIENT):
+        fixed = kind is Kind.GRADIENT
+        for adjoints in output_adjoints:
+            rows = [
+                {"kind": isa.SEED_CONSTANT if fixed else isa.SEED_ADDRESS, "position": adjoint, "count": 1}
+                | {"value": 1.0 if fixed else 0.0, "address": 0 if fixed else 8 * at}
+                for at, adjoint in enumerate(adjoints)
+            ]
+            seeds.add_array(rows)
+        for first, size in zip(firsts, sizes, strict=True):
+            outputs.add_array(_adjoint_rows(first, 1, size, 0, 0))
+    elif kind is Kind.JVP:
+        direction = isa.TANGENT
+        for first, size in zip(firsts, sizes, strict=True):
+            seeds.add_array([{"kind": isa.SEED_ADDRESS, "position": first, "count": size, "address": 0}] if size else [])
+        for adjoints in output_adjoints:
+            outputs.add_array([row for at, adjoint in enumerate(adjoints) for row in _adjoint_rows(adjoint, 1, 1, 8 * at, 0)])
+    elif kind is Kind.JACOBIAN:
+        direction, width, n_sweeps = _jacobian_layout(seeds, outputs, output_adjoints, firsts, sizes)
+    return _Layout(
+        sweep=sweep,
+        direction=direction,
+        seed_width=width,
+        n_sweeps=n_sweeps,
+        seed_records=seeds.array(),
+        output_records=outputs.array(),
+        seed_places=tuple(seeds.places) if kind in (Kind.VJP, Kind.JVP) else (),
+        output_places=tuple(outputs.places),
+    )
+
+
+def _adjoint_rows(position: int, step: int, count: int, address: int, sweep: int) -> list[dict[str, int | float]]:
+    row = {"kind": isa.OUT_ADJOINT, "position": position, "step": step, "count": count}
+    return [row | {"address": address, "sweep": sweep}] if count else []
+
+
+def _jacobian_layout(
+    seeds: _Records, outputs: _Records, output_adjoints: list[list[int]], firsts: list[int], sizes: list[int]
+) -> tuple[int, int, int]:
+    """One seed for each output (reverse) or each input element (forward), whichever are fewer, MAX_SEEDS at a time."""
+    n_outputs, n_inputs = sum(map(len, output_adjoints)), sum(sizes)
+    reverse = n_outputs <= n_inputs
+    n_seeds = n_outputs if reverse else n_inputs
+    width = min(MAX_SEEDS, -(-max(n_seeds, 1) // isa.CHUNK) * isa.CHUNK)
+    seeded = (
+        [adjoint for adjoints in output_adjoints for adjoint in adjoints]
+        if reverse
+        else [first + k for first, size in zip(firsts, sizes, strict=True) for k in range(size)]
+    )
+    seeds.add_array(
+        [
+            {"sweep": k // width, "kind": isa.SEED_CONSTANT, "position": adjoint * width + k % width, "count": 1}
+            | {"value": 1.0, "address": 0}
+            for k, adjoint in enumerate(seeded)
+        ]
+    )
+    seed_of_output = 0
+    for adjoints in output_adjoints:
+        seed_of_input = 0
+        for first, size in zip(firsts, sizes, strict=True):
+            rows: list[dict[str, int | float]] = []
+            for at, adjoint in enumerate(adjoints):
+                address = 8 * at * size
+                if reverse:
+                    seed = seed_of_output + at
+                    rows += _adjoint_rows(first * width + seed % width, width, size, address, seed // width)
+                    continue
+                # a block of neighbouring inputs lies side by side in the rows of one or more sweeps
+                k = 0
+                while k < size:
+                    sweep, column = divmod(seed_of_input + k, width)
+                    count = min(size - k, width - column)
+                    rows += _adjoint_rows(adjoint * width + column, 1, count, address + 8 * k, sweep)
+                    k += count
+            outputs.add_array(rows)
+            seed_of_input += size
+        seed_of_output += len(adjoints)
+    return isa.REVERSE if reverse else isa.TANGENT, width, max(-(-n_seeds // width), 1)
+
+
+def aligned(n: int) -> Floats:
+    """``n`` doubles that start at a multiple of the cache line."""
+    raw = np.empty(n + isa.TILE_ALIGNMENT // 8)
+    shift = -raw.ctypes.data % isa.TILE_ALIGNMENT // 8
+    return raw[shift : shift + n]
+
+
+class Captured:
+    """The captured arrays of a program as float64 memory that always shows their current content."""
+
+    def __init__(self, captured: Sequence[tuple[NDArray[Any], int]]) -> None:
+        self._copies: list[tuple[Floats, NDArray[Any]]] = []
+        self.arrays: list[Floats] = []
+        for array, _ in captured:
+            if array.dtype == np.float64 and array.flags.c_contiguous and array.flags.aligned:
+                self.arrays.append(array)
+            else:
+                copy = np.empty(array.shape)
+                self._copies.append((copy, array))
+                self.arrays.append(copy)
+
+    def refresh(self) -> None:
+        for copy, array in self._copies:
+            copy[...] = array
+
+
+class _Runner:
+    """The job and memory of one evaluation at a time."""
+
+    def __init__(self, layout: _Layout) -> None:
+        sweep = layout.sweep
+        self.layout = layout
+        self.captured = Captured(sweep.captured)
+        n_inputs = len(sweep.input_starts)
+        self.inputs = np.zeros(n_inputs + len(sweep.captured), isa.INPUT)
+        self.inputs["position"] = [*sweep.input_starts, *(slot for _, slot in sweep.captured)]
+        self.inputs["count"] = [*sweep.input_sizes, *(array.size for array in self.captured.arrays)]
+        self.inputs["address"][n_inputs:] = [array.ctypes.data for array in self.captured.arrays]
+        self.seeds, self.outputs = layout.seed_records.copy(), layout.output_records.copy()
+        # by sweep, as the driver expects; the places stay valid through these permutations
+        seed_order = np.argsort(self.seeds["sweep"], kind="stable")
+        output_order = np.argsort(self.outputs["sweep"], kind="stable")
+        self.seeds, self.outputs = self.seeds[seed_order], self.outputs[output_order]
+        self.seed_places = _moved(layout.seed_places, seed_order)
+        self.output_places = _moved(layout.output_places, output_order)
+        self.memory = aligned(sweep.n_slots)
+        self.adjoints = aligned(sweep.n_adjoints * layout.seed_width)
+        self.job = isa.new_job()
+        fields = {
+            "words": sweep.words.ctypes.data,
+            "edges": sweep.edges.ctypes.data,
+            "n_edges": len(sweep.edges),
+            "direction": layout.direction,
+            "memory": self.memory.ctypes.data,
+            "adjoints": self.adjoints.ctypes.data,
+            "n_adjoints": sweep.n_adjoints,
+            "n_sweeps": layout.n_sweeps,
+            "constants": sweep.numbers.ctypes.data,
+            "n_constants": len(sweep.numbers),
+            "inputs": self.inputs.ctypes.data,
+            "n_inputs": len(self.inputs),
+            "seeds": self.seeds.ctypes.data,
+            "n_seeds": len(self.seeds),
+            "outputs": self.outputs.ctypes.data,
+            "n_outputs": len(self.outputs),
+            "seed_width": layout.seed_width,
+        }
+        for name, value in fields.items():
+            self.job[name] = value
+        self.address = self.job.ctypes.data
+
+    def run(self, inputs: Sequence[Floats], seeds: Sequence[Floats], results: Sequence[Floats]) -> int:
+        self.captured.refresh()
+        for k, array in enumerate(inputs):
+            self.inputs["address"][k] = array.ctypes.data
+        for array, (place, offsets) in zip(seeds, self.seed_places, strict=True):
+            self.seeds["address"][place] = array.ctypes.data + offsets
+        for array, (place, offsets) in zip(results, self.output_places, strict=True):
+            self.outputs["address"][place] = array.ctypes.data + offsets
+        return int(kernels().run_scalar(self.address))
+
+
+def _moved(
+    places: Sequence[tuple[slice, NDArray[np.int64]]], order: NDArray[np.int64]
+) -> list[tuple[NDArray[np.int64], NDArray[np.int64]]]:
+    position = np.empty(len(order), np.int64)
+    position[order] = np.arange(len(order))
+    return [(position[place], offsets) for place, offsets in places]
+
+
+# ---- batches
+
+
+class BatchExecutor:
+    """A request on a scalar program over many inputs at once: lanes, and tiles shared out over threads."""
+
+    def __init__(self, program: ScalarProgram, request: Request) -> None:
+        self.request = request
+        self.sweep = _with_some_edge(plan_sweep(program, None if request.kind is Kind.VALUES else request.wrt))
+        rows = self.sweep.n_slots + self.sweep.n_adjoints
+        fitting = TILE_BYTES // (8 * max(rows, 1))
+        self.lanes = min(MAX_LANES, max(isa.CHUNK, 1 << max(fitting, 1).bit_length() - 1))
+        self._pool: list[_TileWorkspace] = []
+
+    def n_tiles(self, n: int) -> int:
+        return isa.n_tiles((n,), self.lanes)
+
+    def __call__(
+        self,
+        n: int,
+        inputs: Sequence[tuple[Floats, bool]],
+        seeds: Sequence[tuple[Floats, bool]],
+        results: Sequence[Floats],
+        n_threads: int,
+        failed: NDArray[np.int64] | None,
+    ) -> None:
+        """Run on ``n`` examples. Inputs and seeds are (array, whether its first axis runs over the examples)."""
+        tiles = self.n_tiles(n)
+        n_threads = max(1, min(n_threads, tiles // MIN_TILES_PER_THREAD))
+        bounds = [tiles * k // n_threads for k in range(n_threads + 1)]
+        captured = Captured(self.sweep.captured)
+        captured.refresh()
+        records = _tile_records(self.sweep, self.request, captured, inputs, seeds, results)
+
+        def work(k: int) -> None:
+            workspace = self._pool.pop() if self._pool else _TileWorkspace(self.sweep, self.lanes)
+            workspace.run(n, records, self.request, bounds[k], bounds[k + 1], failed)
+            self._pool.append(workspace)
+
+        if n_threads == 1:
+            work(0)
+        else:
+            list(_threads(n_threads).map(work, range(n_threads)))
+
+
+@lru_cache(maxsize=8)
+def _threads(n: int) -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(n, thread_name_prefix="fastgrad")
+
+
+@dataclass(frozen=True)
+class _TileRecords:
+    inputs: NDArray[Any]
+    seeds: NDArray[Any]
+    outputs: NDArray[Any]
+    n_sweeps: int
+    direction: int
+    # what the addresses point into
+    owners: tuple[Any, ...]
+
+
+def _rows(kind: np.dtype[Any], slots: NDArray[np.int64], array: Floats, batched: bool, size: int) -> NDArray[Any]:
+    """One record for each element of an array whose first axis, if ``batched``, runs over the examples."""
+    records = np.zeros(size, kind)
+    records["slot"] = slots
+    offsets = np.zeros(array.shape[1:] if batched else array.shape, np.int64)
+    strides = array.strides[1:] if batched else array.strides
+    for axis, stride in enumerate(strides):
+        length = offsets.shape[axis]
+        offsets += (np.arange(length) * stride).reshape([-1 if k == axis else 1 for k in range(offsets.ndim)])
+    records["address"] = array.ctypes.data + offsets.ravel()
+    records["strides"][:, 0] = array.strides[0] // 8 if batched else 0
+    return records
+
+
+def _tile_records(
+    sweep: Sweep,
+    request: Request,
+    captured: Captured,
+    inputs: Sequence[tuple[Floats, bool]],
+    seeds: Sequence[tuple[Floats, bool]],
+    results: Sequence[Floats],
+) -> _TileRecords:
+    input_rows = [
+        _rows(isa.INPUT_ROW, start + np.arange(size), array, batched, size)
+        for start, size, (array, batched) in zip(sweep.input_starts, sweep.input_sizes, inputs, strict=True)
+    ]
+    input_rows += [
+        _rows(isa.INPUT_ROW, slot + np.arange(array.size), array, False, array.size)
+        for (_, slot), array in zip(sweep.captured, captured.arrays, strict=True)
+    ]
+    output_adjoints = [sweep.adjoint_of_slot[slots.ravel()] for slots in sweep.outputs]
+    input_adjoints = [
+        sweep.adjoint_of_slot[sweep.input_starts[p] + np.arange(sweep.input_sizes[p])] for p in request.wrt
+    ]
+    seed_rows: list[NDArray[Any]] = []
+    output_rows = [
+        _rows(isa.OUTPUT_ROW, slots.ravel(), array, True, slots.size)
+        for slots, array in zip(sweep.outputs, results, strict=False)
+    ]
+    rest = results[len(sweep.outputs) :]
+    n_sweeps, direction = 1, isa.REVERSE
+    match request.kind:
+        case Kind.GRADIENT:
+            seed_rows = [_constant_seeds(adjoints, np.zeros(len(adjoints), np.int64)) for adjoints in output_adjoints]
+            output_rows += [_adjoint_outputs(a, array, 0) for a, array in zip(input_adjoints, rest, strict=True)]
+        case Kind.VJP:
+            seed_rows = [_seed_rows(a, *seed) for a, seed in zip(output_adjoints, seeds, strict=True)]
+            output_rows += [_adjoint_outputs(a, array, 0) for a, array in zip(input_adjoints, rest, strict=True)]
+        case Kind.JVP:
+            direction = isa.TANGENT
+            seed_rows = [_seed_rows(a, *seed) for a, seed in zip(input_adjoints, seeds, strict=True)]
+            output_rows += [_adjoint_outputs(a, array, 0) for a, array in zip(output_adjoints, rest, strict=True)]
+        case Kind.JACOBIAN:
+            flat_outputs = np.concatenate([*output_adjoints, np.zeros(0, np.int64)])
+            n_sweeps = max(len(flat_outputs), 1)
+            seed_rows = [_constant_seeds(flat_outputs, np.arange(len(flat_outputs)))]
+            output_rows += _jacobian_outputs(sweep, output_adjoints, input_adjoints, rest)
+    outputs = np.concatenate([*output_rows, np.zeros(0, isa.OUTPUT_ROW)])
+    seeds_array = np.concatenate([*seed_rows, np.zeros(0, isa.SEED_ROW)])
+    return _TileRecords(
+        inputs=np.concatenate([*input_rows, np.zeros(0, isa.INPUT_ROW)]),
+        seeds=seeds_array[np.argsort(seeds_array["sweep"], kind="stable")],
+        outputs=outputs[np.argsort(outputs["sweep"], kind="stable")],
+        n_sweeps=n_sweeps,
+        direction=direction,
+        owners=(captured, tuple(inputs), tuple(seeds), tuple(results)),
+    )
+
+
+def _constant_seeds(adjoints: NDArray[np.int64], sweeps: NDArray[np.int64]) -> NDArray[Any]:
+    records = np.zeros(len(adjoints), isa.SEED_ROW)
+    records["sweep"], records["kind"], records["slot"], records["value"] = sweeps, isa.SEED_CONSTANT, adjoints, 1.0
+    return records
+
+
+def _seed_rows(adjoints: NDArray[np.int64], array: Floats, batched: bool) -> NDArray[Any]:
+    records = _rows(isa.SEED_ROW, adjoints, array, batched, len(adjoints))
+    records["kind"] = isa.SEED_ADDRESS
+    return records
+
+
+def _adjoint_outputs(adjoints: NDArray[np.int64], array: Floats, sweep: int) -> NDArray[Any]:
+    records = _rows(isa.OUTPUT_ROW, adjoints, array, True, len(adjoints))
+    records["kind"], records["sweep"] = isa.OUT_ADJOINT, sweep
+    return records
+
+
+def _jacobian_outputs(
+    sweep: Sweep,
+    output_adjoints: Sequence[NDArray[np.int64]],
+    input_adjoints: Sequence[NDArray[np.int64]],
+    results: Sequence[Floats],
+) -> list[NDArray[Any]]:
+    records, number, blocks = [], 0, iter(results)
+    for outputs in output_adjoints:
+        for inputs in input_adjoints:
+            block = next(blocks)
+            flat = block.reshape(len(block), len(outputs), len(inputs))
+            records += [_adjoint_outputs(inputs, flat[:, k], number + k) for k in range(len(outputs))]
+        number += len(outputs)
+    return records
+
+
+class _TileWorkspace:
+    """The job and the rows of one thread."""
+
+    def __init__(self, sweep: Sweep, lanes: int) -> None:
+        self.sweep, self.lanes = sweep, lanes
+        self.memory = aligned(sweep.n_slots * lanes)
+        self.adjoints = aligned(sweep.n_adjoints * lanes)
+        self.failed_lanes = np.zeros(lanes, np.int64)
+
+    def run(
+        self,
+        n: int,
+        records: _TileRecords,
+        request: Request,
+        first: int,
+        last: int,
+        failed: NDArray[np.int64] | None,
+    ) -> None:
+        sweep = self.sweep
+        shape = np.array([n], np.int64)
+        job = isa.new_job()
+        fields = {
+            "words": sweep.words.ctypes.data,
+            "edges": sweep.edges.ctypes.data,
+            "n_edges": 0 if request.kind is Kind.VALUES else len(sweep.edges),
+            "direction": records.direction,
+            "memory": self.memory.ctypes.data,
+            "adjoints": self.adjoints.ctypes.data,
+            "n_adjoints": sweep.n_adjoints,
+            "n_sweeps": records.n_sweeps,
+            "constants": sweep.numbers.ctypes.data,
+            "n_constants": len(sweep.numbers),
+            "inputs": records.inputs.ctypes.data,
+            "n_inputs": len(records.inputs),
+            "seeds": records.seeds.ctypes.data,
+            "n_seeds": len(records.seeds),
+            "outputs": records.outputs.ctypes.data,
+            "n_outputs": len(records.outputs),
+            "lanes": self.lanes,
+            "ndim": 1,
+            "shape": shape.ctypes.data,
+            "first_tile": first,
+            "last_tile": last,
+            "failed": 0 if failed is None else failed.ctypes.data,
+            "failed_lanes": self.failed_lanes.ctypes.data,
+        }
+        for name, value in fields.items():
+            job[name] = value
+        kernels().run_tiles(job.ctypes.data)
+
+
+def result_shapes(
+    outputs: Sequence[Shape], inputs: Sequence[Shape], request: Request
+) -> list[Shape]:
+    """The shapes of the results of a request: the outputs', then what it adds."""
+    wanted = [inputs[position] for position in request.wrt]
+    extra: dict[Kind, list[Shape]] = {
+        Kind.VALUES: [],
+        Kind.VJP: wanted,
+        Kind.GRADIENT: wanted,
+        Kind.JVP: list(outputs),
+        Kind.JACOBIAN: [out + of for out in outputs for of in wanted],
+    }
+    return [*outputs, *extra[request.kind]]
+
+
+def total_size(shapes: Sequence[Shape]) -> int:
+    return sum(math.prod(shape) for shape in shapes)
