@@ -398,9 +398,7 @@ def run_tiles(job: Any) -> Any:
         for k in range(job[J_N_INPUTS]):
             record = integers_at(job[J_INPUTS] + FLOAT_BYTES * INPUT_ROW_SIZE * k)
             row = part(memory, record[INPUT_ROW_SLOT] * lanes)
-            read_row(
-                job, row, record[INPUT_ROW_ADDRESS], part(record, INPUT_ROW_STRIDES), outer, start, valid, False
-            )
+            read_row(job, row, record[INPUT_ROW_ADDRESS], part(record, INPUT_ROW_STRIDES), outer, start, valid, False)
         fill_integers(failed_lanes, -1, lanes)
         forward_lanes(words_at(job[J_WORDS]), memory, lanes, failed_lanes)
         failed = note_failures(job, failed_lanes, start, valid)
@@ -448,9 +446,7 @@ def offset_of(job: Any, strides: Any, outer: Any, start: Any) -> Any:
 
 
 @kernel(NOTHING, INTEGERS, FLOATS, INTEGER, INTEGERS, INTEGER, INTEGER, INTEGER, INTEGER)
-def read_row(
-    job: Any, row: Any, address: Any, strides: Any, outer: Any, start: Any, valid: Any, add: Any
-) -> None:
+def read_row(job: Any, row: Any, address: Any, strides: Any, outer: Any, start: Any, valid: Any, add: Any) -> None:
     """Fill a row (or add to it) from an array; lanes past the last valid one repeat it."""
     lanes, stride = job[J_LANES], strides[job[J_NDIM] - 1]
     source = part(floats_at(address), offset_of(job, strides, outer, start))

@@ -15,7 +15,6 @@ from llvmlite import ir
 from numba import types
 from numba.core import compiler
 from numba.core.registry import cpu_target
-from numba.core.typing import signature
 from numba.extending import intrinsic
 
 from fastgrad.vm import operations
@@ -77,8 +76,8 @@ def external(name: str, result: Any, *arguments: Any) -> Any:
 
     # Numba reads an intrinsic's parameters off its Python signature, so one is spelt out for each arity.
     names = ", ".join(f"a{k}" for k in range(len(arguments)))
-    scope: dict[str, Any] = {"typed": signature(result, *arguments), "generate": generate}
-    exec(f"def {name}(typing_context, {names}):\n    return typed, generate\n", scope)
+    scope: dict[str, Any] = {"typed": result(*arguments), "generate": generate}
+    exec(f"def {name}(typing_context, {names}):\n    return typed, generate\n", scope)  # noqa: S102
     return intrinsic(scope[name])
 
 
@@ -98,19 +97,19 @@ floats_at = _pointer_intrinsic(FLOATS)
 integers_at = _pointer_intrinsic(INTEGERS)
 
 
-@intrinsic
-def part(typing_context: Any, pointer: Any, offset: Any) -> Any:
-    """The pointer moved on by ``offset`` entries."""
-
+def _part(typing_context: Any, pointer: Any, offset: Any) -> Any:
     def generate(context: Any, builder: Any, sig: Any, values: Any) -> Any:
         return builder.gep(values[0], [values[1]])
 
     return pointer(pointer, INTEGER), generate
 
 
+part: Any = intrinsic(_part)  # part(pointer, offset): the pointer moved on by that many entries
+
+
 def numba_module(entry: Kernel) -> tuple[str, str]:
     """The kernel's LLVM IR as Numba lowers it, and the symbol of its function in there."""
-    flags = compiler.Flags()
+    flags: Any = compiler.Flags()
     flags.no_compile = flags.no_cpython_wrapper = flags.no_cfunc_wrapper = True
     flags.error_model = "numpy"
     compiled = compiler.compile_extra(
@@ -131,7 +130,7 @@ def emit_entry(module: ir.Module, entry: Kernel, symbol: str) -> None:
     )
     outer = ir.Function(module, ir.FunctionType(result, arguments), operations.symbol(entry.name))
     builder = ir.IRBuilder(outer.append_basic_block("entry"))
-    place = builder.alloca(operations.I64)
+    place = builder.alloca(ir.IntType(64))
     exception = builder.alloca(operations.POINTER)
     builder.call(inner, [place, exception, *outer.args])
     if entry.result is NOTHING:

@@ -120,7 +120,7 @@ def _define_run_common(module: ir.Module) -> None:
     other = function.append_basic_block("other")
     blocks = [*cases, other]
     table = _jump_table(module, function, [*cases, *[other] * (N_OPCODES - N_COMMON)])
-    origin = builder.ptrtoint(function, I64)
+    origin = ir.FormattedConstant(I64, _address_of(cases[0]))
 
     def dispatch(position: Any) -> None:
         opcode = builder.load(builder.gep(words, [position], source_etype=I32), align=4, typ=I32)
@@ -150,21 +150,20 @@ def _define_run_common(module: ir.Module) -> None:
 
 
 def _jump_table(module: ir.Module, function: ir.Function, blocks: list[ir.Block]) -> ir.GlobalVariable:
-    """The distance of each block from the function's start: numbers, so that the code needs no absolute address."""
-    start = f"ptrtoint (ptr {function.get_reference()} to i64)"
+    """The distance of each block from the first: numbers, so that the code needs no absolute address."""
+    start = _address_of(blocks[0])
     distances = [
-        ir.FormattedConstant(
-            I32,
-            f"trunc (i64 sub (i64 ptrtoint (ptr blockaddress({function.get_reference()}, {block.get_reference()}) "
-            f"to i64), i64 {start}) to i32)",
-        )
-        for block in blocks
+        ir.FormattedConstant(I32, f"trunc (i64 sub (i64 {_address_of(block)}, i64 {start}) to i32)") for block in blocks
     ]
     table = ir.GlobalVariable(module, ir.ArrayType(I32, len(blocks)), f"{function.name}.jumps")
     table.global_constant = True
     table.linkage = "internal"
     table.initializer = ir.Constant(table.value_type, distances)
     return table
+
+
+def _address_of(block: ir.Block) -> str:
+    return f"ptrtoint (ptr blockaddress({block.function.get_reference()}, {block.get_reference()}) to i64)"
 
 
 def _define_step(module: ir.Module) -> None:
@@ -187,9 +186,7 @@ def _scalar(builder: ir.IRBuilder, instruction: Instruction, words: Any, positio
 
 
 def _scalar_function(module: ir.Module, instruction: Instruction) -> ir.Function:
-    function = ir.Function(
-        module, ir.FunctionType(VOID, [POINTER, I64, POINTER]), symbol(f"scalar.{instruction.name}")
-    )
+    function = ir.Function(module, ir.FunctionType(VOID, [POINTER, I64, POINTER]), symbol(f"scalar.{instruction.name}"))
     function.linkage = "internal"
     function.attributes.add("noinline")
     function.attributes.add("nounwind")
@@ -200,9 +197,7 @@ def _scalar_function(module: ir.Module, instruction: Instruction) -> ir.Function
 
 
 def _define_step_lanes(module: ir.Module) -> None:
-    builder, (words, position, memory, lanes) = _begin(
-        module, "step_lanes", "words position memory lanes", inline=True
-    )
+    builder, (words, position, memory, lanes) = _begin(module, "step_lanes", "words position memory lanes", inline=True)
 
     def case(instruction: Instruction) -> None:
         builder.call(_lanes_function(module, instruction), [words, position, memory, lanes])
