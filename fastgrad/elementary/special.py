@@ -13,14 +13,14 @@ from typing import Any
 from fastgrad.basis import absolute, copysign, fma, select
 from fastgrad.elementary import _special_coefficients as coefficients
 from fastgrad.elementary._exponential_coefficients import EXP
-from fastgrad.elementary.exponential import exp, fast_two_sum, log, polynomial, reduce, scale, two_product
+from fastgrad.elementary.exponential import even_odd_polynomial, exp, fast_two_sum, log, reduce, scale, two_product
 
 
 def erf(x: Any) -> Any:
     """Error function, 1.0 ULP: x*(1 + p(x**2)) below 1, else 1 - exp(-p(x))."""
     size = absolute(x)
-    small = fma(size, _polynomial(size * size, coefficients.ERF), size)
-    large = 1.0 - exp(-_polynomial(select(size > 5.9375, 5.9375, size) - 1.0, coefficients.MINUS_LOG_ERFC))
+    small = fma(size, even_odd_polynomial(size * size, coefficients.ERF), size)
+    large = 1.0 - exp(-even_odd_polynomial(select(size > 5.9375, 5.9375, size) - 1.0, coefficients.MINUS_LOG_ERFC))
     return copysign(select(size < 1.0, small, large), x)
 
 
@@ -72,7 +72,7 @@ def _scaled_tail(
     inverse, inverse_error = _with_relative_error(both * distance, denominator, denominator_low)
     scale_of_q, scale_of_q_error = _with_relative_error(both * denominator, distance, distance_low)
     q = fma(x + x, fma(scale_of_q, scale_of_q_error, scale_of_q), -1.0)
-    p, p_low = fast_two_sum(numerator[0], q * _polynomial(q, numerator[1:]))
+    p, p_low = fast_two_sum(numerator[0], q * even_odd_polynomial(q, numerator[1:]))
     scaled, scaled_low = two_product(p, inverse)
     return scaled, scaled_low + fma(p_low + numerator_rest, inverse, scaled * inverse_error)
 
@@ -92,11 +92,5 @@ def _times_exp(x: Any, x_low: Any, high: Any, low: Any) -> Any:
     """(x + x_low)*exp(high + low), the power of two applied last; for -1400 < high < 700."""
     whole, r, r_low = reduce(high)
     r, r_low = fast_two_sum(r, r_low + low)
-    power, power_low = fast_two_sum(1.0, r + fma(r * r, polynomial(r, EXP), r_low))
+    power, power_low = fast_two_sum(1.0, r + fma(r * r, even_odd_polynomial(r, EXP), r_low))
     return scale(fma(x, power, fma(x, power_low, x_low * power)), whole)
-
-
-def _polynomial(x: Any, terms: tuple[float, ...]) -> Any:
-    """The polynomial with these coefficients, lowest power first: even and odd powers apart, so half as long a chain."""
-    square = x * x
-    return fma(polynomial(square, terms[1::2]), x, polynomial(square, terms[::2]))
