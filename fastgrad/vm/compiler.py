@@ -11,29 +11,17 @@ from typing import Any
 
 from llvmlite import binding, ir
 
+from fastgrad.vm import kernels, numba_kernel, operations, planning_kernels
 from fastgrad.vm.instructions import ENTRIES
-from fastgrad.vm import kernels, numba_kernel, operations, planning_kernels  # the imports fill numba_kernel.KERNELS
+from fastgrad.vm.target import target_machine
 
-__all__ = ["compile_kernels", "emit_object", "linked_module", "target_machine"]
+KERNEL_MODULES = (kernels, planning_kernels)  # importing them fills numba_kernel.KERNELS
 
 
 def compile_kernels() -> bytes:
     """The object file that defines ``fastgrad.<name>`` for every kernel."""
     machine = target_machine()
     return emit_object(linked_module(machine), machine)
-
-
-def target_machine() -> Any:
-    """Position-independent code for the processor that this runs on."""
-    binding.initialize_native_target()
-    binding.initialize_native_asmprinter()
-    return binding.Target.from_default_triple().create_target_machine(
-        cpu=binding.get_host_cpu_name(),
-        features=binding.get_host_cpu_features().flatten(),
-        opt=2,
-        reloc="pic",
-        codemodel="small",
-    )
 
 
 def linked_module(machine: Any) -> Any:
@@ -47,23 +35,27 @@ def linked_module(machine: Any) -> Any:
         text, symbol = numba_kernel.numba_module(entry)
         numba_kernel.emit_entry(own, entry, symbol)
         linked.append(text)
-    module = binding.parse_assembly(_without_library_calls(str(own)))
+    module = binding.parse_assembly(without_library_calls(str(own)))
     for text in linked:
-        module.link_in(binding.parse_assembly(_without_library_calls(text)))
+        module.link_in(binding.parse_assembly(without_library_calls(text)))
     _hide_all_but_entries(module)
     module.verify()
+    optimise(module, machine)
+    return module
+
+
+def optimise(module: Any, machine: Any) -> None:
     options = binding.create_pipeline_tuning_options(speed_level=2)
     options.loop_vectorization = True
     passes = binding.create_pass_builder(machine, options)
     passes.getModulePassManager().run(module, passes)
-    return module
 
 
 def emit_object(module: Any, machine: Any) -> bytes:
     return bytes(machine.emit_object(module))
 
 
-def _without_library_calls(text: str) -> str:
+def without_library_calls(text: str) -> str:
     """Mark every function so that LLVM does not turn its loops into calls of memset or memcpy: there is no libc."""
     return re.sub(r"^(define [^\n]*\))([^)\n]*)$", r'\1 "no-builtins"\2', text, flags=re.MULTILINE)
 

@@ -2,8 +2,8 @@
 
 A program is an array of ``uint32`` words::
 
-    opcode  out  operand...  computed partial...      memory[out] = forward(operands); each partial to its own slot
-    GUARD   guard_index  slot  expected_slot          stop (or mark the lane) where memory[slot] != memory[expected_slot]
+    opcode  out  operand...  computed partial...  memory[out] = forward(operands); each partial to its own slot
+    GUARD   guard_index  slot  expected_slot      stop, or mark the lane, where memory[slot] != memory[expected_slot]
     END
 
 All operands are read before anything is written. A *slot* is one float64 of ``memory`` in a scalar job, a row of

@@ -200,12 +200,13 @@ def _define_step_lanes(module: ir.Module) -> None:
     builder, (words, position, memory, lanes) = _begin(module, "step_lanes", "words position memory lanes", inline=True)
 
     def case(instruction: Instruction) -> None:
-        builder.call(_lanes_function(module, instruction), [words, position, memory, lanes])
+        builder.call(lanes_function(module, instruction), [words, position, memory, lanes])
 
     _switch(builder, words, position, range(len(INSTRUCTIONS)), case)
 
 
-def _lanes_function(module: ir.Module, instruction: Instruction) -> ir.Function:
+def lanes_function(module: ir.Module, instruction: Instruction) -> ir.Function:
+    """One instruction over rows: ``(words, position, memory, lanes)``, eight lanes at a time."""
     function = ir.Function(
         module, ir.FunctionType(VOID, [POINTER, I64, POINTER, I64]), symbol(f"lanes.{instruction.name}")
     )
