@@ -14,6 +14,7 @@ An entry holds
 ``commutative`` operands may be exchanged without changing a bit
 ``piecewise_constant``  every derivative is zero
 ``logical_twin``  what NumPy computes instead when all operands are truth values
+``on_arrays``   the operation on NumPy arrays, where neither a NumPy ufunc nor the VM should compute it while recording
 
 To add an operation add one entry. Adjoints and tangents treat a partial of exactly 0.0 as absent.
 
@@ -27,6 +28,8 @@ import inspect
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
+
+import numpy as np
 
 from fastgrad import basis
 from fastgrad.elementary import exponential, gamma, hyperbolic, rounding, special, trigonometric
@@ -56,6 +59,7 @@ class Operation:
     commutative: bool = False
     piecewise_constant: bool = False
     logical_twin: str = ""
+    on_arrays: Callable[..., Any] | None = None
     code: int = field(default=-1, compare=False)
 
     @property
@@ -193,11 +197,19 @@ power = _operation(
     domain=((1e-2, 1e2), (-30.0, 30.0)),
     ulp=2,
 )
+
+
+def _zero_product_of_arrays(x: Any, y: Any) -> Any:
+    with np.errstate(invalid="ignore"):
+        return np.where((np.equal(x, 0.0)) | (np.equal(y, 0.0)), 0.0, np.multiply(x, y))[()]
+
+
 zero_product = _operation(
     "zero_product",
     "",
     lambda x, y: basis.select((x == 0.0) | (y == 0.0), 0.0, x * y),
     lambda x, y, r: (y, x),
+    on_arrays=_zero_product_of_arrays,
     reference="x * y",
     domain=(ANY, ANY),
     commutative=True,
@@ -604,6 +616,7 @@ where = _operation(
     "numpy.where",
     lambda x, y, z: basis.select(_truth(x), y, z),
     lambda x, y, z, r: (0.0, where(x, 1.0, 0.0), where(x, 0.0, 1.0)),
+    on_arrays=lambda x, y, z: np.where(x, y, z)[()],
     reference="y if x != 0 else z",
     domain=(ANY, ANY, ANY),
 )
@@ -647,7 +660,7 @@ logical_xor = _step(
 logical_not = _step(
     "logical_not", "numpy.logical_not numpy.invert", lambda x: x == 0.0, "x == 0", boolean=True
 )
-stop_gradient = _step("stop_gradient", "", lambda x: x, "x")
+stop_gradient = _step("stop_gradient", "", lambda x: x, "x", on_arrays=lambda x: x)
 isnan = _step("isnan", "numpy.isnan", lambda x: x != x, "False", boolean=True)
 isfinite = _step("isfinite", "numpy.isfinite", lambda x: basis.absolute(x) < float("inf"), "True", boolean=True)
 isinf = _step("isinf", "numpy.isinf", lambda x: basis.absolute(x) == float("inf"), "False", boolean=True)

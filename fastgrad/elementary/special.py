@@ -15,9 +15,11 @@ from fastgrad.elementary import _special_coefficients as coefficients
 from fastgrad.elementary._exponential_coefficients import EXP
 from fastgrad.elementary.exponential import even_odd_polynomial, exp, fast_two_sum, log, reduce, scale, two_product
 
+ONE_OVER_ROOT_TWO_PI = 0.3989422804014327
+
 
 def erf(x: Any) -> Any:
-    """Error function, 1.0 ULP: x*(1 + p(x**2)) below 1, else 1 - exp(-p(x))."""
+    """Error function, 1.2 ULP: x*(1 + p(x**2)) below 1, else 1 - exp(-p(x))."""
     size = absolute(x)
     small = fma(size, even_odd_polynomial(size * size, coefficients.ERF), size)
     large = 1.0 - exp(-even_odd_polynomial(select(size > 5.9375, 5.9375, size) - 1.0, coefficients.MINUS_LOG_ERFC))
@@ -36,14 +38,14 @@ def erfc(x: Any) -> Any:
 
 def ndtr(x: Any) -> Any:
     """Distribution function of the standard normal distribution, 1.1 ULP."""
-    tail = _normal_tail(*_scaled_normal_tail(absolute(x)))
+    tail = _exp_of_minus_half_square(*_scaled_normal_tail(absolute(x)))
     return select(x > 0.0, 1.0 - tail, tail)
 
 
 def log_ndtr(x: Any) -> Any:
     """log(ndtr(x)), 2.1 ULP: log1p(-ndtr(-x)) for x > 0, else the logarithms of the factors of ndtr(x)."""
     size, scaled, rest = _scaled_normal_tail(absolute(x))
-    tail = _normal_tail(size, scaled, rest)
+    tail = _exp_of_minus_half_square(size, scaled, rest)
     right = x > 0.0
     complement, complement_rest = fast_two_sum(1.0, -tail)
     logarithm = log(select(right, complement, scaled + rest))
@@ -51,15 +53,25 @@ def log_ndtr(x: Any) -> Any:
     return logarithm + select(right, fma(complement_rest, tail, complement_rest), -0.5 * x * x)
 
 
+def inverse_mills_ratio(x: Any) -> Any:
+    """Slope of ``log_ndtr``, ? ULP: the normal density over ndtr(x), exp(-x**2/2) cancelled where x < 0."""
+    size, scaled, rest = _scaled_normal_tail(absolute(x))
+    right = x > 0.0
+    power = _exp_of_minus_half_square(size, 1.0, 0.0)
+    mass = select(right, fma(-scaled, power, 1.0), scaled + rest)
+    return select(x < -1e150, -x, ONE_OVER_ROOT_TWO_PI * select(right, power, 1.0) / mass)
+
+
 def _scaled_normal_tail(size: Any) -> tuple[Any, Any, Any]:
     size = select(size > 1e150, 1e150, size)
     return size, *_scaled_tail(size, 0.875, 5.0, coefficients.NDTR, coefficients.NDTR_REST)
 
 
-def _normal_tail(size: Any, scaled: Any, rest: Any) -> Any:
+def _exp_of_minus_half_square(size: Any, x: Any, x_low: Any) -> Any:
+    """(x + x_low)*exp(-size**2/2); 0 for size > 40."""
     size = select(size > 40.0, 40.0, size)
     square, square_low = two_product(size, size)
-    return _times_exp(scaled, rest, -0.5 * square, -0.5 * square_low)
+    return _times_exp(x, x_low, -0.5 * square, -0.5 * square_low)
 
 
 def _scaled_tail(

@@ -2,27 +2,48 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
+
+Shape = tuple[int, ...]
 
 
 class Kind(Enum):
     """The kinds of results. Each comes after the values of the tape's outputs."""
 
     VALUES = "values"
-    #: cotangents of the inputs, from a cotangent of each output
+    # cotangents of the inputs, from a cotangent of each output
     VJP = "vjp"
-    #: as VJP, every cotangent of an output being 1
+    # as VJP, every cotangent of an output being 1
     GRADIENT = "gradient"
-    #: tangents of the outputs, from a tangent of each input
+    # tangents of the outputs, from a tangent of each input
     JVP = "jvp"
-    #: the derivative of each output by each input, of shape out.shape + in.shape
+    # the derivative of each output by each input, of shape out.shape + in.shape
     JACOBIAN = "jacobian"
 
 
 @dataclass(frozen=True)
 class Request:
-    """A kind of result, and the positions of the inputs to differentiate by."""
+    """A kind of result, the positions of the inputs to differentiate by, and how many outputs are differentiated.
+
+    Outputs after the first ``n_outputs`` are auxiliary: their values are wanted, their derivatives are not.
+    """
 
     kind: Kind
     wrt: tuple[int, ...] = ()
+    n_outputs: int = 0
+
+
+def result_shapes(outputs: Sequence[Shape], inputs: Sequence[Shape], request: Request) -> tuple[Shape, ...]:
+    """The shapes of the results of a request: the outputs', then what it adds."""
+    wanted = [inputs[position] for position in request.wrt]
+    main = outputs[: request.n_outputs]
+    extra: dict[Kind, list[Shape]] = {
+        Kind.VALUES: [],
+        Kind.VJP: wanted,
+        Kind.GRADIENT: wanted,
+        Kind.JVP: list(main),
+        Kind.JACOBIAN: [out + of for out in main for of in wanted],
+    }
+    return (*outputs, *extra[request.kind])

@@ -170,18 +170,18 @@ def _fuse(
     for read in (*program.outputs, program.guard_slots, analysis.edges[:, 2]):
         np.add.at(n_reads, read, 1)
     producer = np.full(analysis.n_slots, -1, np.int64)
-    products = np.flatnonzero(opcodes == ops.multiply.code)
+    products = np.flatnonzero(opcodes == isa.VALUE[ops.multiply.code])
     producer[results[products]] = products
     producer[n_reads != 1] = -1
     opcodes, operands = opcodes.copy(), operands.copy()
     gone = np.zeros(len(opcodes), bool)
-    for code, side, fused in (
-        (ops.add.code, 0, "multiply_add"),
-        (ops.add.code, 1, "multiply_add"),
-        (ops.subtract.code, 0, "multiply_subtract"),
-        (ops.subtract.code, 1, "subtract_product"),
+    for operation, side, fused in (
+        (ops.add, 0, "multiply_add"),
+        (ops.add, 1, "multiply_add"),
+        (ops.subtract, 0, "multiply_subtract"),
+        (ops.subtract, 1, "subtract_product"),
     ):
-        sums = np.flatnonzero(opcodes == code)
+        sums = np.flatnonzero(opcodes == isa.VALUE[operation.code])
         sums = sums[producer[operands[sums, side]] >= 0]
         product = producer[operands[sums, side]]
         other = operands[sums, 1 - side]

@@ -12,6 +12,7 @@ from __future__ import annotations
 import operator
 import sys
 from collections.abc import Callable, Iterator
+from functools import lru_cache
 from typing import Any, NoReturn
 
 import numpy as np
@@ -22,6 +23,7 @@ from fastgrad.errors import InputError, LostDerivativeError, UnsupportedError, l
 from fastgrad.record.recorder import Recorder
 from fastgrad.record.source import user_line
 from fastgrad.tape import ARRAY_OPERATION, Shape
+from fastgrad.vm.evaluate import evaluator
 
 _getframe = sys._getframe
 
@@ -251,24 +253,16 @@ def apply_array(operation: array_ops.ArrayOperation, operands: tuple[Any, ...], 
     return RecordedArray(recorder, node, value)
 
 
-_concrete: dict[str, Callable[..., Any]] = {}
-
-
+@lru_cache(maxsize=None)
 def concrete(operation: ops.Operation) -> Callable[..., Any]:
     """The function that computes an operation's value while recording: NumPy's, or else the VM's own."""
-    function = _concrete.get(operation.name)
-    if function is None:
-        for name in operation.answers_to:
-            module, _, attribute = name.rpartition(".")
-            if module == "numpy" and isinstance(getattr(np, attribute, None), np.ufunc):
-                function = getattr(np, attribute)
-                break
-        else:
-            from fastgrad.vm.evaluate import evaluator
-
-            function = np.where if operation is ops.where else evaluator(operation)
-        _concrete[operation.name] = function
-    return function
+    if operation.on_arrays is not None:
+        return operation.on_arrays
+    for name in operation.answers_to:
+        module, _, attribute = name.rpartition(".")
+        if module == "numpy" and isinstance(getattr(np, attribute, None), np.ufunc):
+            return getattr(np, attribute)  # type: ignore[no-any-return]
+    return evaluator(operation)
 
 
 # ---- operators

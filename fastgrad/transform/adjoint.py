@@ -18,12 +18,12 @@ from fastgrad.transform.symbolic import SymbolicTape, Value
 __all__ = ["active_nodes", "adjoint"]
 
 
-def adjoint(tape: Tape, wrt: Sequence[int], seeded: bool) -> Tape:
+def adjoint(tape: Tape, wrt: Sequence[int], n_outputs: int, seeded: bool) -> Tape:
     """The tape of values and cotangents.
 
-    ``wrt`` gives positions among the inputs. The result's inputs are those of ``tape`` and, if ``seeded``, one cotangent
-    for each output; otherwise the cotangent of every output is 1. Its outputs are those of ``tape`` and the cotangent of
-    each input in ``wrt``, of the input's shape.
+    ``wrt`` gives positions among the inputs; the first ``n_outputs`` outputs are differentiated. The result's inputs are
+    those of ``tape`` and, if ``seeded``, one cotangent for each of these outputs; otherwise the cotangent of each is 1.
+    Its outputs are those of ``tape`` and the cotangent of each input in ``wrt``, of the input's shape.
     """
     symbolic = SymbolicTape(tape.sources)
     inputs = [
@@ -31,13 +31,13 @@ def adjoint(tape: Tape, wrt: Sequence[int], seeded: bool) -> Tape:
     ]
     seeds = [
         symbolic.input(shape, f"cotangent{k}") if seeded else _ones(symbolic, shape)
-        for k, shape in enumerate(tape.output_shapes)
+        for k, shape in enumerate(tape.output_shapes[:n_outputs])
     ]
     values = symbolic.replay(tape, inputs)
     wanted = [int(tape.inputs[position]) for position in wrt]
     active = active_nodes(tape, wanted)
     cotangents: dict[int, Value] = {}
-    for node, seed in zip(tape.outputs.tolist(), seeds, strict=True):
+    for node, seed in zip(tape.outputs.tolist()[:n_outputs], seeds, strict=True):
         _accumulate(cotangents, node, seed)
     sources = tape.source_indices.tolist()
     for index in range(len(tape) - 1, -1, -1):

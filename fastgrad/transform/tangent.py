@@ -12,11 +12,11 @@ from fastgrad.transform.symbolic import SymbolicTape, Value
 __all__ = ["tangent"]
 
 
-def tangent(tape: Tape, wrt: Sequence[int]) -> Tape:
+def tangent(tape: Tape, wrt: Sequence[int], n_outputs: int) -> Tape:
     """The tape of values and tangents.
 
     ``wrt`` gives positions among the inputs. The result's inputs are those of ``tape`` and one tangent for each input in
-    ``wrt``; its outputs are those of ``tape`` and the tangent of each.
+    ``wrt``; its outputs are those of ``tape`` and the tangent of each of the first ``n_outputs``.
     """
     symbolic = SymbolicTape(tape.sources)
     names = tape.input_names or [f"input{k}" for k in range(len(tape.inputs))]
@@ -37,7 +37,7 @@ def tangent(tape: Tape, wrt: Sequence[int]) -> Tape:
     outputs = tape.outputs.tolist()
     return symbolic.build(
         [values[node] for node in outputs]
-        + [tangents.get(node) or filled(symbolic, 0.0, tape.shape_of(node)) for node in outputs]
+        + [tangents.get(node) or filled(symbolic, 0.0, tape.shape_of(node)) for node in outputs[:n_outputs]]
     )
 
 

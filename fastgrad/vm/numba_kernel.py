@@ -14,6 +14,7 @@ from typing import Any
 from llvmlite import ir
 from numba import types
 from numba.core import compiler
+from numba.core.compiler_lock import global_compiler_lock
 from numba.core.registry import cpu_target
 from numba.extending import intrinsic
 
@@ -112,10 +113,12 @@ def numba_module(entry: Kernel) -> tuple[str, str]:
     flags: Any = compiler.Flags()
     flags.no_compile = flags.no_cpython_wrapper = flags.no_cfunc_wrapper = True
     flags.error_model = "numpy"
-    compiled = compiler.compile_extra(
-        cpu_target.typing_context, cpu_target.target_context, entry.function, entry.arguments, entry.result, flags, {}
-    )
-    return compiled.library.get_llvm_str(), compiled.fndesc.llvm_func_name
+    typing, target = cpu_target.typing_context, cpu_target.target_context
+    with global_compiler_lock:
+        typing.refresh()
+        target.refresh()
+        compiled = compiler.compile_extra(typing, target, entry.function, entry.arguments, entry.result, flags, {})
+        return compiled.library.get_llvm_str(), compiled.fndesc.llvm_func_name
 
 
 def emit_entry(module: ir.Module, entry: Kernel, symbol: str) -> None:

@@ -6,7 +6,6 @@ own memory, so each concurrent call takes one from the executor's pool.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -137,7 +136,8 @@ def _layout(sweep: Sweep, request: Request) -> _Layout:
         )
     kind = request.kind
     direction, width, n_sweeps = isa.REVERSE, 1, 1
-    output_adjoints = [sweep.adjoint_of_slot[slots.ravel()].tolist() for slots in sweep.outputs]
+    main = sweep.outputs[: request.n_outputs]
+    output_adjoints = [sweep.adjoint_of_slot[slots.ravel()].tolist() for slots in main]
     sizes = [sweep.input_sizes[position] for position in request.wrt]
     firsts = [_input_adjoints(sweep, position) if sweep.input_sizes[position] else 0 for position in request.wrt]
     if kind in (Kind.VJP, Kind.GRADIENT):
@@ -401,7 +401,7 @@ def _tile_records(
         _rows(isa.INPUT_ROW, slot + np.arange(array.size), array, False, array.size)
         for (_, slot), array in zip(sweep.captured, captured.arrays, strict=True)
     ]
-    output_adjoints = [sweep.adjoint_of_slot[slots.ravel()] for slots in sweep.outputs]
+    output_adjoints = [sweep.adjoint_of_slot[slots.ravel()] for slots in sweep.outputs[: request.n_outputs]]
     input_adjoints = [
         sweep.adjoint_of_slot[sweep.input_starts[p] + np.arange(sweep.input_sizes[p])] for p in request.wrt
     ]
@@ -523,22 +523,3 @@ class _TileWorkspace:
         for name, value in fields.items():
             job[name] = value
         kernels().run_tiles(job.ctypes.data)
-
-
-def result_shapes(
-    outputs: Sequence[Shape], inputs: Sequence[Shape], request: Request
-) -> list[Shape]:
-    """The shapes of the results of a request: the outputs', then what it adds."""
-    wanted = [inputs[position] for position in request.wrt]
-    extra: dict[Kind, list[Shape]] = {
-        Kind.VALUES: [],
-        Kind.VJP: wanted,
-        Kind.GRADIENT: wanted,
-        Kind.JVP: list(outputs),
-        Kind.JACOBIAN: [out + of for out in outputs for of in wanted],
-    }
-    return [*outputs, *extra[request.kind]]
-
-
-def total_size(shapes: Sequence[Shape]) -> int:
-    return sum(math.prod(shape) for shape in shapes)

@@ -1,0 +1,648 @@
+"""The public transforms: from a function to a callable derivative."""
+
+from __future__ import annotations
+
+import functools
+import math
+import time
+import weakref
+from collections.abc import Callable, Hashable, Sequence
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastgrad import ops
+from fastgrad.branches import Branch, BranchCache, Executor, OutputLeaf, run_fitting_branch, timed
+from fastgrad.calls import Argnums, Call, Key, bind, parameters_of, record_call, record_with_data
+from fastgrad.config import resolve_tier
+from fastgrad.errors import InputError
+from fastgrad.plan.request import Kind, Request
+from fastgrad.record.captured import Surroundings
+from fastgrad.record.recorded_array import RecordedArray, apply
+from fastgrad.record.recorder import innermost_recorder
+from fastgrad.record.replay import replay
+from fastgrad.record.structures import Structure, flatten, map_leaves
+from fastgrad.tape import Tape
+from fastgrad.transform.adjoint import adjoint
+from fastgrad.transform.jacobian import jacobian as jacobian_tape
+from fastgrad.transform.tangent import tangent
+
+__all__ = [
+    "Derivative",
+    "Prepared",
+    "grad",
+    "hessian",
+    "hvp",
+    "jacobian",
+    "jvp",
+    "record",
+    "stop_gradient",
+    "value_and_grad",
+    "vjp",
+]
+
+Floats = NDArray[np.float64]
+
+
+class Form(Enum):
+    """What a derivative returns."""
+
+    VALUE = "value"
+    GRADIENT = "grad"
+    VALUE_AND_GRADIENT = "value_and_grad"
+    JACOBIAN = "jacobian"
+    HESSIAN = "hessian"
+    HVP = "hvp"
+    VJP = "vjp"
+    JVP = "jvp"
+
+    @property
+    def order(self) -> int:
+        """Which tape the request is put to: the function's (0) or its gradient's (1)."""
+        return 1 if self in (Form.HESSIAN, Form.HVP) else 0
+
+    @property
+    def kind(self) -> Kind:
+        return _KINDS[self]
+
+    @property
+    def needs_scalar(self) -> bool:
+        return self in (Form.GRADIENT, Form.VALUE_AND_GRADIENT, Form.HESSIAN, Form.HVP)
+
+
+_KINDS = {
+    Form.VALUE: Kind.VALUES,
+    Form.GRADIENT: Kind.GRADIENT,
+    Form.VALUE_AND_GRADIENT: Kind.GRADIENT,
+    Form.JACOBIAN: Kind.JACOBIAN,
+    Form.HESSIAN: Kind.JACOBIAN,
+    Form.HVP: Kind.JVP,
+    Form.VJP: Kind.VJP,
+    Form.JVP: Kind.JVP,
+}
+
+
+class Derivative:
+    """A function's derivative: call it as the function itself is called.
+
+    Made by ``grad`` and its kin. Recordings are kept: one for each signature (nesting, shapes, values of whole-number
+    and other static arguments, and what the function sees around it) and each way that its control flow has gone.
+    """
+
+    def __init__(
+        self, function: Callable[..., Any], form: Form, argnums: Argnums = 0, has_aux: bool = False, tier: str | None = None
+    ) -> None:
+        if not callable(function):
+            raise InputError(f"{form.value} takes a function; it got {type(function).__name__}.")
+        self.function = function
+        self.form = form
+        self.argnums = argnums
+        self.has_aux = has_aux
+        self.tier = resolve_tier(tier)
+        self._keys = _checked_argnums(argnums)
+        self._parameters = parameters_of(function)
+        self._surroundings = Surroundings(function)
+        self._cache = BranchCache()
+        functools.update_wrapper(self, function, updated=())
+
+    def __repr__(self) -> str:
+        return f"<{self.form.value} of {getattr(self.function, '__name__', self.function)!s}>"
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        return self.evaluate(args, kwargs, None)
+
+    def __get__(self, instance: Any, owner: Any = None) -> Any:
+        """Inside a class a derivative is a method, as the function that it was made from would be."""
+        return self if instance is None else functools.partial(self, instance)
+
+    def evaluate(self, args: tuple[Any, ...], kwargs: dict[str, Any], seeds: Any) -> Any:
+        """The results for these arguments; ``seeds`` are the cotangents or tangents where the form takes them."""
+        call = self.bind(args, kwargs)
+        if innermost_recorder() is not None:
+            return self._evaluate_in_recording(call, seeds)
+        results: list[Floats] = []
+        seed_arrays: list[Floats] = []
+
+        def run(branch: Branch) -> int:
+            executor = self.executor(branch, call)
+            results[:] = executor.allocate()
+            seed_arrays[:] = self.seed_arrays(branch, call, seeds)
+            return executor(call.arrays, seed_arrays, results)
+
+        branch, call = self.fitting_branch(call, run)
+        return self.package(branch, call, results)
+
+    def bind(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Call:
+        return bind(args, kwargs, self._keys, self._parameters)
+
+    def signature(self, call: Call) -> Hashable:
+        return (call.signature(), self._surroundings.fingerprint())
+
+    def fitting_branch(self, call: Call, run: Callable[[Branch], int]) -> tuple[Branch, Call]:
+        """Run on the branch that fits the call, recording it if need be."""
+        signature = self.signature(call)
+        static = call.with_static_data()
+        if not self._cache.branches(signature) and len(static.inputs) < len(call.inputs):
+            # data that could not be recorded is part of the signature
+            as_static = self.signature(static)
+            if self._cache.branches(as_static):
+                return self._run(as_static, static, run), static
+        if self._cache.branches(signature):
+            return self._run(signature, call, run), call
+        found: list[Call] = []
+
+        def record() -> Branch:
+            kept = self._surroundings.references()
+            recording, used = record_with_data(self.function, call, self.has_aux, self._parameters, kept)
+            found.append(used)
+            self.check(recording.branch)
+            return recording.branch
+
+        branch = timed(record)
+        used = found[0]
+        self._cache.use(self.signature(used), branch)
+        return self._run(self.signature(used), used, run), used
+
+    def _run(self, signature: Hashable, call: Call, run: Callable[[Branch], int]) -> Branch:
+        def record() -> Branch:
+            kept = self._surroundings.references()
+            branch = record_call(self.function, call, self.has_aux, self._parameters, kept).branch
+            self.check(branch)
+            return branch
+
+        return run_fitting_branch(self._cache, signature, lambda: timed(record), run)
+
+    def check(self, branch: Branch) -> None:
+        """Raise InputError where the function's result does not suit the form."""
+        if self.form.needs_scalar:
+            shapes = branch.tape.output_shapes[: branch.n_main_outputs]
+            if len(shapes) != 1 or branch.structure.tree is not None:
+                raise InputError(
+                    f"{self.form.value} needs a function that returns one number; {self._name()} returned "
+                    f"{len(shapes)} values. Use jacobian, or has_aux=True for what comes beside the number."
+                )
+            if shapes[0] != ():
+                raise InputError(
+                    f"{self.form.value} needs a function that returns one number; {self._name()} returned an array of "
+                    f"shape {shapes[0]}. Sum it, or use jacobian."
+                )
+
+    def _name(self) -> str:
+        return str(getattr(self.function, "__name__", "the function"))
+
+    def request(self, branch: Branch, call: Call) -> Request:
+        wrt = call.wrt if self.form is not Form.VALUE else ()
+        n_outputs = len(wrt) if self.form.order else branch.n_main_outputs
+        return Request(self.form.kind, wrt, n_outputs)
+
+    def executor(self, branch: Branch, call: Call) -> Executor:
+        return branch.executor(self.form.order, self.request(branch, call), call.wrt)
+
+    def seed_arrays(self, branch: Branch, call: Call, seeds: Any) -> list[Floats]:
+        """The cotangents (tangents) as arrays. Raises InputError where they do not fit the results (arguments)."""
+        if self.form is Form.VJP:
+            shapes = branch.tape.output_shapes[: branch.n_main_outputs]
+            return fitting_arrays(seeds, branch.structure, shapes, "cotangent", "the function's result")
+        if self.form in (Form.JVP, Form.HVP):
+            given = [argument for argument in call.arguments if argument.differentiated]
+            parts = seeds if isinstance(self.argnums, tuple) else (seeds,)
+            if len(parts) != len(given):
+                raise InputError(f"there are {len(parts)} tangents for {len(given)} arguments.")
+            arrays: list[Floats] = []
+            for argument, part in zip(given, parts, strict=True):
+                shapes = [leaf.array.shape for leaf in argument.leaves if leaf.array is not None]
+                arrays += fitting_arrays(part, argument.structure, shapes, "tangent", "the argument")
+            return arrays
+        return []
+
+    # ---- results in the user's own structure
+
+    def package(self, branch: Branch, call: Call, results: Sequence[Any]) -> Any:
+        """Nest the results of the executor (or recorded values in their order) as the caller expects them."""
+        n_main, tape = branch.n_main_outputs, branch.tape
+        n_aux = len(tape.outputs) - n_main
+        if self.form.order:
+            # gradient, auxiliary outputs, then what was asked of the gradient
+            derivatives, aux = list(results[len(call.wrt) + n_aux :]), results[len(call.wrt) : len(call.wrt) + n_aux]
+        else:
+            derivatives, aux = list(results[n_main + n_aux :]), results[n_main : n_main + n_aux]
+        auxiliary = _nested_outputs(branch.aux_leaves, branch.aux_structure, aux) if branch.aux_structure else None
+        float32 = _all_float32(call)
+        value = None
+        if self.form in (Form.VALUE, Form.VALUE_AND_GRADIENT, Form.VJP, Form.JVP):
+            value = _nested_outputs(branch.leaves, branch.structure, results[:n_main], float32)
+        if self.form is Form.VALUE:
+            return (value, auxiliary) if self.has_aux else value
+        derivative = self._nested_derivative(branch, call, derivatives, float32)
+        if self.form is Form.VALUE_AND_GRADIENT:
+            return ((value, auxiliary), derivative) if self.has_aux else (value, derivative)
+        if self.form is Form.JVP:
+            return (value, derivative, auxiliary) if self.has_aux else (value, derivative)
+        return (derivative, auxiliary) if self.has_aux else derivative
+
+    def _nested_derivative(self, branch: Branch, call: Call, derivatives: list[Any], float32: bool) -> Any:
+        dtypes = [call.inputs[position].dtype for position in call.wrt]
+        if self.form is Form.JVP:
+            return _nested_outputs(branch.leaves, branch.structure, derivatives, float32)
+        if self.form is Form.JACOBIAN:
+            n = len(dtypes)
+            blocks = [
+                self._nested_arguments(call, derivatives[k * n : (k + 1) * n], dtypes)
+                for k in range(branch.n_main_outputs)
+            ]
+            return branch.structure.unflatten(blocks)
+        if self.form is Form.HESSIAN:
+            n = len(dtypes)
+            rows = [self._nested_arguments(call, derivatives[k * n : (k + 1) * n], dtypes) for k in range(n)]
+            return self._nested_arguments(call, rows, None)
+        return self._nested_arguments(call, derivatives, dtypes)
+
+    def _nested_arguments(self, call: Call, leaves: Sequence[Any], dtypes: Sequence[Any] | None) -> Any:
+        """One leaf for each differentiated leaf, nested as the arguments; a tuple of them if argnums is one."""
+        if dtypes is not None:
+            leaves = [_cast(leaf, dtype) for leaf, dtype in zip(leaves, dtypes, strict=True)]
+        remaining = iter(leaves)
+        by_key = {
+            argument.key: argument.structure.unflatten([next(remaining) for _ in argument.leaves])
+            for argument in call.arguments
+            if argument.differentiated
+        }
+        n_args = sum(not isinstance(argument.key, str) for argument in call.arguments)
+        found = tuple(by_key[self._key(argnum, by_key, n_args)] for argnum in self._keys)
+        return found if isinstance(self.argnums, tuple) else found[0]
+
+    def _key(self, argnum: Key, by_key: dict[Key, Any], n_args: int) -> Key:
+        if isinstance(argnum, str):
+            return argnum if argnum in by_key else self._parameters.index(argnum)
+        return argnum if argnum >= 0 else argnum + n_args
+
+    # ---- inside another recording
+
+    def _evaluate_in_recording(self, call: Call, seeds: Any) -> Any:
+        recording, call = record_with_data(self.function, call, self.has_aux, self._parameters)
+        branch = recording.branch
+        self.check(branch)
+        request = self.request(branch, call)
+        derived = derived_tape(branch.tape_for(self.form.order, call.wrt), request)
+        operands = [_operand(leaf.original, leaf.array) for leaf in call.inputs]
+        seed_values = self._seed_values(branch, call, seeds)
+        return self.package(branch, call, replay(derived, [*operands, *recording.lifted, *seed_values]))
+
+    def _seed_values(self, branch: Branch, call: Call, seeds: Any) -> list[Any]:
+        if self.form not in (Form.VJP, Form.JVP, Form.HVP):
+            return []
+        concrete = map_leaves(lambda x: x.value if isinstance(x, RecordedArray) else x, seeds)
+        arrays = self.seed_arrays(branch, call, concrete)
+        return [_operand(leaf, array) for leaf, array in zip(flatten(seeds)[0], arrays, strict=True)]
+
+    # ---- prepared calls
+
+    def prepare(self, *args: Any, **kwargs: Any) -> Prepared:
+        """Do all checks and planning for arguments of these shapes now.
+
+        Returns an object that is called with arguments of the same shapes, or whose ``into(*args, out)`` writes the
+        result into the caller's float64 arrays.
+        """
+        return Prepared(self, args, kwargs)
+
+    def explain(self, *args: Any, **kwargs: Any) -> Explanation:
+        """What a call with these arguments will run: print it, or read its fields."""
+        call = self.bind(args, kwargs)
+        found: list[Executor] = []
+
+        def run(branch: Branch) -> int:
+            executor = self.executor(branch, call)
+            found[:] = [executor]
+            return executor(call.arrays, self._zero_seeds(branch, call), executor.allocate())
+
+        branch, call = self.fitting_branch(call, run)
+        executor = found[0]
+        seeds, results = self._zero_seeds(branch, call), executor.allocate()
+        seconds = _fastest(lambda: executor(call.arrays, seeds, results))
+        return Explanation(
+            what=repr(self)[1:-1],
+            tier="vm",
+            operations=branch.tape.n_operations,
+            segments=getattr(executor, "n_segments", 1),
+            instructions=getattr(getattr(executor, "sweep", None), "n_instructions", 0),
+            workspace_bytes=executor.workspace_bytes,
+            guards=tuple(
+                str(branch.tape.sources[index]) if index >= 0 else "" for index in branch.tape.guard_sources.tolist()
+            ),
+            cached_branches=len(self._cache),
+            record_seconds=branch.record_seconds,
+            run_seconds=seconds,
+        )
+
+    def _zero_seeds(self, branch: Branch, call: Call) -> list[Floats]:
+        if self.form is Form.VJP:
+            return [np.zeros(shape) for shape in branch.tape.output_shapes[: branch.n_main_outputs]]
+        if self.form in (Form.JVP, Form.HVP):
+            return [np.zeros(call.arrays[position].shape) for position in call.wrt]
+        return []
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """What ``explain`` found out. Times are in seconds, the least of several runs of the sweeps alone."""
+
+    what: str
+    tier: str
+    operations: int
+    segments: int
+    instructions: int
+    workspace_bytes: int
+    guards: tuple[str, ...]
+    cached_branches: int
+    record_seconds: float
+    run_seconds: float
+
+    def __str__(self) -> str:
+        lines = [
+            f"{self.what}, tier {self.tier}",
+            f"  recorded      {self.operations} operations in {1e3 * self.record_seconds:.3g} ms",
+            f"  runs          {self.instructions or self.operations} instructions in {self.segments} "
+            f"segment{'s' * (self.segments != 1)}, {self.workspace_bytes} bytes of workspace",
+            f"  measured      {1e6 * self.run_seconds:.3g} us per evaluation",
+            f"  branches      {self.cached_branches} cached, {len(self.guards)} guards in this one",
+        ]
+        lines += [f"    guard       {where}" for where in self.guards[:10]]
+        if len(self.guards) > 10:
+            lines.append(f"    and {len(self.guards) - 10} more")
+        return "\n".join(lines)
+
+
+class Prepared:
+    """A derivative for arguments of fixed shapes, with all checks done but those of shape and dtype."""
+
+    def __init__(self, derivative: Derivative, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        self._derivative = derivative
+        call = derivative.bind(args, kwargs)
+        self._shapes = [array.shape for array in call.arrays]
+        self._kwargs = tuple(kwargs)
+        derivative.evaluate(args, kwargs, None)
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """As the derivative itself. Raises InputError for arguments of other shapes."""
+        self._check(args, kwargs)
+        return self._derivative(*args, **kwargs)
+
+    def into(self, *args: Any, **kwargs: Any) -> None:
+        """Write the derivative at the leading arguments into the last one, ``out``, nested as the result would be.
+
+        ``out`` holds float64 arrays of the results' shapes; they may be strided. Raises InputError where they do not fit.
+        """
+        *given, out = args
+        self._check(tuple(given), kwargs)
+        result = self._derivative(*given, **kwargs)
+        targets, structure = flatten(out)
+        leaves, expected = flatten(result)
+        if structure != expected:
+            raise InputError("out must be nested as the result is.")
+        for target, leaf in zip(targets, leaves, strict=True):
+            shape = np.shape(leaf)
+            if not isinstance(target, np.ndarray) or target.shape != shape or target.dtype != np.float64:
+                found = f"{target.dtype} of shape {target.shape}" if isinstance(target, np.ndarray) else type(target).__name__
+                raise InputError(f"out must be a float64 array of shape {shape}; it is {found}.")
+            if not target.flags.writeable:
+                raise InputError("out is read-only: pass an array that can be written to.")
+            target[...] = leaf
+
+    def _check(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        shapes = [array.shape for array in self._derivative.bind(args, kwargs).arrays]
+        if shapes != self._shapes:
+            raise InputError(
+                f"this was prepared for arguments of shapes {self._shapes}; these have shapes {shapes}. "
+                "Prepare again, or call the derivative itself, which takes any."
+            )
+
+
+# ---- helpers
+
+
+def _checked_argnums(argnums: Argnums) -> tuple[Key, ...]:
+    keys = argnums if isinstance(argnums, tuple) else (argnums,)
+    if not keys or any(isinstance(key, bool) or not isinstance(key, (int, str)) for key in keys):
+        raise InputError(f"argnums must be an int, a name, or a tuple of these; it is {argnums!r}.")
+    if len(set(keys)) != len(keys):
+        raise InputError(f"argnums {argnums!r} names an argument twice.")
+    return keys
+
+
+def _all_float32(call: Call) -> bool:
+    dtypes = [leaf.dtype for leaf in call.inputs if isinstance(leaf.original, (np.ndarray, np.floating))]
+    return bool(dtypes) and all(dtype in (np.float32, np.float16) for dtype in dtypes)
+
+
+def _cast(value: Any, dtype: Any) -> Any:
+    """A result as the caller's kind of number: float32 stays float32, everything else is float64; 0-d are scalars."""
+    if isinstance(value, np.ndarray):
+        if dtype in (np.float32, np.float16):
+            value = value.astype(dtype)
+        return value[()]
+    return value
+
+
+def _nested_outputs(
+    leaves: Sequence[OutputLeaf], structure: Structure, values: Sequence[Any], float32: bool = False
+) -> Any:
+    remaining = iter(values)
+    return structure.unflatten([_output(leaf, remaining, float32) for leaf in leaves])
+
+
+def _output(leaf: OutputLeaf, remaining: Any, float32: bool) -> Any:
+    if leaf.dtype is None:
+        return leaf.static
+    value = next(remaining)
+    if isinstance(value, np.ndarray):
+        if leaf.dtype.kind in "biu":
+            value = value.astype(leaf.dtype)
+        elif float32:
+            value = value.astype(np.float32)
+        return value[()]
+    return value
+
+
+def _operand(original: Any, array: Floats | None) -> Any:
+    return original if isinstance(original, RecordedArray) else array
+
+
+def fitting_arrays(
+    nested: Any, structure: Structure, shapes: Sequence[tuple[int, ...]], what: str, of: str
+) -> list[Floats]:
+    """A nested value as float64 arrays of these shapes. Raises InputError."""
+    leaves, found = flatten(nested)
+    if found != structure or len(leaves) != len(shapes):
+        raise InputError(f"the {what} must be nested as {of} is.")
+    arrays = []
+    for leaf, shape in zip(leaves, shapes, strict=True):
+        array = np.asarray(leaf)
+        if array.dtype.kind not in "fiub" or array.shape != shape:
+            raise InputError(f"the {what} must hold real numbers in shape {shape}; it has {array.dtype} in {array.shape}.")
+        arrays.append(np.ascontiguousarray(array, np.float64).reshape(shape))
+    return arrays
+
+
+def derived_tape(tape: Tape, request: Request) -> Tape:
+    """The tape that computes what the request asks of ``tape``: its outputs, then the derivatives."""
+    match request.kind:
+        case Kind.VALUES:
+            return tape
+        case Kind.GRADIENT | Kind.VJP:
+            return adjoint(tape, request.wrt, request.n_outputs, seeded=request.kind is Kind.VJP)
+        case Kind.JVP:
+            return tangent(tape, request.wrt, request.n_outputs)
+        case Kind.JACOBIAN:
+            return jacobian_tape(tape, request.wrt, request.n_outputs)
+
+
+def _fastest(run: Callable[[], Any]) -> float:
+    best, spent = math.inf, 0.0
+    while spent < 0.02:
+        start = time.perf_counter()
+        run()
+        took = time.perf_counter() - start
+        best, spent = min(best, took), spent + took
+    return best
+
+
+# ---- the transforms
+
+
+def grad(
+    function: Callable[..., Any], argnums: Argnums = 0, has_aux: bool = False, *, tier: str | None = None
+) -> Derivative:
+    """The gradient of a function that returns one number.
+
+    ``argnums`` says by which arguments: a position, the name of an argument passed by name, or a tuple of these (then
+    the result is a tuple). The gradient has the structure and shapes of the argument. With ``has_aux`` the function
+    returns ``(value, aux)`` and the result is ``(gradient, aux)``.
+
+    Raises InputError for arguments or results that cannot be differentiated, UnsupportedError at operations that cannot
+    be recorded.
+
+    >>> import numpy as np
+    >>> grad(lambda x: np.sum(x**2))(np.array([1.0, 2.0]))
+    array([2., 4.])
+    """
+    return Derivative(function, Form.GRADIENT, argnums, has_aux, tier)
+
+
+def value_and_grad(
+    function: Callable[..., Any], argnums: Argnums = 0, has_aux: bool = False, *, tier: str | None = None
+) -> Derivative:
+    """As :func:`grad`, returning ``(value, gradient)``; with ``has_aux``, ``((value, aux), gradient)``."""
+    return Derivative(function, Form.VALUE_AND_GRADIENT, argnums, has_aux, tier)
+
+
+def jacobian(
+    function: Callable[..., Any], argnums: Argnums = 0, has_aux: bool = False, *, tier: str | None = None
+) -> Derivative:
+    """The derivative of every element of the result by every element of the argument.
+
+    For a result of shape ``out.shape`` and an argument of shape ``in.shape`` it has shape ``out.shape + in.shape``; a
+    nested result holds, at each leaf, the structure of the argument. Arguments as for :func:`grad`.
+
+    >>> import numpy as np
+    >>> jacobian(lambda x: x * x)(np.array([1.0, 2.0]))
+    array([[2., 0.],
+           [0., 4.]])
+    """
+    return Derivative(function, Form.JACOBIAN, argnums, has_aux, tier)
+
+
+def hessian(
+    function: Callable[..., Any], argnums: Argnums = 0, has_aux: bool = False, *, tier: str | None = None
+) -> Derivative:
+    """The second derivatives of a function that returns one number, of shape ``in.shape + in.shape``.
+
+    Forward mode over the gradient's tape. Arguments as for :func:`grad`.
+    """
+    return Derivative(function, Form.HESSIAN, argnums, has_aux, tier)
+
+
+def hvp(function: Callable[..., Any], argnums: Argnums = 0, *, tier: str | None = None) -> Callable[..., Any]:
+    """Products of the Hessian with a vector: ``hvp(f)(x, v)``, the vector being the last argument.
+
+    ``v`` has the structure and shapes of the differentiated argument, and so has the result.
+    """
+    derivative = Derivative(function, Form.HVP, argnums, False, tier)
+
+    @functools.wraps(function)
+    def product(*args: Any, **kwargs: Any) -> Any:
+        *given, vector = args
+        return derivative.evaluate(tuple(given), kwargs, vector)
+
+    return product
+
+
+_shared: weakref.WeakKeyDictionary[Any, dict[Any, Derivative]] = weakref.WeakKeyDictionary()
+
+
+def _shared_derivative(
+    function: Callable[..., Any], form: Form, argnums: Argnums, has_aux: bool, tier: str | None
+) -> Derivative:
+    """One derivative for each function and form, so that ``jvp`` and ``vjp`` record a function once."""
+    try:
+        known = _shared.setdefault(function, {})
+    except TypeError:  # not every callable can be referred to weakly
+        return Derivative(function, form, argnums, has_aux, tier)
+    key = (form, argnums, has_aux, resolve_tier(tier))
+    if key not in known:
+        # the derivative must not keep its own key in the weak dictionary alive
+        known[key] = Derivative(_weakly(function), form, argnums, has_aux, tier)
+    return known[key]
+
+
+def _weakly(function: Callable[..., Any]) -> Callable[..., Any]:
+    return function
+
+
+def jvp(
+    function: Callable[..., Any], primals: Sequence[Any], tangents: Sequence[Any], *, tier: str | None = None
+) -> tuple[Any, Any]:
+    """The value and its directional derivative: ``jvp(f, primals, tangents) -> (out, tangent_out)``.
+
+    ``primals`` and ``tangents`` are sequences with one entry for each argument, nested alike; all arguments are
+    differentiated.
+    """
+    if not isinstance(primals, (tuple, list)) or not isinstance(tangents, (tuple, list)) or len(primals) != len(tangents):
+        raise InputError("jvp takes a tuple of primals and a tuple of as many tangents.")
+    derivative = _shared_derivative(function, Form.JVP, tuple(range(len(primals))), False, tier)
+    value, tangent_out = derivative.evaluate(tuple(primals), {}, tuple(tangents))
+    return value, tangent_out
+
+
+def vjp(function: Callable[..., Any], *primals: Any, tier: str | None = None) -> tuple[Any, Callable[[Any], Any]]:
+    """The value and the pullback: ``vjp(f, *primals) -> (out, pullback)``.
+
+    ``pullback(cotangent)`` takes the structure and shapes of the result and returns a tuple with one cotangent for each
+    argument.
+    """
+    argnums = tuple(range(len(primals)))
+    kept = tuple(map_leaves(lambda x: x.copy() if isinstance(x, np.ndarray) else x, primal) for primal in primals)
+    derivative = _shared_derivative(function, Form.VJP, argnums, False, tier)
+    value = _shared_derivative(function, Form.VALUE, argnums, False, tier)(*kept)
+
+    def pullback(cotangent: Any) -> Any:
+        return derivative.evaluate(kept, {}, cotangent)
+
+    return value, pullback
+
+
+def stop_gradient(x: Any) -> Any:
+    """``x`` itself (any structure), with derivative zero."""
+    return map_leaves(lambda leaf: apply(ops.stop_gradient, (leaf,)) if isinstance(leaf, RecordedArray) else leaf, x)
+
+
+def record(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Tape:
+    """The tape of ``function`` at these arguments.
+
+    Its inputs are the arguments' arrays and floats, in order; whole numbers and other arguments are part of it. Raises
+    UnsupportedError where an operation cannot be recorded.
+    """
+    call = bind(args, kwargs, (), parameters_of(function))
+    return record_call(function, call, False, parameters_of(function)).branch.tape

@@ -1,0 +1,299 @@
+"""From a call's arguments to the arrays that a tape takes, and from a function to its branch.
+
+Arguments come apart into leaves. Those that are differentiated, and every other array or float, become inputs of the
+tape (so new data need no new recording). The rest (whole numbers, strings, flags, anything else) is static: it is handed
+to the function as it is, and a recording is valid for equal values of it.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Hashable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastgrad.branches import Branch, OutputLeaf
+from fastgrad.errors import InputError, LostDerivativeError, UnsupportedError
+from fastgrad.record import numpy_protocol  # noqa: F401 - gives recorded arrays their NumPy functions
+from fastgrad.record.recorded_array import RecordedArray, stacked
+from fastgrad.record.recorder import Recorder, recording
+from fastgrad.record.structures import Structure, flatten
+
+Floats = NDArray[np.float64]
+Argnums = int | str | tuple[int | str, ...]
+Key = int | str
+
+_NUMBERS = (float, int, np.floating, np.integer, np.bool_)
+_IMMUTABLE = (int, str, bytes, bool, type(None), np.generic, float, complex)
+
+
+@dataclass(frozen=True)
+class Leaf:
+    """One leaf of the arguments: a tape input (``array`` holds its value), or static."""
+
+    original: Any
+    array: Floats | None
+    dtype: Any
+
+    @property
+    def is_input(self) -> bool:
+        return self.array is not None
+
+
+@dataclass(frozen=True)
+class Argument:
+    """One argument, by position or name."""
+
+    key: Key
+    structure: Structure
+    leaves: tuple[Leaf, ...]
+    differentiated: bool
+
+
+@dataclass(frozen=True)
+class Call:
+    """The arguments of one call, taken apart."""
+
+    arguments: tuple[Argument, ...]
+
+    @property
+    def inputs(self) -> list[Leaf]:
+        return [leaf for argument in self.arguments for leaf in argument.leaves if leaf.is_input]
+
+    @property
+    def arrays(self) -> list[Floats]:
+        return [leaf.array for leaf in self.inputs if leaf.array is not None]
+
+    @property
+    def wrt(self) -> tuple[int, ...]:
+        """The positions, among the tape's inputs, of the differentiated leaves."""
+        flags = [a.differentiated for a in self.arguments for leaf in a.leaves if leaf.is_input]
+        return tuple(position for position, flag in enumerate(flags) if flag)
+
+    def signature(self) -> Hashable:
+        """Equal for two calls that a recording serves alike, as far as the arguments go."""
+        return tuple(
+            (argument.key, argument.structure, argument.differentiated, *map(_leaf_key, argument.leaves))
+            for argument in self.arguments
+        )
+
+    def with_static_data(self) -> Call:
+        """The call with everything that is not differentiated made static."""
+        return Call(
+            tuple(
+                argument
+                if argument.differentiated
+                else Argument(argument.key, argument.structure, tuple(map(_made_static, argument.leaves)), False)
+                for argument in self.arguments
+            )
+        )
+
+
+def _made_static(leaf: Leaf) -> Leaf:
+    return leaf if isinstance(leaf.original, RecordedArray) else Leaf(leaf.original, None, None)
+
+
+def _leaf_key(leaf: Leaf) -> Hashable:
+    if leaf.array is not None:
+        return (leaf.array.shape, leaf.dtype)
+    original = leaf.original
+    if isinstance(original, np.ndarray):
+        return (original.shape, original.dtype.str, original.tobytes())
+    if isinstance(original, _IMMUTABLE):
+        return (original.__class__, original if original == original else "nan", str(original))
+    return (original.__class__, id(original))
+
+
+def bind(
+    args: tuple[Any, ...], kwargs: dict[str, Any], argnums: tuple[Key, ...], parameters: Sequence[str]
+) -> Call:
+    """Take a call apart. Raises InputError for what cannot be differentiated."""
+    names = dict(zip(parameters, range(len(args)), strict=False))
+    chosen: set[Key] = set()
+    for argnum in argnums:
+        key = names.get(argnum, argnum) if isinstance(argnum, str) else argnum + len(args) * (argnum < 0)
+        if not (key in kwargs if isinstance(key, str) else 0 <= key < len(args)):
+            raise InputError(_no_such_argument(argnum, args, kwargs))
+        chosen.add(key)
+    return Call(tuple(_argument(key, value, key in chosen) for key, value in [*enumerate(args), *kwargs.items()]))
+
+
+def _no_such_argument(argnum: Key, args: tuple[Any, ...], kwargs: dict[str, Any]) -> str:
+    given = f"{len(args)} positional argument{'s' * (len(args) != 1)}"
+    if kwargs:
+        given += f" and {', '.join(kwargs)}"
+    return (
+        f"argnums names argument {argnum!r}, but the call has {given}. "
+        "Give the position of a positional argument or the name of one passed by name."
+    )
+
+
+def _argument(key: Key, value: Any, differentiated: bool) -> Argument:
+    leaves, structure = flatten(value)
+    make = _differentiated_leaf if differentiated else _data_leaf
+    found = tuple(make(leaf, key) for leaf in leaves)
+    if differentiated and not found:
+        raise InputError(f"{_called(key)} is empty: there is nothing to differentiate by. Choose other argnums.")
+    return Argument(key, structure, found, differentiated)
+
+
+def _called(key: Key) -> str:
+    return f"argument {key!r}" if isinstance(key, str) else f"positional argument {key}"
+
+
+def _differentiated_leaf(leaf: Any, key: Key) -> Leaf:
+    if isinstance(leaf, RecordedArray):
+        return Leaf(leaf, np.asarray(leaf.value, np.float64), np.dtype(np.float64))
+    if isinstance(leaf, (np.ndarray, *_NUMBERS)):
+        array = np.asarray(leaf)
+        if array.dtype.kind in "fiub" and array.dtype.itemsize <= 8:
+            return Leaf(leaf, _float64(array), array.dtype)
+        kind = {"c": "complex numbers", "O": "Python objects", "U": "text", "S": "text", "M": "dates", "m": "time spans"}
+        what = f"an array of {kind.get(array.dtype.kind, str(array.dtype))}"
+    else:
+        what = "text" if isinstance(leaf, str) else f"{type(leaf).__name__}"
+        what = "a complex number" if isinstance(leaf, (complex, np.complexfloating)) else what
+    raise InputError(
+        f"{_called(key)} holds {what}, which cannot be differentiated. Pass real numbers (float64, float32 or whole "
+        "numbers), or choose argnums that leave this argument out."
+    )
+
+
+def _float64(array: NDArray[Any]) -> Floats:
+    converted = np.ascontiguousarray(array, np.float64)
+    return converted.reshape(array.shape)  # ascontiguousarray makes 0-d arrays 1-d
+
+
+def _data_leaf(leaf: Any, key: Key) -> Leaf:
+    if isinstance(leaf, RecordedArray):
+        return Leaf(leaf, np.asarray(leaf.value, np.float64), np.dtype(np.float64))
+    if isinstance(leaf, (float, np.floating)) or (isinstance(leaf, np.ndarray) and leaf.dtype.kind == "f"):
+        array = np.asarray(leaf)
+        if array.dtype.itemsize <= 8:
+            return Leaf(leaf, _float64(array), array.dtype)
+    return Leaf(leaf, None, None)
+
+
+# ---- recording
+
+
+def parameters_of(function: Callable[..., Any]) -> tuple[str, ...]:
+    """The names of a function's positional parameters; none where it does not tell."""
+    try:
+        kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+        return tuple(p.name for p in inspect.signature(function).parameters.values() if p.kind in kinds)
+    except (TypeError, ValueError):
+        return ()
+
+
+@dataclass(frozen=True)
+class Recording:
+    """A branch just recorded, and the values of enclosing recordings that it took in."""
+
+    branch: Branch
+    lifted: tuple[Any, ...]
+
+
+def record_call(
+    function: Callable[..., Any], call: Call, has_aux: bool, parameters: Sequence[str], kept: Any = None
+) -> Recording:
+    """Run the function on recorded values and return the tape of what it did."""
+    with recording() as recorder:
+        args, kwargs = _recorded_arguments(recorder, call, parameters)
+        result = function(*args, **kwargs)
+        aux: Any = None
+        if has_aux:
+            if not isinstance(result, tuple) or len(result) != 2:
+                raise InputError(
+                    "with has_aux=True the function must return a pair (value, auxiliary data); "
+                    f"it returned {type(result).__name__}."
+                )
+            result, aux = result
+        nodes: list[int] = []
+        leaves, structure = _outputs(recorder, result, nodes, strict=True)
+        aux_leaves, aux_structure = _outputs(recorder, aux, nodes, strict=False) if has_aux else ((), None)
+        tape = recorder.build(nodes)
+        lifted = tuple(outer for outer, _ in recorder.lifted.values())
+    branch = Branch(tape, structure, leaves, aux_structure, aux_leaves, (kept, call), 0.0)
+    return Recording(branch, lifted)
+
+
+def record_with_data(
+    function: Callable[..., Any], call: Call, has_aux: bool, parameters: Sequence[str], kept: Any = None
+) -> tuple[Recording, Call]:
+    """Record; where data that is not differentiated cannot be recorded, take it as static. Also says which it was."""
+    try:
+        return record_call(function, call, has_aux, parameters, kept), call
+    except (UnsupportedError, LostDerivativeError):
+        static = call.with_static_data()
+        if len(static.inputs) == len(call.inputs):
+            raise
+        return record_call(function, static, has_aux, parameters, kept), static
+
+
+def _recorded_arguments(
+    recorder: Recorder, call: Call, parameters: Sequence[str]
+) -> tuple[list[Any], dict[str, Any]]:
+    args: list[Any] = []
+    kwargs: dict[str, Any] = {}
+    for argument in call.arguments:
+        root = argument.key if isinstance(argument.key, str) else _name_at(parameters, argument.key)
+        leaves = [
+            leaf.original if leaf.array is None else _input(recorder, leaf.array, name)
+            for leaf, name in zip(argument.leaves, argument.structure.names(root), strict=True)
+        ]
+        value = argument.structure.unflatten(leaves)
+        if isinstance(argument.key, str):
+            kwargs[argument.key] = value
+        else:
+            args.append(value)
+    return args, kwargs
+
+
+def _name_at(parameters: Sequence[str], position: int) -> str:
+    return parameters[position] if position < len(parameters) else f"argument{position}"
+
+
+def _input(recorder: Recorder, array: Floats, name: str) -> RecordedArray:
+    return RecordedArray(recorder, recorder.add_input(array.shape, name), array[()] if array.shape == () else array)
+
+
+def _outputs(
+    recorder: Recorder, result: Any, nodes: list[int], strict: bool
+) -> tuple[tuple[OutputLeaf, ...], Structure]:
+    """The leaves of a function's result; nodes of recorded and numeric ones are appended to ``nodes``."""
+    leaves, structure = flatten(result)
+    found = []
+    for leaf in leaves:
+        value = stacked(leaf) if isinstance(leaf, np.ndarray) and leaf.dtype.kind == "O" else leaf
+        if isinstance(value, RecordedArray):
+            nodes.append(value.node if value.recorder is recorder else recorder.lift(value))
+            found.append(OutputLeaf(value.dtype))
+        elif strict and isinstance(value, (np.ndarray, *_NUMBERS)) and np.asarray(value).dtype.kind in "fiub":
+            nodes.append(_constant(recorder, value))
+            found.append(OutputLeaf(np.asarray(value).dtype))
+        elif strict:
+            raise InputError(
+                f"the function returned {type(value).__name__}, which cannot be differentiated. Return real numbers or "
+                "arrays (in any nesting of tuples, lists and dicts), other things beside them with has_aux=True."
+            )
+        else:
+            found.append(OutputLeaf(None, value))
+    return tuple(found), structure
+
+
+def _constant(recorder: Recorder, value: Any) -> int:
+    return recorder.array(value) if isinstance(value, np.ndarray) else recorder.scalar(float(value))
+
+
+__all__ = [
+    "Argnums",
+    "Call",
+    "bind",
+    "parameters_of",
+    "record_call",
+    "record_with_data",
+]

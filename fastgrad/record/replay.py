@@ -1,0 +1,43 @@
+"""A tape run on any mixture of recorded and concrete values: how a derivative enters an enclosing recording."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from fastgrad import array_ops, ops
+from fastgrad.record.recorded_array import RecordedArray, apply, apply_array, concrete
+from fastgrad.tape import ARRAY_OPERATION, CONSTANT, INPUT, Tape, is_number
+
+__all__ = ["replay"]
+
+
+def replay(tape: Tape, operands: Sequence[Any]) -> list[Any]:
+    """The outputs of the tape for these inputs; nodes that depend on recorded values are recorded where those are."""
+    given = dict(zip(tape.inputs.tolist(), operands, strict=True))
+    guards: dict[int, list[float]] = {}
+    for node, expected in zip(tape.guard_nodes.tolist(), tape.guard_values.tolist(), strict=True):
+        guards.setdefault(node, []).append(expected)
+    values: list[Any] = []
+    for index, opcode in enumerate(tape.opcodes.tolist()):
+        if opcode == INPUT:
+            value = given[index]
+        elif opcode == CONSTANT:
+            constant = tape.constant_of(index)
+            value = float(constant) if is_number(constant) else constant
+        else:
+            value = _apply(opcode, tape.attribute_of(index), [values[k] for k in tape.operands_of(index).tolist()])
+        if index in guards and value.__class__ is RecordedArray:
+            for expected in guards[index]:
+                value.recorder.guard(value.node, expected)
+        values.append(value)
+    return [values[node] for node in tape.outputs.tolist()]
+
+
+def _apply(opcode: int, attribute: Any, operands: list[Any]) -> Any:
+    recorded = any(operand.__class__ is RecordedArray for operand in operands)
+    if opcode < len(ops.TABLE):
+        operation = ops.TABLE[opcode]
+        return apply(operation, tuple(operands)) if recorded else concrete(operation)(*operands)
+    entry = array_ops.TABLE[opcode - ARRAY_OPERATION]
+    return apply_array(entry, tuple(operands), attribute) if recorded else entry.evaluate(attribute, *operands)

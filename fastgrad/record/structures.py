@@ -1,0 +1,83 @@
+"""Nested arguments and results: dicts, lists, tuples, named tuples and dataclasses with arrays at their leaves.
+
+optree does the work. It is imported when the first container is met, since bare arrays and numbers, the common case,
+need none of it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from fastgrad.record.recorded_array import RecordedArray
+
+_NAMESPACE = "fastgrad"
+_LEAF_TYPES = (np.ndarray, RecordedArray, float, int, np.generic, str, bytes, type(None), complex)
+
+
+@dataclass(frozen=True)
+class Structure:
+    """How leaves were nested; ``tree`` is None for a bare leaf. Structures compare and hash by what they are."""
+
+    tree: Any
+
+    def unflatten(self, leaves: Sequence[Any]) -> Any:
+        """Leaves, in order, nested as they were."""
+        if self.tree is None:
+            (leaf,) = leaves
+            return leaf
+        return self.tree.unflatten(leaves)
+
+    def names(self, root: str) -> list[str]:
+        """A name for each leaf, such as ``p['rate'][0]``."""
+        if self.tree is None:
+            return [root]
+        return [root + accessor.codify("") for accessor in self.tree.accessors()]
+
+
+BARE = Structure(None)
+
+
+def flatten(nested: Any) -> tuple[list[Any], Structure]:
+    """The leaves of a nested value and how they are nested. None is a leaf."""
+    if isinstance(nested, _LEAF_TYPES):
+        return [nested], BARE
+    import optree
+
+    leaves, tree = optree.tree_flatten(nested, none_is_leaf=True, namespace=_NAMESPACE)
+    unknown = {type(leaf) for leaf in leaves if dataclasses.is_dataclass(leaf) and not isinstance(leaf, type)}
+    if unknown:
+        for kind in unknown:
+            _register(kind)
+        return flatten(nested)
+    return leaves, BARE if tree.is_leaf() else Structure(tree)
+
+
+def _register(kind: type) -> None:
+    """Make the fields of a dataclass its children; it is put together again without running ``__init__``."""
+    import optree
+
+    names = [entry.name for entry in dataclasses.fields(kind)]
+
+    def children(value: Any) -> tuple[list[Any], None, list[str]]:
+        return [getattr(value, name) for name in names], None, names
+
+    def rebuild(_: None, fields: Sequence[Any]) -> Any:
+        value = object.__new__(kind)
+        for name, content in zip(names, fields, strict=True):
+            object.__setattr__(value, name, content)
+        return value
+
+    optree.register_pytree_node(
+        kind, children, rebuild, path_entry_type=optree.GetAttrEntry, namespace=_NAMESPACE
+    )
+
+
+def map_leaves(function: Callable[[Any], Any], nested: Any) -> Any:
+    """The nested value with ``function`` applied to each leaf."""
+    leaves, structure = flatten(nested)
+    return structure.unflatten([function(leaf) for leaf in leaves])
