@@ -102,7 +102,7 @@ class Derivative:
         self.argnums = argnums
         self.has_aux = has_aux
         self.tier = resolve_tier(tier)
-        self._keys = _checked_argnums(argnums)
+        self._keys = () if form is Form.VALUE else _checked_argnums(argnums)
         self._parameters = parameters_of(function)
         self._surroundings = Surroundings(function)
         self._cache = BranchCache()
@@ -135,8 +135,10 @@ class Derivative:
         branch, call = self.fitting_branch(call, run)
         return self.package(branch, call, results)
 
-    def bind(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Call:
-        return bind(args, kwargs, self._keys, self._parameters)
+    def bind(
+        self, args: tuple[Any, ...], kwargs: dict[str, Any], varying: frozenset[tuple[Key, int]] = frozenset()
+    ) -> Call:
+        return bind(args, kwargs, self._keys, self._parameters, varying)
 
     def signature(self, call: Call) -> Hashable:
         return (call.signature(), self._surroundings.fingerprint())
@@ -167,13 +169,24 @@ class Derivative:
         return self._run(self.signature(used), used, run), used
 
     def _run(self, signature: Hashable, call: Call, run: Callable[[Branch], int]) -> Branch:
-        def record() -> Branch:
+        return run_fitting_branch(self._cache, signature, lambda: self.record(call), run)
+
+    def branches(self, signature: Hashable) -> tuple[Branch, ...]:
+        return self._cache.branches(signature)
+
+    def record(self, call: Call) -> Branch:
+        """Record the function at this call, checked, and remember nothing."""
+
+        def run() -> Branch:
             kept = self._surroundings.references()
             branch = record_call(self.function, call, self.has_aux, self._parameters, kept).branch
             self.check(branch)
             return branch
 
-        return run_fitting_branch(self._cache, signature, lambda: timed(record), run)
+        return timed(run)
+
+    def remember(self, signature: Hashable, branch: Branch) -> None:
+        self._cache.use(signature, branch)
 
     def check(self, branch: Branch) -> None:
         """Raise InputError where the function's result does not suit the form."""
@@ -592,13 +605,8 @@ def _shared_derivative(
         return Derivative(function, form, argnums, has_aux, tier)
     key = (form, argnums, has_aux, resolve_tier(tier))
     if key not in known:
-        # the derivative must not keep its own key in the weak dictionary alive
-        known[key] = Derivative(_weakly(function), form, argnums, has_aux, tier)
+        known[key] = Derivative(function, form, argnums, has_aux, tier)
     return known[key]
-
-
-def _weakly(function: Callable[..., Any]) -> Callable[..., Any]:
-    return function
 
 
 def jvp(

@@ -32,11 +32,21 @@ _IMMUTABLE = (int, str, bytes, bool, type(None), np.generic, float, complex)
 
 @dataclass(frozen=True)
 class Leaf:
-    """One leaf of the arguments: a tape input (``array`` holds its value), or static."""
+    """One leaf of the arguments: a tape input (``array`` holds its value), or static.
+
+    ``whole`` marks data of whole numbers or flags: the function sees it in that dtype, not as floats.
+    """
 
     original: Any
     array: Floats | None
     dtype: Any
+    whole: bool = False
+
+    @property
+    def recorded_value(self) -> Any:
+        """What the recorded argument holds."""
+        assert self.array is not None
+        return (self.array.astype(self.dtype) if self.whole else self.array)[()]
 
     @property
     def is_input(self) -> bool:
@@ -98,7 +108,7 @@ def _made_static(leaf: Leaf) -> Leaf:
 
 def _leaf_key(leaf: Leaf) -> Hashable:
     if leaf.array is not None:
-        return (leaf.array.shape, leaf.dtype)
+        return (leaf.array.shape, leaf.dtype, leaf.whole)
     original = leaf.original
     if isinstance(original, np.ndarray):
         return (original.shape, original.dtype.str, original.tobytes())
@@ -108,9 +118,16 @@ def _leaf_key(leaf: Leaf) -> Hashable:
 
 
 def bind(
-    args: tuple[Any, ...], kwargs: dict[str, Any], argnums: tuple[Key, ...], parameters: Sequence[str]
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+    argnums: tuple[Key, ...],
+    parameters: Sequence[str],
+    varying: frozenset[tuple[Key, int]] = frozenset(),
 ) -> Call:
-    """Take a call apart. Raises InputError for what cannot be differentiated."""
+    """Take a call apart. ``varying`` names leaves, by argument and position in it, that must be inputs of the tape.
+
+    Raises InputError for what cannot be differentiated.
+    """
     names = dict(zip(parameters, range(len(args)), strict=False))
     chosen: set[Key] = set()
     for argnum in argnums:
@@ -118,7 +135,8 @@ def bind(
         if not (key in kwargs if isinstance(key, str) else 0 <= key < len(args)):
             raise InputError(_no_such_argument(argnum, args, kwargs))
         chosen.add(key)
-    return Call(tuple(_argument(key, value, key in chosen) for key, value in [*enumerate(args), *kwargs.items()]))
+    given: list[tuple[Key, Any]] = [*enumerate(args), *kwargs.items()]
+    return Call(tuple(_argument(key, value, key in chosen, varying) for key, value in given))
 
 
 def _no_such_argument(argnum: Key, args: tuple[Any, ...], kwargs: dict[str, Any]) -> str:
@@ -131,10 +149,14 @@ def _no_such_argument(argnum: Key, args: tuple[Any, ...], kwargs: dict[str, Any]
     )
 
 
-def _argument(key: Key, value: Any, differentiated: bool) -> Argument:
+def _argument(key: Key, value: Any, differentiated: bool, varying: frozenset[tuple[Key, int]]) -> Argument:
     leaves, structure = flatten(value)
-    make = _differentiated_leaf if differentiated else _data_leaf
-    found = tuple(make(leaf, key) for leaf in leaves)
+    found = tuple(
+        _differentiated_leaf(leaf, key)
+        if differentiated
+        else (_varying_leaf if (key, position) in varying else _data_leaf)(leaf, key)
+        for position, leaf in enumerate(leaves)
+    )
     if differentiated and not found:
         raise InputError(f"{_called(key)} is empty: there is nothing to differentiate by. Choose other argnums.")
     return Argument(key, structure, found, differentiated)
@@ -165,6 +187,15 @@ def _differentiated_leaf(leaf: Any, key: Key) -> Leaf:
 def _float64(array: NDArray[Any]) -> Floats:
     converted = np.ascontiguousarray(array, np.float64)
     return converted.reshape(array.shape)  # ascontiguousarray makes 0-d arrays 1-d
+
+
+def _varying_leaf(leaf: Any, key: Key) -> Leaf:
+    """A leaf of data that changes from one run of the tape to the next, so that it must be an input of it."""
+    array = np.asarray(leaf)
+    if array.dtype.kind in "iub":
+        return Leaf(leaf, _float64(array), array.dtype, whole=True)
+    found = _data_leaf(leaf, key)
+    return found if found.is_input else _differentiated_leaf(leaf, key)
 
 
 def _data_leaf(leaf: Any, key: Key) -> Leaf:
@@ -242,7 +273,7 @@ def _recorded_arguments(
     for argument in call.arguments:
         root = argument.key if isinstance(argument.key, str) else _name_at(parameters, argument.key)
         leaves = [
-            leaf.original if leaf.array is None else _input(recorder, leaf.array, name)
+            leaf.original if leaf.array is None else _input(recorder, leaf.recorded_value, name)
             for leaf, name in zip(argument.leaves, argument.structure.names(root), strict=True)
         ]
         value = argument.structure.unflatten(leaves)
@@ -257,8 +288,8 @@ def _name_at(parameters: Sequence[str], position: int) -> str:
     return parameters[position] if position < len(parameters) else f"argument{position}"
 
 
-def _input(recorder: Recorder, array: Floats, name: str) -> RecordedArray:
-    return RecordedArray(recorder, recorder.add_input(array.shape, name), array[()] if array.shape == () else array)
+def _input(recorder: Recorder, value: Any, name: str) -> RecordedArray:
+    return RecordedArray(recorder, recorder.add_input(value.shape, name), value)
 
 
 def _outputs(
