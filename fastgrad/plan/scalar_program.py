@@ -43,6 +43,8 @@ class ScalarProgram:
     outputs: tuple[Slots, ...]
     guard_slots: NDArray[np.int64]
     guard_expected: NDArray[np.int64]
+    # which guards of the tape these are
+    guard_numbers: NDArray[np.int64]
 
 
 def scalar_cost(tape: Tape) -> int:
@@ -207,6 +209,7 @@ class _Writer:
             outputs=tuple(np.array(self._slots_of(node), np.int64) for node in tape.outputs.tolist()),
             guard_slots=np.array([int(self._slots_of(node)) for node in tape.guard_nodes.tolist()], np.int64),
             guard_expected=np.array(expected, np.int64),
+            guard_numbers=np.arange(len(tape.guard_nodes)),
         )
 
 

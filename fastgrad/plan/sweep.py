@@ -10,8 +10,9 @@ Three rewritings, none of which changes a bit of a result (but the sign of a zer
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import itertools
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 
@@ -216,7 +217,7 @@ def _encode(
         words[starts[has] + 2 + n_operands[has] + k] = partials[has] + k
     order = np.argsort(guard_positions, kind="stable")
     at = length_before[guard_positions[order] + 1] + 4 * np.arange(n_guards)
-    words[at], words[at + 1] = isa.GUARD, order
+    words[at], words[at + 1] = isa.GUARD, program.guard_numbers[order]
     words[at + 2], words[at + 3] = program.guard_slots[order], program.guard_expected[order]
     words[-1] = isa.END
     return words
@@ -247,3 +248,60 @@ def _merge_edges(
     number = np.cumsum(used) - 1
     triples = np.stack([number[sources], number[edges[:, 1]], edges[:, 2]], axis=1).astype(np.uint32)
     return np.ascontiguousarray(triples), np.where(used, number, -1), int(used.sum())
+
+
+def with_few_slots(sweep: Sweep) -> Sweep:
+    """A sweep without edges whose slots are used again once their value is no longer needed, so that fewer rows of a
+    tile fill the cache. Numbers keep theirs, being written once before all tiles; so do outputs, being read at the end.
+    """
+    instructions = list(_decoded(sweep.words))
+    last_use: dict[int, int] = {}
+    for position, (_, _, read) in enumerate(instructions):
+        for slot in read:
+            last_use[slot] = position
+    pinned = set(sweep.numbers["slot"].tolist()) | {int(slot) for output in sweep.outputs for slot in output.ravel()}
+    number: dict[int, int] = {}
+    free: list[int] = []
+
+    def assign(slot: int) -> None:
+        if slot not in number:
+            number[slot] = free.pop() if free else next(fresh)
+
+    fresh = itertools.count()
+    for slot in (*sweep.numbers["slot"].tolist(), *sweep.input_starts):
+        assign(slot)
+    words = sweep.words.copy()
+    for position, (start, written, read) in enumerate(instructions):
+        places = range(start + 2, start + 2 + len(read))
+        for place, slot in zip(places, read, strict=True):
+            words[place] = number[slot]
+        for slot in set(read):
+            # the kernels read all operands of a chunk of lanes before they write
+            if last_use[slot] == position and slot not in pinned:
+                free.append(number[slot])
+        if written is not None:
+            assign(written)
+            words[start + 1] = number[written]
+    numbers = sweep.numbers.copy()
+    numbers["slot"] = [number[slot] for slot in sweep.numbers["slot"].tolist()]
+    return replace(
+        sweep,
+        words=words,
+        n_slots=next(fresh),
+        numbers=numbers,
+        input_starts=tuple(number[slot] for slot in sweep.input_starts),
+        outputs=tuple(np.array([number[int(s)] for s in o.ravel()], np.int64).reshape(o.shape) for o in sweep.outputs),
+    )
+
+
+def _decoded(words: NDArray[np.uint32]) -> Iterator[tuple[int, int | None, list[int]]]:
+    """For each instruction of a program without partials: where it starts, the slot written, the slots read."""
+    flat = words.tolist()
+    start = 0
+    while flat[start] != isa.END:
+        opcode = flat[start]
+        if opcode == isa.GUARD:
+            yield start, None, flat[start + 2 : start + 4]
+        else:
+            yield start, flat[start + 1], flat[start + 2 : start + 2 + int(isa.N_OPERANDS[opcode])]
+        start += int(isa.N_WORDS[opcode])

@@ -1,21 +1,26 @@
-"""Runs tapes of large arrays, node by node."""
+"""Runs an array plan: segments through the tile driver, the rest with NumPy on views of the buffers."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fastgrad import array_ops, ops
+from fastgrad import array_ops
+from fastgrad.plan.array_plan import ArrayPlan, Copy, Evaluation, Place, Segment, array_plan
 from fastgrad.plan.request import Kind, Request, result_shapes
-from fastgrad.tape import ARRAY_OPERATION, CONSTANT, INPUT, Tape
+from fastgrad.tape import Tape
 from fastgrad.transform.adjoint import adjoint
 from fastgrad.transform.tangent import tangent
-from fastgrad.vm.evaluate import evaluator
+from fastgrad.vm import instructions as isa
+from fastgrad.vm.binary import kernels
+from fastgrad.vm.scalar_executor import TILE_BYTES, Captured, aligned
 
 Floats = NDArray[np.float64]
+MAX_LANES = 256
+MIN_LANES = 32
 
 
 class ArrayExecutor:
@@ -24,64 +29,210 @@ class ArrayExecutor:
     def __init__(self, tape: Tape, request: Request) -> None:
         self.request = request
         self.result_shapes = result_shapes(tape.output_shapes, tape.input_shapes, request)
-        self.n_values = len(tape.outputs)
-        if request.kind is Kind.VALUES:
-            self.tape = tape
-        elif request.kind is Kind.JVP:
-            self.tape = tangent(tape, request.wrt, request.n_outputs)
-        else:
-            self.tape = adjoint(tape, request.wrt, request.n_outputs, seeded=request.kind is not Kind.GRADIENT)
+        self._n_values = len(tape.outputs)
         self._main_shapes = tape.output_shapes[: request.n_outputs]
+        derived = _derived(tape, request)
+        self._row_shapes = derived.output_shapes
+        self.plan = array_plan(derived)
+        self._pool: list[_Runner] = []
 
     @property
     def workspace_bytes(self) -> int:
-        return 8 * sum(int(np.prod(self.tape.shape_of(index))) for index in range(len(self.tape)))
+        return self.plan.workspace_bytes
+
+    @property
+    def n_segments(self) -> int:
+        return len(self.plan.steps)
 
     def allocate(self) -> list[Floats]:
         return [np.empty(shape) for shape in self.result_shapes]
 
     def __call__(self, inputs: Sequence[Floats], seeds: Sequence[Floats], results: Sequence[Floats]) -> int:
-        if self.request.kind is not Kind.JACOBIAN:
-            return self._run([*inputs, *seeds], results)
+        """Run on C-contiguous float64 arrays; returns the first failed guard, or -1."""
+        runner = self._pool.pop() if self._pool else _Runner(self.plan)
+        if self.request.kind is Kind.JACOBIAN:
+            failed = self._jacobian(runner, inputs, results)
+        else:
+            failed = runner.run([*inputs, *seeds], results)
+        self._pool.append(runner)
+        return failed
+
+    def _jacobian(self, runner: _Runner, inputs: Sequence[Floats], results: Sequence[Floats]) -> int:
+        """One reverse run for each element of the outputs."""
         cotangents = [np.zeros(shape) for shape in self._main_shapes]
-        n_wrt = len(self.request.wrt)
-        rows = [np.empty(self.tape.shape_of(int(node))) for node in self.tape.outputs]
-        failed = self._run([*inputs, *cotangents], [*results[: self.n_values], *rows[self.n_values :]])
-        for k, cotangent in enumerate(cotangents):
-            blocks = results[self.n_values + k * n_wrt : self.n_values + (k + 1) * n_wrt]
-            flats = [block.reshape(cotangent.size, -1) for block in blocks]
+        rows = [np.empty(shape) for shape in self._row_shapes]
+        values, derivatives = rows[: self._n_values], rows[self._n_values :]
+        failed = runner.run([*inputs, *cotangents], rows)
+        for result, value in zip(results, values, strict=False):
+            result[...] = value
+        blocks = iter(results[self._n_values :])
+        for cotangent in cotangents:
+            flats = [next(blocks).reshape(cotangent.size, -1) for _ in derivatives]
             for element in range(cotangent.size):
                 if failed >= 0:
                     return failed
                 cotangent.flat[element] = 1.0
-                failed = self._run([*inputs, *cotangents], rows)
+                failed = runner.run([*inputs, *cotangents], rows)
                 cotangent.flat[element] = 0.0
-                for flat, row in zip(flats, rows[self.n_values :], strict=True):
+                for flat, row in zip(flats, derivatives, strict=True):
                     flat[element] = row.ravel()
         return failed
 
-    def _run(self, inputs: Sequence[Floats], results: Sequence[Floats]) -> int:
-        tape = self.tape
-        given = dict(zip(tape.inputs.tolist(), inputs, strict=True))
-        values: list[Any] = []
-        for index, opcode in enumerate(tape.opcodes.tolist()):
-            if opcode == INPUT:
-                values.append(given[index])
-                continue
-            if opcode == CONSTANT:
-                values.append(np.asarray(tape.constant_of(index), np.float64))
-                continue
-            operands = [values[operand] for operand in tape.operands_of(index).tolist()]
-            if opcode < len(ops.TABLE):
-                values.append(np.asarray(evaluator(ops.TABLE[opcode])(*operands), np.float64))
-            else:
-                entry = array_ops.TABLE[opcode - ARRAY_OPERATION]
-                values.append(np.asarray(entry.evaluate(tape.attribute_of(index), *operands)))
-        for number, (node, expected) in enumerate(
-            zip(tape.guard_nodes.tolist(), tape.guard_values.tolist(), strict=True)
-        ):
-            if values[node] != expected and not (np.isnan(values[node]) and np.isnan(expected)):
-                return number
-        for node, result in zip(tape.outputs.tolist(), results, strict=True):
-            result[...] = values[node]
+
+def _derived(tape: Tape, request: Request) -> Tape:
+    if request.kind is Kind.VALUES:
+        return tape
+    if request.kind is Kind.JVP:
+        return tangent(tape, request.wrt, request.n_outputs)
+    return adjoint(tape, request.wrt, request.n_outputs, seeded=request.kind is not Kind.GRADIENT)
+
+
+class _Runner:
+    """The workspace and the filled-in jobs of one run at a time."""
+
+    def __init__(self, plan: ArrayPlan) -> None:
+        self.plan = plan
+        self.captured = Captured([(array, 0) for array in plan.constants])
+        self.memory: list[Any] = [None] * len(plan.buffers)
+        for number, buffer in enumerate(plan.buffers):
+            if buffer.kind == "workspace":
+                self.memory[number] = aligned(buffer.size)
+            elif buffer.kind == "constant":
+                self.memory[number] = self.captured.arrays[buffer.number].reshape(-1)
+        self.addresses = np.array([0 if m is None else m.ctypes.data for m in self.memory], np.int64)
+        self.outer = [
+            (number, buffer.kind == "input", buffer.number)
+            for number, buffer in enumerate(plan.buffers)
+            if buffer.kind in ("input", "result")
+        ]
+        segments = [step for step in plan.steps if isinstance(step, Segment) and 0 not in step.shape]
+        self.loads = _Rows(isa.INPUT_ROW, sum(len(segment.loads) for segment in segments))
+        self.stores = _Rows(isa.OUTPUT_ROW, sum(len(segment.stores) for segment in segments))
+        self.lanes = {id(segment): _lanes(segment) for segment in segments}
+        rows = max((segment.sweep.n_slots * self.lanes[id(segment)] for segment in segments), default=0)
+        self.rows, self.failed_lanes = aligned(rows), np.zeros(MAX_LANES, np.int64)
+        self.kept: list[Any] = []
+        self.steps = [self._step(step) for step in plan.steps if not (isinstance(step, Segment) and 0 in step.shape)]
+
+    def run(self, inputs: Sequence[Floats], results: Sequence[Floats]) -> int:
+        self.captured.refresh()
+        for number, is_input, which in self.outer:
+            array = inputs[which] if is_input else results[which]
+            self.memory[number] = array.reshape(-1)
+            self.addresses[number] = array.ctypes.data
+        self.loads.point(self.addresses)
+        self.stores.point(self.addresses)
+        for number in self.plan.zeroed:
+            self.memory[number].fill(0.0)
+        for step in self.steps:
+            failed = step()
+            if failed is not None and failed >= 0:
+                return failed
         return -1
+
+    def _step(self, step: Segment | Evaluation | Copy) -> Callable[[], int | None]:
+        if isinstance(step, Segment):
+            return self._segment(step)
+        if isinstance(step, Copy):
+
+            def copy() -> None:
+                self._view(step.target)[...] = self._view(step.source)
+
+            return copy
+
+        def evaluate() -> None:
+            operands = [self._view(place) for place in step.operands]
+            if step.operation is array_ops.matmul:
+                np.matmul(*operands, out=self._view(step.result))
+            else:
+                self._view(step.result)[...] = step.operation.evaluate(step.attribute, *operands)
+
+        return evaluate
+
+    def _view(self, place: Place) -> Floats:
+        memory = self.memory[place.buffer]
+        strides = tuple(8 * stride for stride in place.strides)
+        return np.ndarray(place.shape, np.float64, memory, 8 * place.offset, strides)
+
+    def _segment(self, segment: Segment) -> Callable[[], int]:
+        lanes = self.lanes[id(segment)]
+        shape, order = _index_space(segment)
+        first_load, n_loads = self.loads.add([(slot, place, 0, 0) for slot, place in segment.loads], order)
+        first_store, n_stores = self.stores.add(
+            [(s.slot, s.place, isa.ACCUMULATE if s.accumulate else isa.STORE, isa.OUT_VALUE) for s in segment.stores], order
+        )
+        lengths = np.array(shape, np.int64)
+        job = isa.new_job()
+        fields = {
+            "words": segment.sweep.words.ctypes.data,
+            "memory": self.rows.ctypes.data,
+            "constants": segment.sweep.numbers.ctypes.data,
+            "n_constants": len(segment.sweep.numbers),
+            "inputs": self.loads.address(first_load),
+            "n_inputs": n_loads,
+            "outputs": self.stores.address(first_store),
+            "n_outputs": n_stores,
+            "lanes": lanes,
+            "ndim": len(shape),
+            "shape": lengths.ctypes.data,
+            "last_tile": isa.n_tiles(shape, lanes),
+            "failed_lanes": self.failed_lanes.ctypes.data,
+        }
+        for name, value in fields.items():
+            job[name] = value
+        self.kept += [job, lengths]
+        address, run_tiles = job.ctypes.data, kernels().run_tiles
+        return lambda: int(run_tiles(address))
+
+
+class _Rows:
+    """The rows of all segments in one array, so that a run points all of them at once."""
+
+    def __init__(self, kind: np.dtype[Any], n: int) -> None:
+        self.records = np.zeros(n, kind)
+        self.buffers, self.offsets = np.zeros(n, np.int64), np.zeros(n, np.int64)
+        self.n = 0
+
+    def add(self, rows: Sequence[tuple[int, Place, int, int]], order: _Order) -> tuple[int, int]:
+        first = self.n
+        for slot, place, mode, kind in rows:
+            record = self.records[self.n]
+            record["slot"] = slot
+            if "mode" in (self.records.dtype.names or ()):
+                record["mode"], record["kind"] = mode, kind
+            strides = order(place.strides)
+            record["strides"][: len(strides)] = strides
+            self.buffers[self.n], self.offsets[self.n] = place.buffer, 8 * place.offset
+            self.n += 1
+        return first, self.n - first
+
+    def address(self, first: int) -> int:
+        return self.records.ctypes.data + first * self.records.itemsize
+
+    def point(self, addresses: NDArray[np.int64]) -> None:
+        self.records["address"] = addresses[self.buffers] + self.offsets
+
+
+_Order = Callable[[Sequence[int]], list[int]]
+
+
+def _index_space(segment: Segment) -> tuple[tuple[int, ...], _Order]:
+    """The segment's axes with neighbours merged wherever every row allows it; and how that maps strides."""
+    rows = [place.strides for _, place in segment.loads] + [store.place.strides for store in segment.stores]
+    groups: list[list[int]] = []
+    for axis, length in enumerate(segment.shape):
+        if length == 1:
+            continue
+        if groups and all(strides[groups[-1][-1]] == strides[axis] * length for strides in rows):
+            groups[-1].append(axis)
+        else:
+            groups.append([axis])
+    if not groups:
+        return (1,), lambda strides: [0]
+    shape = tuple(int(np.prod([segment.shape[axis] for axis in group])) for group in groups)
+    return shape, lambda strides: [strides[group[-1]] for group in groups]
+
+
+def _lanes(segment: Segment) -> int:
+    fitting = TILE_BYTES // (8 * max(segment.sweep.n_slots, 1))
+    return min(MAX_LANES, max(MIN_LANES, 1 << max(fitting, 1).bit_length() - 1))

