@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -91,7 +91,6 @@ class _Runner:
     """The workspace and the filled-in jobs of one run at a time."""
 
     def __init__(self, plan: ArrayPlan) -> None:
-        self.plan = plan
         self.captured = Captured([(array, 0) for array in plan.constants])
         self.memory: list[Any] = [None] * len(plan.buffers)
         for number, buffer in enumerate(plan.buffers):
@@ -105,64 +104,111 @@ class _Runner:
             for number, buffer in enumerate(plan.buffers)
             if buffer.kind in ("input", "result")
         ]
-        segments = [step for step in plan.steps if isinstance(step, Segment) and 0 not in step.shape]
-        self.loads = _Rows(isa.INPUT_ROW, sum(len(segment.loads) for segment in segments))
-        self.stores = _Rows(isa.OUTPUT_ROW, sum(len(segment.stores) for segment in segments))
-        self.lanes = {id(segment): _lanes(segment) for segment in segments}
-        rows = max((segment.sweep.n_slots * self.lanes[id(segment)] for segment in segments), default=0)
-        self.rows, self.failed_lanes = aligned(rows), np.zeros(MAX_LANES, np.int64)
-        self.kept: list[Any] = []
-        self.steps = [self._step(step) for step in plan.steps if not (isinstance(step, Segment) and 0 in step.shape)]
+        self.steps = list(self._steps(plan))
 
     def run(self, inputs: Sequence[Floats], results: Sequence[Floats]) -> int:
         self.captured.refresh()
         for number, is_input, which in self.outer:
             array = inputs[which] if is_input else results[which]
-            self.memory[number] = array.reshape(-1)
+            self.memory[number] = array
             self.addresses[number] = array.ctypes.data
-        self.loads.point(self.addresses)
-        self.stores.point(self.addresses)
-        for number in self.plan.zeroed:
-            self.memory[number].fill(0.0)
         for step in self.steps:
             failed = step()
-            if failed is not None and failed >= 0:
+            if failed >= 0:
                 return failed
         return -1
 
-    def _step(self, step: Segment | Evaluation | Copy) -> Callable[[], int | None]:
-        if isinstance(step, Segment):
-            return self._segment(step)
-        if isinstance(step, Copy):
+    def _steps(self, plan: ArrayPlan) -> Iterator[Callable[[], int]]:
+        """Segments that follow one another are one call; buffers are zeroed by the first."""
+        zeroed, waiting = plan.zeroed, list[Segment]()
+        for step in plan.steps:
+            if isinstance(step, Segment):
+                if 0 not in step.shape:
+                    waiting.append(step)
+                continue
+            if waiting or zeroed:
+                yield self._call(waiting, zeroed, plan)
+                waiting, zeroed = [], ()
+            yield self._copy(step) if isinstance(step, Copy) else self._evaluation(step)
+        if waiting or zeroed:
+            yield self._call(waiting, zeroed, plan)
 
-            def copy() -> None:
-                self._view(step.target)[...] = self._view(step.source)
+    def _call(self, segments: Sequence[Segment], zeroed: Sequence[int], plan: ArrayPlan) -> Callable[[], int]:
+        call = SegmentCall(segments, [(number, plan.buffers[number].size) for number in zeroed], self.addresses)
+        run_array, address = kernels().run_array, call.address
 
-            return copy
+        def run(call: SegmentCall = call) -> int:
+            return int(run_array(address))
 
-        def evaluate() -> None:
+        return run
+
+    def _copy(self, step: Copy) -> Callable[[], int]:
+        def copy() -> int:
+            self._view(step.target)[...] = self._view(step.source)
+            return -1
+
+        return copy
+
+    def _evaluation(self, step: Evaluation) -> Callable[[], int]:
+        def evaluate() -> int:
             operands = [self._view(place) for place in step.operands]
             if step.operation is array_ops.matmul:
                 np.matmul(*operands, out=self._view(step.result))
             else:
                 self._view(step.result)[...] = step.operation.evaluate(step.attribute, *operands)
+            return -1
 
         return evaluate
 
     def _view(self, place: Place) -> Floats:
-        memory = self.memory[place.buffer]
         strides = tuple(8 * stride for stride in place.strides)
-        return np.ndarray(place.shape, np.float64, memory, 8 * place.offset, strides)
+        return np.ndarray(place.shape, np.float64, self.memory[place.buffer], 8 * place.offset, strides)
 
-    def _segment(self, segment: Segment) -> Callable[[], int]:
-        lanes = self.lanes[id(segment)]
+
+class SegmentCall:
+    """Segments that the driver runs in one call, on buffers at ``addresses``."""
+
+    def __init__(
+        self, segments: Sequence[Segment], zeroed: Sequence[tuple[int, int]], addresses: NDArray[np.int64]
+    ) -> None:
+        self.addresses = addresses
+        self.loads = _Rows(isa.INPUT_ROW, sum(len(segment.loads) for segment in segments))
+        self.stores = _Rows(isa.OUTPUT_ROW, sum(len(segment.stores) for segment in segments))
+        lanes = [_lanes(segment) for segment in segments]
+        n_rows = max((s.sweep.n_slots * n for s, n in zip(segments, lanes, strict=True)), default=0)
+        self.rows, self.failed_lanes = aligned(n_rows), np.zeros(MAX_LANES, np.int64)
+        self.jobs, self.lengths = np.zeros(len(segments), isa.JOB), list[NDArray[np.int64]]()
+        self.segments = segments
+        for k, (segment, n_lanes) in enumerate(zip(segments, lanes, strict=True)):
+            self._fill(self.jobs[k : k + 1], segment, n_lanes)
+        self.zeroed = np.array(zeroed, np.int64).reshape(-1, 2)
+        self.job = np.zeros(1, isa.ARRAY_JOB)
+        fields = {
+            "addresses": self.addresses.ctypes.data,
+            "loads": self.loads.address(0),
+            "load_places": self.loads.places.ctypes.data,
+            "n_loads": self.loads.n,
+            "stores": self.stores.address(0),
+            "store_places": self.stores.places.ctypes.data,
+            "n_stores": self.stores.n,
+            "zeroed": self.zeroed.ctypes.data,
+            "n_zeroed": len(self.zeroed),
+            "jobs": self.jobs.ctypes.data,
+            "n_jobs": len(self.jobs),
+        }
+        for name, value in fields.items():
+            self.job[name] = value
+        self.address = self.job.ctypes.data
+
+    def _fill(self, job: NDArray[Any], segment: Segment, lanes: int) -> None:
         shape, order = _index_space(segment)
-        first_load, n_loads = self.loads.add([(slot, place, 0, 0) for slot, place in segment.loads], order)
-        first_store, n_stores = self.stores.add(
-            [(s.slot, s.place, isa.ACCUMULATE if s.accumulate else isa.STORE, isa.OUT_VALUE) for s in segment.stores], order
-        )
-        lengths = np.array(shape, np.int64)
-        job = isa.new_job()
+        first_load, n_loads = self.loads.add([{"slot": slot} for slot, _ in segment.loads], [p for _, p in segment.loads], order)
+        stores = [
+            {"slot": s.slot, "mode": isa.ACCUMULATE if s.accumulate else isa.STORE, "kind": isa.OUT_VALUE}
+            for s in segment.stores
+        ]
+        first_store, n_stores = self.stores.add(stores, [s.place for s in segment.stores], order)
+        self.lengths.append(np.array(shape, np.int64))
         fields = {
             "words": segment.sweep.words.ctypes.data,
             "memory": self.rows.ctypes.data,
@@ -172,45 +218,39 @@ class _Runner:
             "n_inputs": n_loads,
             "outputs": self.stores.address(first_store),
             "n_outputs": n_stores,
+            "n_sweeps": 1,
             "lanes": lanes,
             "ndim": len(shape),
-            "shape": lengths.ctypes.data,
+            "shape": self.lengths[-1].ctypes.data,
             "last_tile": isa.n_tiles(shape, lanes),
             "failed_lanes": self.failed_lanes.ctypes.data,
         }
         for name, value in fields.items():
             job[name] = value
-        self.kept += [job, lengths]
-        address, run_tiles = job.ctypes.data, kernels().run_tiles
-        return lambda: int(run_tiles(address))
 
 
 class _Rows:
-    """The rows of all segments in one array, so that a run points all of them at once."""
+    """The rows of all segments of a call, and for each the number of its buffer and its offset there in bytes."""
 
     def __init__(self, kind: np.dtype[Any], n: int) -> None:
         self.records = np.zeros(n, kind)
-        self.buffers, self.offsets = np.zeros(n, np.int64), np.zeros(n, np.int64)
+        self.places = np.zeros((n, 2), np.int64)
         self.n = 0
 
-    def add(self, rows: Sequence[tuple[int, Place, int, int]], order: _Order) -> tuple[int, int]:
+    def add(self, rows: Sequence[dict[str, int]], places: Sequence[Place], order: _Order) -> tuple[int, int]:
         first = self.n
-        for slot, place, mode, kind in rows:
+        for row, place in zip(rows, places, strict=True):
             record = self.records[self.n]
-            record["slot"] = slot
-            if "mode" in (self.records.dtype.names or ()):
-                record["mode"], record["kind"] = mode, kind
+            for name, value in row.items():
+                record[name] = value
             strides = order(place.strides)
             record["strides"][: len(strides)] = strides
-            self.buffers[self.n], self.offsets[self.n] = place.buffer, 8 * place.offset
+            self.places[self.n] = place.buffer, 8 * place.offset
             self.n += 1
         return first, self.n - first
 
     def address(self, first: int) -> int:
         return self.records.ctypes.data + first * self.records.itemsize
-
-    def point(self, addresses: NDArray[np.int64]) -> None:
-        self.records["address"] = addresses[self.buffers] + self.offsets
 
 
 _Order = Callable[[Sequence[int]], list[int]]

@@ -54,6 +54,7 @@ class Kernels:
     tangent_lanes_careful: Kernel
     run_scalar: Kernel
     run_tiles: Kernel
+    run_array: Kernel
     mark_active: Kernel
     find_edges: Kernel
     address: Mapping[str, int] = field(repr=False)
@@ -297,7 +298,7 @@ SOURCES = (
     *("elementary/" + name for name in ("exponential", "gamma", "hyperbolic", "rounding", "special", "trigonometric")),
     *("elementary/_" + name + "_coefficients" for name in ("exponential", "gamma", "special", "trigonometric")),
     *("vm/" + name for name in ("binary", "compiler", "instructions", "kernels", "link", "numba_kernel", "operations")),
-    *("vm/planning_kernels", "vm/target"),
+    *("vm/array_kernels", "vm/planning_kernels", "vm/target"),
 )
 
 

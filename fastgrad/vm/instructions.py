@@ -257,6 +257,19 @@ JOB = _words(
     "failed",  # tiles: 0, or address of one int64 per element for its first failed guard
     "failed_lanes",  # tiles: address of lanes int64, scratch
 )
+ARRAY_JOB = _words(
+    "addresses",  # address of one int64 per buffer: where it is
+    "loads",  # the INPUT_ROWs of all jobs
+    "load_places",  # for each: number of its buffer, offset in bytes
+    "n_loads",
+    "stores",  # the OUTPUT_ROWs of all jobs
+    "store_places",
+    "n_stores",
+    "zeroed",  # pairs: number of a buffer that starts as zeros, its size
+    "n_zeroed",
+    "jobs",  # JOBs, one after the other
+    "n_jobs",
+)
 CONSTANT = _words("slot", "value")
 INPUT = _words("address", "position", "count")
 SEED = _words("sweep", "kind", "position", "count", "value", "address")
@@ -310,6 +323,7 @@ ENTRIES: dict[str, tuple[str, str]] = {
     "tangent_lanes_careful": _SWEEP_OVER_ROWS,
     "run_scalar": ("i", "p"),
     "run_tiles": ("i", "p"),
+    "run_array": ("i", "p"),
     "mark_active": ("", "ipppppp"),
     "find_edges": ("i", "i" + 15 * "p"),
 }
