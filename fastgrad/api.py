@@ -69,6 +69,11 @@ class Form(Enum):
         return _KINDS[self]
 
     @property
+    def with_values(self) -> bool:
+        """Whether the values of the function (or, at order 1, of its gradient) are wanted beside the derivative."""
+        return self in (Form.VALUE, Form.VALUE_AND_GRADIENT, Form.VJP, Form.JVP)
+
+    @property
     def needs_scalar(self) -> bool:
         return self in (Form.GRADIENT, Form.VALUE_AND_GRADIENT, Form.HESSIAN, Form.HVP)
 
@@ -209,7 +214,7 @@ class Derivative:
     def request(self, branch: Branch, call: Call) -> Request:
         wrt = call.wrt if self.form is not Form.VALUE else ()
         n_outputs = len(wrt) if self.form.order else branch.n_main_outputs
-        return Request(self.form.kind, wrt, n_outputs)
+        return Request(self.form.kind, wrt, n_outputs, self.form.with_values)
 
     def executor(self, branch: Branch, call: Call) -> Executor:
         return branch.executor(self.form.order, self.request(branch, call), call.wrt)
@@ -235,13 +240,9 @@ class Derivative:
 
     def package(self, branch: Branch, call: Call, results: Sequence[Any]) -> Any:
         """Nest the results of the executor (or recorded values in their order) as the caller expects them."""
-        n_main, tape = branch.n_main_outputs, branch.tape
-        n_aux = len(tape.outputs) - n_main
-        if self.form.order:
-            # gradient, auxiliary outputs, then what was asked of the gradient
-            derivatives, aux = list(results[len(call.wrt) + n_aux :]), results[len(call.wrt) : len(call.wrt) + n_aux]
-        else:
-            derivatives, aux = list(results[n_main + n_aux :]), results[n_main : n_main + n_aux]
+        n_aux = len(branch.tape.outputs) - branch.n_main_outputs
+        n_main = branch.n_main_outputs if self.form.with_values else 0
+        derivatives, aux = list(results[n_main + n_aux :]), results[n_main : n_main + n_aux]
         auxiliary = _nested_outputs(branch.aux_leaves, branch.aux_structure, aux) if branch.aux_structure else None
         float32 = _all_float32(call)
         value = None
@@ -302,7 +303,8 @@ class Derivative:
         derived = derived_tape(branch.tape_for(self.form.order, call.wrt), request)
         operands = [_operand(leaf.original, leaf.array) for leaf in call.inputs]
         seed_values = self._seed_values(branch, call, seeds)
-        return self.package(branch, call, replay(derived, [*operands, *recording.lifted, *seed_values]))
+        results = replay(derived, [*operands, *recording.lifted, *seed_values])
+        return self.package(branch, call, results[request.n_hidden :])
 
     def _seed_values(self, branch: Branch, call: Call, seeds: Any) -> list[Any]:
         if self.form not in (Form.VJP, Form.JVP, Form.HVP):

@@ -354,6 +354,10 @@ class TapeBuilder:
         self.source_indices.append(source_index)
         return len(self.opcodes) - 1
 
+    def attribute_of(self, node: int) -> Any:
+        """The attribute of a node already appended."""
+        return list(self.attribute_table)[self.attribute_indices[node]][1]
+
     def append_input(self, shape: Shape, name: str) -> int:
         self.inputs.append(len(self.opcodes))
         self.input_names.append(name)

@@ -10,7 +10,7 @@ Shape = tuple[int, ...]
 
 
 class Kind(Enum):
-    """The kinds of results. Each comes after the values of the tape's outputs."""
+    """The kinds of results. Each comes after the values of the tape's outputs that are wanted."""
 
     VALUES = "values"
     # cotangents of the inputs, from a cotangent of each output
@@ -27,12 +27,19 @@ class Kind(Enum):
 class Request:
     """A kind of result, the positions of the inputs to differentiate by, and how many outputs are differentiated.
 
-    Outputs after the first ``n_outputs`` are auxiliary: their values are wanted, their derivatives are not.
+    Outputs after the first ``n_outputs`` are auxiliary: their values are wanted, their derivatives are not. Without
+    ``with_values`` the values of the first ``n_outputs`` are not wanted either.
     """
 
     kind: Kind
     wrt: tuple[int, ...] = ()
     n_outputs: int = 0
+    with_values: bool = True
+
+    @property
+    def n_hidden(self) -> int:
+        """How many of the first outputs have a value that nobody asks for."""
+        return 0 if self.with_values else self.n_outputs
 
 
 def result_shapes(outputs: Sequence[Shape], inputs: Sequence[Shape], request: Request) -> tuple[Shape, ...]:
@@ -46,4 +53,4 @@ def result_shapes(outputs: Sequence[Shape], inputs: Sequence[Shape], request: Re
         Kind.JVP: list(main),
         Kind.JACOBIAN: [out + of for out in main for of in wanted],
     }
-    return (*outputs, *extra[request.kind])
+    return (*outputs[request.n_hidden :], *extra[request.kind])

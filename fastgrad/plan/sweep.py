@@ -46,9 +46,12 @@ class Sweep:
     n_instructions: int
 
 
-def plan_sweep(program: ScalarProgram, wrt: Sequence[int] | None) -> Sweep:
-    """``wrt`` gives the positions of the inputs to differentiate by; None plans the values alone."""
-    analysis = _analyse(program, wrt)
+def plan_sweep(program: ScalarProgram, wrt: Sequence[int] | None, n_hidden: int = 0) -> Sweep:
+    """``wrt`` gives the positions of the inputs to differentiate by; None plans the values alone.
+
+    The values of the first ``n_hidden`` outputs are not wanted, only their derivatives.
+    """
+    analysis = _analyse(program, wrt, n_hidden)
     codes, operands, results, partials = _select(program, analysis)
     opcodes, operands, results, partials = _fuse(program, analysis, codes, operands, results, partials)
     words = _encode(program, opcodes, operands, results, partials)
@@ -88,7 +91,7 @@ def _forms() -> tuple[Integers, NDArray[np.float64], Integers]:
     return kinds, values, n_computed
 
 
-def _analyse(program: ScalarProgram, wrt: Sequence[int] | None) -> _Analysis:
+def _analyse(program: ScalarProgram, wrt: Sequence[int] | None, n_hidden: int) -> _Analysis:
     """Activity, usefulness and liveness of every slot, and the edges."""
     kinds, values, n_computed = _forms()
     used_codes = np.unique(program.codes)
@@ -111,8 +114,10 @@ def _analyse(program: ScalarProgram, wrt: Sequence[int] | None) -> _Analysis:
     for position in () if wrt is None else wrt:
         start = program.input_starts[position]
         active[start : start + program.input_sizes[position]] = 1
-    for output in program.outputs:
-        useful[output], live[output] = 1, 1
+    for position, output in enumerate(program.outputs):
+        useful[output] = 1
+        if position >= n_hidden:
+            live[output] = 1
     live[program.guard_slots] = 1
     kept, partial_slots = np.zeros(n, np.int64), np.zeros(n + 1, np.int64)
     partial_slots[n] = n_slots

@@ -72,6 +72,8 @@ class SymbolicTape:
         self._builder = TapeBuilder(sources=sources)
         self._nodes: dict[Any, int] = {}
         self._numbers: dict[int, float] = {}
+        # nodes of any shape whose elements are all this number
+        self._uniform: dict[int, float] = {}
         self.source_index = -1
 
     # ---- leaves
@@ -102,6 +104,11 @@ class SymbolicTape:
     def apply(self, operation: ops.Operation, operands: Sequence[Any]) -> Value:
         """An elementary operation on values (and numbers) that broadcast."""
         values = [self.value(operand) for operand in operands]
+        if self._uniform:
+            values = self._without_broadcasts(values)
+            folded = self._folded_broadcast(operation, values)
+            if folded is not None:
+                return folded
         simpler = self._simplified(operation, values)
         if simpler is not None:
             return simpler
@@ -114,6 +121,11 @@ class SymbolicTape:
     def apply_array(self, operation: array_ops.ArrayOperation, operands: Sequence[Any], attribute: Any) -> Value:
         values = [self.value(operand) for operand in operands]
         shape = operation.shape_rule(attribute, *(value.shape for value in values))
+        number = self._number_of(values[0])
+        if operation in (array_ops.reshape, array_ops.broadcast_to) and number is not None:
+            value = self._node(ARRAY_OPERATION + array_ops.broadcast_to.code, [self.number(number)], shape, shape)
+            self._uniform[value.node] = number
+            return value
         if operation.movement and len(values) == 1 and shape == values[0].shape and operation is not array_ops.slice_:
             if operation is not array_ops.transpose or attribute == tuple(range(len(shape))):
                 return values[0]
@@ -127,7 +139,37 @@ class SymbolicTape:
             node = self._nodes[key] = self._builder.append(opcode, nodes, shape, attribute, self.source_index)
         return Value(self, node, shape)
 
+    def _number_of(self, value: Value) -> float | None:
+        """The number that all elements of a value are known to be."""
+        return self._numbers.get(value.node, self._uniform.get(value.node))
+
+    def _without_broadcasts(self, values: list[Value]) -> list[Value]:
+        """Operands that are a number repeated become the number where the others have the full shape anyway."""
+        if len(values) == 1 or not any(value.node in self._uniform for value in values):
+            return values
+        shape = np.broadcast_shapes(*(value.shape for value in values))
+        for position, value in enumerate(values):
+            if value.node in self._uniform:
+                rest = [other.shape for k, other in enumerate(values) if k != position]
+                if np.broadcast_shapes(*rest) == shape:
+                    values[position] = self.number(self._uniform[value.node])
+        return values
+
+    def _folded_broadcast(self, operation: ops.Operation, values: list[Value]) -> Value | None:
+        """Arithmetic on repeated numbers is arithmetic on the numbers, repeated."""
+        if operation not in _ARITHMETIC or not any(value.node in self._uniform for value in values):
+            return None
+        numbers = [self._number_of(value) for value in values]
+        if None in numbers:
+            return None
+        shape = np.broadcast_shapes(*(value.shape for value in values))
+        return self.apply_array(array_ops.broadcast_to, (self.number(_ARITHMETIC[operation](*numbers)),), shape)
+
     def _simplified(self, operation: ops.Operation, values: list[Value]) -> Value | None:
+        if operation is ops.add and values[0].shape == values[1].shape:
+            merged = self._sum_of_places(*values)
+            if merged is not None:
+                return merged
         numbers = [self._numbers.get(value.node) for value in values]
         if all(number is None for number in numbers):
             return None
@@ -151,6 +193,20 @@ class SymbolicTape:
         if operation is ops.subtract and numbers[1] == 0.0:
             return values[0]
         return None
+
+    def _sum_of_places(self, x: Value, y: Value) -> Value | None:
+        """Two arrays of zeros with a value in the same slice are one, with the sum there."""
+        opcode, builder = ARRAY_OPERATION + array_ops.place.code, self._builder
+        if not builder.opcodes[x.node] == builder.opcodes[y.node] == opcode:
+            return None
+        if builder.attribute_indices[x.node] != builder.attribute_indices[y.node]:
+            return None
+        (of_x,), (of_y,) = builder.operand_lists[x.node], builder.operand_lists[y.node]
+        attribute = builder.attribute_of(x.node)
+        shape = array_ops.slice_.shape_rule(attribute[1], attribute[0])
+        return self.apply_array(
+            array_ops.place, (self.apply(ops.add, (Value(self, of_x, shape), Value(self, of_y, shape))),), attribute
+        )
 
     # ---- whole tapes
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from fastgrad.plan.array_plan import ArrayPlan, Copy, Evaluation, Place, Segment
 from fastgrad.plan.request import Kind, Request, result_shapes
 from fastgrad.tape import Tape
 from fastgrad.transform.adjoint import adjoint
+from fastgrad.transform.symbolic import without_dead_nodes
 from fastgrad.transform.tangent import tangent
 from fastgrad.vm import instructions as isa
 from fastgrad.vm.binary import kernels
@@ -29,7 +31,7 @@ class ArrayExecutor:
     def __init__(self, tape: Tape, request: Request) -> None:
         self.request = request
         self.result_shapes = result_shapes(tape.output_shapes, tape.input_shapes, request)
-        self._n_values = len(tape.outputs)
+        self._n_values = len(tape.outputs) - request.n_hidden
         self._main_shapes = tape.output_shapes[: request.n_outputs]
         derived = _derived(tape, request)
         self._row_shapes = derived.output_shapes
@@ -83,8 +85,10 @@ def _derived(tape: Tape, request: Request) -> Tape:
     if request.kind is Kind.VALUES:
         return tape
     if request.kind is Kind.JVP:
-        return tangent(tape, request.wrt, request.n_outputs)
-    return adjoint(tape, request.wrt, request.n_outputs, seeded=request.kind is not Kind.GRADIENT)
+        derived = tangent(tape, request.wrt, request.n_outputs)
+    else:
+        derived = adjoint(tape, request.wrt, request.n_outputs, seeded=request.kind is not Kind.GRADIENT)
+    return without_dead_nodes(replace(derived, outputs=derived.outputs[request.n_hidden :]))
 
 
 class _Runner:

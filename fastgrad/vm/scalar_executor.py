@@ -70,7 +70,7 @@ class ScalarExecutor:
     def __init__(self, program: ScalarProgram, request: Request, shapes: Sequence[Shape]) -> None:
         """``shapes`` are those of the results: the outputs, then what the request adds."""
         self.request = request
-        self.sweep = _with_some_edge(plan_sweep(program, None if request.kind is Kind.VALUES else request.wrt))
+        self.sweep = _planned(program, request)
         self.result_shapes = tuple(shapes)
         self.layout = _layout(self.sweep, request)
         self._pool: list[_Runner] = []
@@ -88,6 +88,11 @@ class ScalarExecutor:
     @property
     def workspace_bytes(self) -> int:
         return 8 * (self.sweep.n_slots + self.sweep.n_adjoints * self.layout.seed_width)
+
+
+def _planned(program: ScalarProgram, request: Request) -> Sweep:
+    wrt = None if request.kind is Kind.VALUES else request.wrt
+    return _with_some_edge(plan_sweep(program, wrt, request.n_hidden))
 
 
 def _with_some_edge(sweep: Sweep) -> Sweep:
@@ -128,7 +133,7 @@ class _Records:
 def _layout(sweep: Sweep, request: Request) -> _Layout:
     outputs = _Records(isa.OUTPUT)
     seeds = _Records(isa.SEED)
-    for slots in sweep.outputs:
+    for slots in sweep.outputs[request.n_hidden :]:
         outputs.add_array(
             [
                 {"kind": isa.OUT_VALUE, "position": first, "step": step, "count": count, "address": 8 * at}
@@ -319,7 +324,7 @@ class BatchExecutor:
 
     def __init__(self, program: ScalarProgram, request: Request) -> None:
         self.request = request
-        self.sweep = _with_some_edge(plan_sweep(program, None if request.kind is Kind.VALUES else request.wrt))
+        self.sweep = _planned(program, request)
         rows = self.sweep.n_slots + self.sweep.n_adjoints
         fitting = TILE_BYTES // (8 * max(rows, 1))
         self.lanes = min(MAX_LANES, max(isa.CHUNK, 1 << max(fitting, 1).bit_length() - 1))
@@ -409,9 +414,9 @@ def _tile_records(
     seed_rows: list[NDArray[Any]] = []
     output_rows = [
         _rows(isa.OUTPUT_ROW, slots.ravel(), array, True, slots.size)
-        for slots, array in zip(sweep.outputs, results, strict=False)
+        for slots, array in zip(sweep.outputs[request.n_hidden :], results, strict=False)
     ]
-    rest = results[len(sweep.outputs) :]
+    rest = results[len(sweep.outputs) - request.n_hidden :]
     n_sweeps, direction = 1, isa.REVERSE
     match request.kind:
         case Kind.GRADIENT:
