@@ -23,6 +23,7 @@ from fastgrad.errors import InputError
 from fastgrad.record.recorded_array import RecordedArray, stacked
 from fastgrad.record.recorder import innermost_recorder
 from fastgrad.record.structures import Structure, flatten
+from fastgrad.vm.scalar_executor import allocate_together
 
 __all__ = ["Batched", "vmap"]
 
@@ -90,7 +91,7 @@ class _Batch:
                 if axis is None:
                     found.append((leaf.array, False))
                 else:
-                    found.append((_as_rows(np.moveaxis(np.asarray(given), axis, 0)), True))
+                    found.append((_as_rows(_axis_first(np.asarray(given), axis)), True))
         return found
 
 
@@ -103,6 +104,10 @@ def _at(leaf: Any, axis: int | None, index: int) -> Any:
     if array.shape[axis] == 0:  # no example to look at: one of ones tells the shapes
         return np.ones(array.shape[:axis] + array.shape[axis:][1:], array.dtype)[()]
     return np.take(array, index, axis)
+
+
+def _axis_first(array: NDArray[Any], axis: int) -> NDArray[Any]:
+    return np.moveaxis(array, axis, 0) if axis else array
 
 
 def _as_rows(array: NDArray[Any]) -> Floats:
@@ -214,7 +219,7 @@ class _Run:
         shapes = derivative.executor(branch, call).result_shapes
         if not self.arrays:
             self.branch = branch
-            self.arrays = [np.empty((self.batch.n, *shape)) for shape in shapes]
+            self.arrays = allocate_together([(self.batch.n, *shape) for shape in shapes])
         elif [array.shape[1:] for array in self.arrays] != list(shapes):
             raise InputError(
                 "vmap needs results of one shape for all examples; this function returns arrays of different shapes "

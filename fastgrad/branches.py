@@ -128,7 +128,7 @@ class Branch:
 
         def make() -> tuple[BatchExecutor | None]:
             program = self.program(order, wrt)
-            return (None if program is None else BatchExecutor(program, request),)
+            return (None if program is None else BatchExecutor(program, request, self.tape.input_shapes),)
 
         return self._once(("batch", order, request, wrt), make)[0]  # type: ignore[no-any-return]
 
