@@ -65,8 +65,8 @@ class Surroundings:
                 self._visit(call)
 
     def _visit_function(self, function: FunctionType) -> None:
-        if function.__defaults__ or function.__kwdefaults__:
-            self._readers.append(lambda: (function.__defaults__, function.__kwdefaults__))
+        self._readers.append(lambda: function.__defaults__)
+        self._readers.append(lambda: function.__kwdefaults__)
         for cell in function.__closure__ or ():
             self._add(functools.partial(_content, cell))
         namespace = function.__globals__
