@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import math
 import time
-import weakref
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from enum import Enum
@@ -45,6 +44,9 @@ __all__ = [
 ]
 
 Floats = NDArray[np.float64]
+
+# derivatives that jvp and vjp keep, the least recently used dropped first
+MAX_SHARED = 128
 
 
 class Form(Enum):
@@ -594,21 +596,17 @@ def hvp(function: Callable[..., Any], argnums: Argnums = 0, *, tier: str | None 
     return product
 
 
-_shared: weakref.WeakKeyDictionary[Any, dict[Any, Derivative]] = weakref.WeakKeyDictionary()
+@functools.lru_cache(maxsize=MAX_SHARED)
+def _kept_derivative(function: Callable[..., Any], form: Form, argnums: Argnums, tier: str) -> Derivative:
+    return Derivative(function, form, argnums, False, tier)
 
 
-def _shared_derivative(
-    function: Callable[..., Any], form: Form, argnums: Argnums, has_aux: bool, tier: str | None
-) -> Derivative:
-    """One derivative for each function and form, so that ``jvp`` and ``vjp`` record a function once."""
+def _shared_derivative(function: Callable[..., Any], form: Form, argnums: Argnums, tier: str | None) -> Derivative:
+    """The same derivative for the same function and form, so that ``jvp`` and ``vjp`` record a function once."""
     try:
-        known = _shared.setdefault(function, {})
-    except TypeError:  # not every callable can be referred to weakly
-        return Derivative(function, form, argnums, has_aux, tier)
-    key = (form, argnums, has_aux, resolve_tier(tier))
-    if key not in known:
-        known[key] = Derivative(function, form, argnums, has_aux, tier)
-    return known[key]
+        return _kept_derivative(function, form, argnums, resolve_tier(tier))
+    except TypeError:  # a callable that cannot be hashed
+        return Derivative(function, form, argnums, False, tier)
 
 
 def jvp(
@@ -621,7 +619,7 @@ def jvp(
     """
     if not isinstance(primals, (tuple, list)) or not isinstance(tangents, (tuple, list)) or len(primals) != len(tangents):
         raise InputError("jvp takes a tuple of primals and a tuple of as many tangents.")
-    derivative = _shared_derivative(function, Form.JVP, tuple(range(len(primals))), False, tier)
+    derivative = _shared_derivative(function, Form.JVP, tuple(range(len(primals))), tier)
     value, tangent_out = derivative.evaluate(tuple(primals), {}, tuple(tangents))
     return value, tangent_out
 
@@ -634,8 +632,8 @@ def vjp(function: Callable[..., Any], *primals: Any, tier: str | None = None) ->
     """
     argnums = tuple(range(len(primals)))
     kept = tuple(map_leaves(lambda x: x.copy() if isinstance(x, np.ndarray) else x, primal) for primal in primals)
-    derivative = _shared_derivative(function, Form.VJP, argnums, False, tier)
-    value = _shared_derivative(function, Form.VALUE, argnums, False, tier)(*kept)
+    derivative = _shared_derivative(function, Form.VJP, argnums, tier)
+    value = _shared_derivative(function, Form.VALUE, argnums, tier)(*kept)
 
     def pullback(cotangent: Any) -> Any:
         return derivative.evaluate(kept, {}, cotangent)

@@ -126,9 +126,8 @@ class SymbolicTape:
             value = self._node(ARRAY_OPERATION + array_ops.broadcast_to.code, [self.number(number)], shape, shape)
             self._uniform[value.node] = number
             return value
-        if operation.movement and len(values) == 1 and shape == values[0].shape and operation is not array_ops.slice_:
-            if operation is not array_ops.transpose or attribute == tuple(range(len(shape))):
-                return values[0]
+        if shape == values[0].shape and _moves_nothing(operation, attribute, shape):
+            return values[0]
         return self._node(ARRAY_OPERATION + operation.code, values, shape, attribute)
 
     def _node(self, opcode: int, values: Sequence[Value], shape: Shape, attribute: Any) -> Value:
@@ -237,6 +236,16 @@ class SymbolicTape:
     def build(self, outputs: Sequence[Value]) -> Tape:
         """The tape with these outputs, without the nodes that they do not need."""
         return without_dead_nodes(self._builder.build([value.node for value in outputs]))
+
+
+def _moves_nothing(operation: array_ops.ArrayOperation, attribute: Any, shape: Shape) -> bool:
+    """Whether an operation whose result has its operand's shape is the identity."""
+    if operation is array_ops.transpose:
+        return bool(attribute == tuple(range(len(shape))))
+    if operation in (array_ops.slice_, array_ops.place):
+        spec = attribute if operation is array_ops.slice_ else attribute[1]
+        return all(axis == (0, length, 1) for axis, length in zip(spec, shape, strict=True))
+    return operation in (array_ops.reshape, array_ops.broadcast_to)
 
 
 def without_dead_nodes(tape: Tape) -> Tape:

@@ -1,0 +1,187 @@
+"""The array executor against the scalar executor: the same tapes, run as fused segments and as straight-line code."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import fastgrad as fg
+from fastgrad.plan.array_plan import Copy, Evaluation, Segment, array_plan
+from fastgrad.plan.request import Kind, Request, result_shapes
+from fastgrad.plan.scalar_program import scalar_program
+from fastgrad.tape import Tape
+from fastgrad.transform.adjoint import adjoint
+from fastgrad.vm.array_executor import ArrayExecutor
+from fastgrad.vm.scalar_executor import ScalarExecutor
+
+
+def both_ways(tape: Tape, request: Request, inputs: list[Any], seeds: list[Any]) -> tuple[list[Any], list[Any]]:
+    """The results of a request by either executor."""
+    shapes = result_shapes(tape.output_shapes, tape.input_shapes, request)
+    found = []
+    for executor in (ArrayExecutor(tape, request), ScalarExecutor(scalar_program(tape), request, shapes)):
+        results = executor.allocate()
+        assert executor(inputs, seeds, results) == -1
+        found.append(results)
+    return found[0], found[1]
+
+
+def assert_both_agree(function: Callable[..., Any], *args: Any) -> None:
+    """Values, gradients, tangents and Jacobians of either executor are the same up to the order of sums."""
+    tape = fg.record(function, *args)
+    inputs = [np.asarray(arg, float) for arg in args]
+    random = np.random.default_rng(3)
+    wrt = tuple(range(len(args)))
+    cotangents = [random.standard_normal(shape) for shape in tape.output_shapes]
+    tangents = [random.standard_normal(array.shape) for array in inputs]
+    for kind, seeds in [
+        (Kind.VALUES, []),
+        (Kind.GRADIENT, []),
+        (Kind.VJP, cotangents),
+        (Kind.JVP, tangents),
+        (Kind.JACOBIAN, []),
+    ]:
+        for with_values in (True, False) if kind is not Kind.VALUES else (True,):
+            request = Request(kind, wrt if kind is not Kind.VALUES else (), len(tape.outputs), with_values)
+            for x, y in zip(*both_ways(tape, request, inputs, seeds), strict=True):
+                np.testing.assert_allclose(x, y, rtol=1e-11, atol=1e-11, err_msg=str(kind))
+
+
+SIZES = st.sampled_from([1, 2, 3, 5, 40])
+
+
+class Program:
+    """A random array program, the same for the same seed."""
+
+    def __init__(self, seed: int, n_steps: int) -> None:
+        self.seed, self.n_steps = seed, n_steps
+
+    def __call__(self, x: Any, y: Any) -> Any:
+        random = np.random.default_rng(self.seed)
+        pool = [x, y, x * 0.5]
+        for _ in range(self.n_steps):
+            found = self.step(random, pool[random.integers(len(pool))], pool[random.integers(len(pool))])
+            if 0 < np.size(found.value if hasattr(found, "value") else found) <= 400:
+                pool.append(found)
+        total = pool[-1] * 1.0
+        for value in pool[:-1]:
+            total = total + np.sum(value)
+        return total
+
+    def step(self, random: Any, a: Any, b: Any) -> Any:
+        a = np.atleast_1d(a)
+        match int(random.integers(14)):
+            case 0:
+                return np.sin(a) * 0.7 + a
+            case 1:
+                return a[int(random.integers(a.shape[0])) :: int(random.integers(1, 3))]
+            case 2:
+                return a[::-1]
+            case 3:
+                return np.sum(a, axis=int(random.integers(a.ndim)))
+            case 4:
+                return np.transpose(a)
+            case 5:
+                return np.concatenate([a, np.tanh(a)], axis=int(random.integers(a.ndim)))
+            case 6:
+                return a.reshape(-1)
+            case 7:
+                return np.outer(np.ravel(a)[:6], np.ravel(b)[:5])
+            case 8:
+                return np.ravel(a)[: min(np.size(a), np.size(b))] * np.ravel(b)[: min(np.size(a), np.size(b))]
+            case 9:
+                return np.matmul(np.reshape(np.ravel(a)[:1], (1, 1)), np.reshape(np.ravel(b)[:1], (1, 1)))
+            case 10:
+                return np.max(a, axis=0)
+            case 11:
+                return a[np.array([0, -1, 0])]
+            case 12:
+                return np.cumsum(a, axis=0)
+            case _:
+                return np.where(a > 0.1, np.exp(-a * a), b * np.ones_like(a)) if np.shape(a) == np.shape(b) else a / 2.0
+
+
+@settings(max_examples=60, deadline=None, derandomize=True)
+@given(st.integers(0, 10**6), st.integers(1, 14), SIZES, SIZES)
+def test_random_array_programs_agree_with_scalar_code(seed: int, n_steps: int, n: int, m: int) -> None:
+    random = np.random.default_rng(seed)
+    assert_both_agree(Program(seed, n_steps), random.standard_normal(n), random.standard_normal((m, 3)))
+
+
+@pytest.mark.parametrize("n", [1, 7, 31, 32, 33, 255, 256, 257, 1000])
+def test_every_length_of_a_tile_is_right(n: int) -> None:
+    x = np.random.default_rng(n).standard_normal(n + 1)
+    assert_both_agree(lambda x: np.sum((x[1:] - x[:-1] ** 2) ** 2 + np.exp(-x[1:])), x)
+
+
+def test_slices_of_one_operand_are_one_segment_and_their_adjoints_are_stores() -> None:
+    tape = fg.record(lambda x: np.sum(100.0 * (x[1:] - x[:-1] ** 2) ** 2 + (1.0 - x[:-1]) ** 2), np.ones(1000))
+    steps = array_plan(adjoint(tape, (0,), 1, seeded=False)).steps
+    assert [type(step) for step in steps] == [Segment]
+
+
+def test_matrix_products_are_left_to_numpy() -> None:
+    tape = fg.record(lambda x, w: np.sum(np.tanh(x @ w)), np.ones((50, 4)), np.ones((4, 3)))
+    steps = array_plan(tape).steps
+    assert [type(step) for step in steps] == [Evaluation, Segment]
+
+
+def test_an_output_that_is_an_input_or_a_view_is_copied() -> None:
+    tape = fg.record(lambda x: (x, x[::-1], x * 2.0, np.reshape(x, (2, 3))), np.arange(6.0))
+    assert [type(step) for step in array_plan(tape).steps] == [Segment, Copy, Copy, Copy]
+    assert_both_agree(lambda x: (x, x[::-1], x * 2.0, np.reshape(x, (2, 3))), np.arange(6.0))
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda x: np.sum(x, axis=0),
+        lambda x: np.sum(x, axis=1),
+        lambda x: x - np.mean(x, axis=0),
+        lambda x: x / np.sum(np.exp(x), axis=1, keepdims=True),
+        lambda x: x.T @ x,
+        lambda x: np.sum(x.T * np.arange(40.0), axis=0),
+        lambda x: np.concatenate([x, x[::-1], 2.0 * x], axis=1),
+        lambda x: np.transpose(x).reshape(4, 30),
+        lambda x: np.broadcast_to(np.sum(x, axis=0), (5, 3)) * 1.5,
+        lambda x: np.max(x, axis=1) - np.min(x),
+        lambda x: np.zeros(3) + np.sum(x) * 0.0,
+        lambda x: np.stack([x[:, 0], x[:, 2]]) + x[:2, 1:2],
+    ],
+)
+def test_matrix_functions_agree_with_scalar_code(function: Callable[..., Any]) -> None:
+    assert_both_agree(function, np.random.default_rng(0).standard_normal((40, 3)))
+
+
+def test_a_failed_guard_is_reported_and_another_branch_runs() -> None:
+    def function(x: Any) -> Any:
+        return np.sum(np.exp(x)) if np.sum(x) > 0.0 else np.sum(x * x)
+
+    derivative = fg.grad(function)
+    x = np.linspace(0.1, 1.0, 5000)
+    np.testing.assert_allclose(derivative(x), np.exp(x), rtol=1e-14)
+    np.testing.assert_allclose(derivative(-x), -2.0 * x, rtol=1e-14)
+    np.testing.assert_allclose(derivative(2.0 * x), np.exp(2.0 * x), rtol=1e-14)
+
+
+def test_captured_arrays_are_read_at_run_time() -> None:
+    weights = np.linspace(0.0, 1.0, 5000)
+    whole = np.arange(5000)
+    derivative = fg.grad(lambda x: np.sum(weights * x + whole * x))
+    np.testing.assert_array_equal(derivative(np.ones(5000)), weights + whole)
+    weights[:] = 3.0
+    whole[7] = 1
+    np.testing.assert_array_equal(derivative(np.ones(5000)), weights + whole)
+
+
+def test_zero_times_infinity_gives_zero_in_large_arrays_too() -> None:
+    x = np.zeros(5000)
+    x[::2] = 4.0
+    found = fg.grad(lambda x: np.sum(np.where(x > 0.0, np.sqrt(x), 0.0)))(x)
+    np.testing.assert_array_equal(found, np.where(x > 0.0, 0.25, 0.0))
+    np.testing.assert_array_equal(fg.grad(lambda x: np.sqrt(np.sum(x * x)))(np.zeros(5000)), np.zeros(5000))
