@@ -1,0 +1,40 @@
+"""Writes docs/operations.md from the operation tables; with --check, says whether it is up to date."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from fastgrad import array_ops, ops
+
+PAGE = Path(__file__).parent.parent / "docs" / "operations.md"
+
+
+def page() -> str:
+    lines = [
+        "# Operations",
+        "",
+        "Made by `scripts/operations_page.py` from the tables in `fastgrad/ops.py` and `fastgrad/array_ops.py`.",
+        "",
+        "## Elementary",
+        "",
+        "The error bound is in units in the last place, against mpmath over the whole range; 0.5 is correctly rounded.",
+        "",
+        "| operation | records | error bound | derivative |",
+        "|---|---|---|---|",
+    ]
+    for operation in ops.TABLE:
+        names = ", ".join(f"`{name}`" for name in operation.answers_to) or "(derivatives only)"
+        derivative = "0" if operation.piecewise_constant else "yes"
+        lines.append(f"| {operation.name} | {names} | {operation.ulp:g} | {derivative} |")
+    lines += ["", "## Arrays", "", "| operation | moves elements only |", "|---|---|"]
+    lines += [f"| {operation.name} | {'yes' if operation.movement else 'no'} |" for operation in array_ops.TABLE]
+    return "\n".join(lines) + "\n"
+
+
+if __name__ == "__main__":
+    if "--check" in sys.argv:
+        if not PAGE.exists() or PAGE.read_text() != page():
+            sys.exit(f"{PAGE} is stale: run python scripts/operations_page.py")
+    else:
+        PAGE.write_text(page())
