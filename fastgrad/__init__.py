@@ -11,7 +11,14 @@ from fastgrad.api import grad, hessian, hvp, jacobian, jvp, record, stop_gradien
 from fastgrad.batch import vmap
 from fastgrad.check import DerivativeMismatchError, check_grads
 from fastgrad.config import config
-from fastgrad.errors import FastgradError, InputError, LeakedValueError, LostDerivativeError, TapeError, UnsupportedError
+from fastgrad.errors import (
+    FastgradError,
+    InputError,
+    LeakedValueError,
+    LostDerivativeError,
+    TapeError,
+    UnsupportedError,
+)
 from fastgrad.tape import Tape
 
 __all__ = [

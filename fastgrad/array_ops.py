@@ -88,7 +88,7 @@ def _reshape_shape(shape: Shape, of: Shape) -> Shape:
     return shape
 
 
-reshape = _operation(
+reshape: ArrayOperation = _operation(
     "reshape",
     _reshape_shape,
     lambda shape, x: np.reshape(x, shape),
@@ -102,7 +102,7 @@ def _transpose_shape(axes: Shape, of: Shape) -> Shape:
     return tuple(of[axis] for axis in axes)
 
 
-transpose = _operation(
+transpose: ArrayOperation = _operation(
     "transpose",
     _transpose_shape,
     lambda axes, x: np.transpose(x, axes),
@@ -116,7 +116,7 @@ def _broadcast_shape(shape: Shape, of: Shape) -> Shape:
     return shape
 
 
-broadcast_to = _operation(
+broadcast_to: ArrayOperation = _operation(
     "broadcast_to",
     _broadcast_shape,
     lambda shape, x: np.broadcast_to(x, shape),
@@ -164,7 +164,7 @@ def _place(attribute: tuple[Shape, SliceSpec], x: NDArray[Any]) -> NDArray[Any]:
     return out
 
 
-slice_ = _operation(
+slice_: ArrayOperation = _operation(
     "slice",
     _slice_shape,
     lambda spec, x: x[slices_of(spec)],
@@ -172,7 +172,7 @@ slice_ = _operation(
     movement=True,
 )
 # the adjoint of slice: an array of zeros with the operand written into the slice
-place = _operation(
+place: ArrayOperation = _operation(
     "place",
     _place_shape,
     _place,
@@ -205,7 +205,7 @@ def _concatenate_jvp(axis: int, tangents: Sequence[Any], *operands_and_result: A
     return concatenate(*pieces, attribute=axis)
 
 
-concatenate = _operation(
+concatenate: ArrayOperation = _operation(
     "concatenate",
     _concatenate_shape,
     lambda axis, *xs: np.concatenate(xs, axis),
@@ -215,7 +215,7 @@ concatenate = _operation(
 )
 
 # The second operand of gather and scatter_add holds positions in the first one (or the result), flattened.
-gather = _operation(
+gather: ArrayOperation = _operation(
     "gather",
     lambda _, of, positions: positions,
     lambda _, x, positions: np.reshape(x, -1)[positions.astype(np.intp)],
@@ -235,7 +235,7 @@ def _scatter_add(shape: Shape, x: NDArray[Any], positions: NDArray[Any]) -> NDAr
     return sums.astype(np.float64, copy=False).reshape(shape)
 
 
-scatter_add = _operation(
+scatter_add: ArrayOperation = _operation(
     "scatter_add",
     _scatter_shape,
     _scatter_add,
@@ -262,7 +262,7 @@ def _expand(r: Any, axes: Shape, shape: Shape) -> Any:
     return broadcast_to(reshape(r, attribute=kept), attribute=shape)
 
 
-sum_ = _operation(
+sum_: ArrayOperation = _operation(
     "sum",
     _reduced_shape,
     lambda axes, x: np.sum(x, axis=axes),
@@ -284,8 +284,12 @@ def _extremum_jvp(axes: Shape, tangents: Sequence[Any], x: Any, r: Any) -> Any:
     return sum_(ops.zero_product(tangents[0], _extremum_weights(axes, x, r)), attribute=axes)
 
 
-max_ = _operation("max", _extremum_shape, lambda axes, x: np.max(x, axis=axes), _extremum_vjp, _extremum_jvp)
-min_ = _operation("min", _extremum_shape, lambda axes, x: np.min(x, axis=axes), _extremum_vjp, _extremum_jvp)
+max_: ArrayOperation = _operation(
+    "max", _extremum_shape, lambda axes, x: np.max(x, axis=axes), _extremum_vjp, _extremum_jvp
+)
+min_: ArrayOperation = _operation(
+    "min", _extremum_shape, lambda axes, x: np.min(x, axis=axes), _extremum_vjp, _extremum_jvp
+)
 
 
 def _cumsum_shape(axis: int, of: Shape) -> Shape:
@@ -299,7 +303,7 @@ def _flip(x: Any, axis: int) -> Any:
     return slice_(x, attribute=tuple(spec))
 
 
-cumsum = _operation(
+cumsum: ArrayOperation = _operation(
     "cumsum",
     _cumsum_shape,
     lambda axis, x: np.cumsum(x, axis),
@@ -328,7 +332,7 @@ def _matmul_jvp(_: None, tangents: Sequence[Any], x: Any, y: Any, r: Any) -> Any
     return parts[0] if len(parts) == 1 else parts[0] + parts[1]
 
 
-matmul = _operation(
+matmul: ArrayOperation = _operation(
     "matmul",
     _matmul_shape,
     lambda _, x, y: np.matmul(x, y),

@@ -20,6 +20,7 @@ from fastgrad.branches import Branch
 from fastgrad.calls import Call, Key
 from fastgrad.config import resolve_threads
 from fastgrad.errors import InputError
+from fastgrad.record.indexing import getitem
 from fastgrad.record.recorded_array import RecordedArray, stacked
 from fastgrad.record.recorder import innermost_recorder
 from fastgrad.record.structures import Structure, flatten
@@ -31,15 +32,20 @@ Floats = NDArray[np.float64]
 
 
 def vmap(
-    function: Callable[..., Any], in_axes: Any = 0, out_axes: Any = 0, *, threads: int | None = None, tier: str | None = None
+    function: Callable[..., Any],
+    in_axes: Any = 0,
+    out_axes: Any = 0,
+    *,
+    threads: int | None = None,
+    tier: str | None = None,
 ) -> Batched:
     """The function over a batch of examples.
 
-    ``function`` takes one example; it may be a derivative (``vmap(grad(f))``). ``in_axes`` is the axis of every argument
-    that runs over the examples, or a tuple with one entry for each positional argument: an axis, None (the same for all
-    examples), or axes nested as the argument is. Arguments passed by name run over axis 0. ``out_axes`` is the axis of
-    the results that runs over the examples, alike. ``threads`` bounds the threads used (default: ``config.threads``);
-    results do not depend on it.
+    ``function`` takes one example; it may be a derivative (``vmap(grad(f))``). ``in_axes`` is the axis of every
+    argument that runs over the examples, or a tuple with one entry for each positional argument: an axis, None (the
+    same for all examples), or axes nested as the argument is. Arguments passed by name run over axis 0. ``out_axes`` is
+    the axis of the results that runs over the examples, alike. ``threads`` bounds the threads used (default:
+    ``config.threads``); results do not depend on it.
 
     Raises InputError where the arguments do not agree in the number of examples.
 
@@ -99,7 +105,7 @@ def _at(leaf: Any, axis: int | None, index: int) -> Any:
     if axis is None:
         return leaf
     if isinstance(leaf, RecordedArray):
-        return leaf[(slice(None),) * (axis % leaf.ndim) + (index,)]
+        return getitem(leaf, (slice(None),) * (axis % leaf.ndim) + (index,))
     array = np.asarray(leaf)
     if array.shape[axis] == 0:  # no example to look at: one of ones tells the shapes
         return np.ones(array.shape[:axis] + array.shape[axis:][1:], array.dtype)[()]

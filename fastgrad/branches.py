@@ -141,9 +141,7 @@ class Branch:
 
         def make() -> Branch:
             none = np.zeros(0, np.uint32)
-            tape = replace(
-                self.tape, guard_nodes=none, guard_values=np.zeros(0), guard_sources=np.zeros(0, np.int32)
-            )
+            tape = replace(self.tape, guard_nodes=none, guard_values=np.zeros(0), guard_sources=np.zeros(0, np.int32))
             return replace(self, tape=tape, _made={}, _lock=threading.RLock())
 
         return self._once("unguarded", make)  # type: ignore[no-any-return]
@@ -193,9 +191,7 @@ class BranchCache:
 Run = Callable[[Branch], int]
 
 
-def run_fitting_branch(
-    cache: BranchCache, signature: Hashable, record: Callable[[], Branch], run: Run
-) -> Branch:
+def run_fitting_branch(cache: BranchCache, signature: Hashable, record: Callable[[], Branch], run: Run) -> Branch:
     """Run the branch that fits, recording it if there is none yet; returns it. ``run`` returns -1 on success."""
     for branch in cache.branches(signature):
         if run(branch) < 0:

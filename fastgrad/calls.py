@@ -1,8 +1,8 @@
 """From a call's arguments to the arrays that a tape takes, and from a function to its branch.
 
 Arguments come apart into leaves. Those that are differentiated, and every other array or float, become inputs of the
-tape (so new data need no new recording). The rest (whole numbers, strings, flags, anything else) is static: it is handed
-to the function as it is, and a recording is valid for equal values of it.
+tape (so new data need no new recording). The rest (whole numbers, strings, flags, anything else) is static: it is
+handed to the function as it is, and a recording is valid for equal values of it.
 """
 
 from __future__ import annotations
@@ -173,7 +173,14 @@ def _differentiated_leaf(leaf: Any, key: Key) -> Leaf:
         array = np.asarray(leaf)
         if array.dtype.kind in "fiub" and array.dtype.itemsize <= 8:
             return Leaf(leaf, _float64(array), array.dtype)
-        kind = {"c": "complex numbers", "O": "Python objects", "U": "text", "S": "text", "M": "dates", "m": "time spans"}
+        kind = {
+            "c": "complex numbers",
+            "O": "Python objects",
+            "U": "text",
+            "S": "text",
+            "M": "dates",
+            "m": "time spans",
+        }
         what = f"an array of {kind.get(array.dtype.kind, str(array.dtype))}"
     else:
         what = "text" if isinstance(leaf, str) else f"{type(leaf).__name__}"
@@ -265,9 +272,7 @@ def record_with_data(
         return record_call(function, static, has_aux, parameters, kept), static
 
 
-def _recorded_arguments(
-    recorder: Recorder, call: Call, parameters: Sequence[str]
-) -> tuple[list[Any], dict[str, Any]]:
+def _recorded_arguments(recorder: Recorder, call: Call, parameters: Sequence[str]) -> tuple[list[Any], dict[str, Any]]:
     args: list[Any] = []
     kwargs: dict[str, Any] = {}
     for argument in call.arguments:

@@ -37,10 +37,10 @@ def check_grads(
     """Compare the derivatives of ``function`` at ``args`` with finite differences, up to ``order``.
 
     Along a random direction (from ``seed``), forward mode ("fwd") gives a tangent that must agree with the differences,
-    and reverse mode ("rev") a cotangent whose product with the direction must. Differences are extrapolated to step zero
-    (Ridders, *Accurate computation of F'(x) and F'(x) F''(x)*, Advances in Engineering Software 4, 1982), which also
-    estimates their error; where that is larger than the tolerance the function is not smooth enough there to be checked,
-    which is an error too.
+    and reverse mode ("rev") a cotangent whose product with the direction must. Differences are extrapolated to step
+    zero (Ridders, *Accurate computation of F'(x) and F'(x) F''(x)*, Advances in Engineering Software 4, 1982), which
+    also estimates their error; where that is larger than the tolerance the function is not smooth enough there to be
+    checked, which is an error too.
 
     Raises DerivativeMismatchError; InputError for an order below 1 or an unknown mode.
 

@@ -38,7 +38,18 @@ from numpy.typing import NDArray
 from fastgrad import array_ops, ops
 from fastgrad.errors import TapeError
 
-__all__ = ["ARRAY_OPERATION", "CONSTANT", "INPUT", "Node", "Source", "Tape", "TapeBuilder", "is_number", "number_array", "operation_of"]
+__all__ = [
+    "ARRAY_OPERATION",
+    "CONSTANT",
+    "INPUT",
+    "Node",
+    "Source",
+    "Tape",
+    "TapeBuilder",
+    "is_number",
+    "number_array",
+    "operation_of",
+]
 
 ARRAY_OPERATION = 1024
 INPUT = 4096
@@ -61,7 +72,7 @@ class Source(NamedTuple):
 class Node(NamedTuple):
     """One node of a tape, for reading."""
 
-    index: int
+    number: int
     name: str
     operands: tuple[int, ...]
     shape: Shape
@@ -126,7 +137,7 @@ class Tape:
     def __len__(self) -> int:
         return len(self.opcodes)
 
-    def operands_of(self, index: int) -> NDArray[np.uint32]:
+    def operands_of(self, index: int) -> NDArray[Any]:
         return self.operands[self.operand_starts[index] : self.operand_starts[index + 1]]
 
     def shape_of(self, index: int) -> Shape:
@@ -137,7 +148,7 @@ class Tape:
         return None if position < 0 else self.attributes[position]
 
     def constant_of(self, index: int) -> NDArray[Any]:
-        return self.constants[self.attribute_indices[index]]
+        return self.constants[int(self.attribute_indices[index])]
 
     def source_of(self, index: int) -> Source | None:
         position = self.source_indices[index]
@@ -185,8 +196,8 @@ class Tape:
         digest.update(numbers.astype(np.uint16).tobytes())
         for array in (self.operand_starts, self.operands, self.shape_indices, self.attribute_indices):
             digest.update(array.tobytes())
-        for array in (self.inputs, self.outputs, self.guard_nodes, self.guard_values):
-            digest.update(array.tobytes() + b"|")
+        for ends in (self.inputs, self.outputs, self.guard_nodes, self.guard_values):
+            digest.update(ends.tobytes() + b"|")
         for constant in self.constants:
             digest.update(repr((constant.dtype.str, constant.shape)).encode())
             digest.update(np.ascontiguousarray(constant).tobytes())
@@ -222,23 +233,28 @@ def _listing(tape: Tape) -> Iterator[str]:
     yield f"tape {tape.hash[:12]}: {repr(tape)[6:-1]}"
     for node in tape:
         right = node.name + "".join(f" %{operand}" for operand in node.operands)
-        if node.index in names:
-            right = f"input {names[node.index]}"
+        if node.number in names:
+            right = f"input {names[node.number]}"
         elif node.name == "constant":
             right = "constant " + np.array2string(node.attribute, threshold=6, edgeitems=2).replace("\n", "")
         elif node.attribute is not None:
             right += f" {node.attribute}"
         shape = "" if node.shape == () else str(list(node.shape))
         where = "" if node.source is None else f"# {node.source.filename.rpartition('/')[2]}:{node.source.line}"
-        yield f"  %{node.index:<5} = {right:<40} {shape:<12} {where}".rstrip()
-        for number in guards.get(node.index, ()):
-            yield f"  guard {number}: %{node.index} is {tape.guard_values[number]:g}"
+        yield f"  %{node.number:<5} = {right:<40} {shape:<12} {where}".rstrip()
+        for number in guards.get(node.number, ()):
+            yield f"  guard {number}: %{node.number} is {tape.guard_values[number]:g}"
     yield "  return " + " ".join(f"%{index}" for index in tape.outputs)
 
 
 def _problems(tape: Tape) -> Iterator[str]:
     """What is wrong with a tape, the first problem first; later checks rely on earlier ones."""
-    kinds = {"opcodes": np.uint16, "operand_starts": np.uint32, "operands": np.uint32, "shape_indices": np.uint32}
+    kinds: dict[str, Any] = {
+        "opcodes": np.uint16,
+        "operand_starts": np.uint32,
+        "operands": np.uint32,
+        "shape_indices": np.uint32,
+    }
     kinds |= {"attribute_indices": np.int32, "inputs": np.uint32, "outputs": np.uint32, "guard_nodes": np.uint32}
     kinds |= {"guard_values": np.float64, "guard_sources": np.int32, "source_indices": np.int32}
     for name, dtype in kinds.items():
@@ -252,7 +268,8 @@ def _problems(tape: Tape) -> Iterator[str]:
     starts = tape.operand_starts
     if len(starts) != n + 1 or starts[0] != 0 or starts[-1] != len(tape.operands) or np.any(starts[1:] < starts[:-1]):
         yield "operand_starts must rise from 0 to the number of operands, one entry more than there are nodes"
-    owner = np.repeat(np.arange(n), np.diff(starts.astype(np.int64)))
+    lengths: NDArray[np.int64] = np.diff(starts.astype(np.int64))  # type: ignore[assignment]
+    owner = np.repeat(np.arange(n), lengths)
     if np.any(tape.operands >= owner):
         yield "an operand does not come before the node that uses it"
     for name, limit in (("inputs", n), ("outputs", n), ("guard_nodes", n), ("shape_indices", len(tape.shapes))):

@@ -115,7 +115,7 @@ class _Planner:
     def __init__(self, tape: Tape) -> None:
         self.tape = tape
         n = len(tape)
-        self.opcodes = tape.opcodes.tolist()
+        self.opcodes: list[int] = tape.opcodes.tolist()
         starts, flat = tape.operand_starts.tolist(), tape.operands.tolist()
         self.operands = [flat[starts[k] : starts[k + 1]] for k in range(n)]
         self.shapes = [tape.shape_of(k) for k in range(n)]
@@ -180,25 +180,32 @@ class _Planner:
         )
 
     def _scatters(self) -> _Scatters:
-        """Nodes that are put together from slices: ``place``, ``concatenate``, and sums with ``place`` among the terms."""
+        """Nodes put together from slices: ``place``, ``concatenate``, and sums with ``place`` among the terms."""
         found = _Scatters({}, set())
         for node in range(len(self.tape)):
             entry = self.entry(node)
             if entry is array_ops.place:
-                shape, spec = self.tape.attribute_of(node)
+                _, spec = self.tape.attribute_of(node)
                 found.terms[node] = [_Term(self.operands[node][0], spec)]
             elif entry is array_ops.concatenate:
                 found.terms[node] = list(self._concatenated(node))
-            elif self.opcodes[node] == ops.add.code and all(self.shapes[o] == self.shapes[node] for o in self.operands[node]):
-                parts = [o for o in self.operands[node] if self._is_sum_of_places(o, found)]
-                if parts and len(set(self.operands[node])) == 2:
-                    found.terms[node] = [
-                        term
-                        for operand in self.operands[node]
-                        for term in (found.terms[operand] if operand in parts else [_Term(operand, None)])
-                    ]
-                    found.absorbed.update(parts)
+            elif self.opcodes[node] == ops.add.code:
+                self._add_places(node, found)
         return found
+
+    def _add_places(self, node: int, found: _Scatters) -> None:
+        """A sum of which a term is put together from slices is so too."""
+        operands = self.operands[node]
+        if len(set(operands)) != 2 or any(self.shapes[operand] != self.shapes[node] for operand in operands):
+            return
+        parts = [operand for operand in operands if self._is_sum_of_places(operand, found)]
+        if parts:
+            found.terms[node] = [
+                term
+                for operand in operands
+                for term in (found.terms[operand] if operand in parts else [_Term(operand, None)])
+            ]
+            found.absorbed.update(parts)
 
     def _is_sum_of_places(self, node: int, found: _Scatters) -> bool:
         return node in found.terms and self.n_uses[node] == 1 and self.entry(node) is not array_ops.concatenate
@@ -227,7 +234,7 @@ class _Planner:
         return place
 
     def _place(self, node: int) -> Place:
-        """Where a node's value is, giving it memory if it has none yet (an elementwise node used outside its segment)."""
+        """Where a node's value is; an elementwise node that is used outside its segment gets memory here."""
         place = self.places.get(node)
         if place is None:
             place = self._own_place(node)

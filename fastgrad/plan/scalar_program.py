@@ -235,12 +235,12 @@ def _sum(writer: _Writer, axes: Sequence[int], x: Slots) -> Slots:
     while len(rows) > 1:
         half = len(rows) // 2
         rows = np.concatenate([writer.emit(ops.add, rows[:half], rows[half : 2 * half]), rows[2 * half :]])
-    return rows[0]
+    return np.asarray(rows[0])
 
 
 def _extremum(writer: _Writer, operation: ops.Operation, axes: Sequence[int], x: Slots) -> Slots:
     rows = _reduced_first(axes, x)
-    result = rows[0]
+    result: Slots = np.asarray(rows[0])
     for row in rows[1:]:
         result = writer.emit(operation, result, row, edge_free=True)
     if len(rows) == 1:

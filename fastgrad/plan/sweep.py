@@ -145,7 +145,7 @@ def _addresses(*arrays: NDArray[Any]) -> list[int]:
 
 
 def _extra_edges_by_instruction(program: ScalarProgram) -> tuple[Integers, Integers]:
-    """The extra edges, ordered by the instruction that makes their partial derivative, and where those of each begin."""
+    """The extra edges in the order of the instructions that make their partials, and where those of each begin."""
     producer = np.full(program.n_slots, -1, np.int64)
     producer[program.results] = np.arange(len(program.results))
     at = producer[program.extra_edges[:, 2]]

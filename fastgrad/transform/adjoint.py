@@ -21,14 +21,12 @@ __all__ = ["active_nodes", "adjoint"]
 def adjoint(tape: Tape, wrt: Sequence[int], n_outputs: int, seeded: bool) -> Tape:
     """The tape of values and cotangents.
 
-    ``wrt`` gives positions among the inputs; the first ``n_outputs`` outputs are differentiated. The result's inputs are
-    those of ``tape`` and, if ``seeded``, one cotangent for each of these outputs; otherwise the cotangent of each is 1.
-    Its outputs are those of ``tape`` and the cotangent of each input in ``wrt``, of the input's shape.
+    ``wrt`` gives positions among the inputs; the first ``n_outputs`` outputs are differentiated. The result's inputs
+    are those of ``tape`` and, if ``seeded``, one cotangent for each of these outputs; otherwise the cotangent of each
+    is 1. Its outputs are those of ``tape`` and the cotangent of each input in ``wrt``, of the input's shape.
     """
     symbolic = SymbolicTape(tape.sources)
-    inputs = [
-        symbolic.input(shape, name) for shape, name in zip(tape.input_shapes, _input_names(tape), strict=True)
-    ]
+    inputs = [symbolic.input(shape, name) for shape, name in zip(tape.input_shapes, _input_names(tape), strict=True)]
     seeds = [
         symbolic.input(shape, f"cotangent{k}") if seeded else _ones(symbolic, shape)
         for k, shape in enumerate(tape.output_shapes[:n_outputs])
@@ -46,9 +44,7 @@ def adjoint(tape: Tape, wrt: Sequence[int], n_outputs: int, seeded: bool) -> Tap
             for operand, contribution in _contributions(tape, index, cotangents.pop(index), values, active):
                 _accumulate(cotangents, operand, contribution)
     outputs = [values[node] for node in tape.outputs.tolist()]
-    return symbolic.build(
-        outputs + [cotangents.get(node) or _zeros(symbolic, tape.shape_of(node)) for node in wanted]
-    )
+    return symbolic.build(outputs + [cotangents.get(node) or _zeros(symbolic, tape.shape_of(node)) for node in wanted])
 
 
 def _input_names(tape: Tape) -> Sequence[str]:

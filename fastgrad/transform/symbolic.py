@@ -59,7 +59,7 @@ def _install_operators() -> None:
     comparisons = {"lt": ops.less, "le": ops.less_equal, "gt": ops.greater, "ge": ops.greater_equal}
     for name, operation in (comparisons | {"eq": ops.equal, "ne": ops.not_equal}).items():
         setattr(Value, f"__{name}__", binary(operation)[0])
-    Value.__neg__ = lambda self: self.tape.apply(ops.negative, (self,))  # type: ignore[attr-defined]
+    setattr(Value, "__neg__", lambda self: self.tape.apply(ops.negative, (self,)))  # noqa: B010
 
 
 _install_operators()
@@ -262,7 +262,7 @@ def without_dead_nodes(tape: Tape) -> Tape:
     if keep.all():
         return tape
     number = np.cumsum(keep, dtype=np.int64) - 1
-    lengths = np.diff(tape.operand_starts.astype(np.int64))
+    lengths: NDArray[np.int64] = np.diff(tape.operand_starts.astype(np.int64))  # type: ignore[assignment]
     starts_kept = np.zeros(int(keep.sum()) + 1, np.uint32)
     np.cumsum(lengths[keep], out=starts_kept[1:])
     attribute_indices = tape.attribute_indices[keep]

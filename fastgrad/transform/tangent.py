@@ -15,8 +15,8 @@ __all__ = ["tangent"]
 def tangent(tape: Tape, wrt: Sequence[int], n_outputs: int) -> Tape:
     """The tape of values and tangents.
 
-    ``wrt`` gives positions among the inputs. The result's inputs are those of ``tape`` and one tangent for each input in
-    ``wrt``; its outputs are those of ``tape`` and the tangent of each of the first ``n_outputs``.
+    ``wrt`` gives positions among the inputs. The result's inputs are those of ``tape`` and one tangent for each input
+    in ``wrt``; its outputs are those of ``tape`` and the tangent of each of the first ``n_outputs``.
     """
     symbolic = SymbolicTape(tape.sources)
     names = tape.input_names or [f"input{k}" for k in range(len(tape.inputs))]
@@ -53,7 +53,9 @@ def _tangent_of(
         if entry.jvp is not None:
             result: Value = entry.jvp(tape.attribute_of(index), moved, *given, values[index])
             return result
-        return None if moved[0] is None else symbolic.apply_array(entry, (moved[0], *given[1:]), tape.attribute_of(index))
+        return (
+            None if moved[0] is None else symbolic.apply_array(entry, (moved[0], *given[1:]), tape.attribute_of(index))
+        )
     total: Value | None = None
     for partial, direction in zip(ops.TABLE[opcode].partials(*given, values[index]), moved, strict=True):
         if direction is not None and not is_zero(partial):

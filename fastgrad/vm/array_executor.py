@@ -157,7 +157,7 @@ class _Runner:
         def evaluate() -> int:
             operands = [self._view(place) for place in step.operands]
             if step.operation is array_ops.matmul:
-                np.matmul(*operands, out=self._view(step.result))
+                np.matmul(operands[0], operands[1], out=self._view(step.result))
             else:
                 self._view(step.result)[...] = step.operation.evaluate(step.attribute, *operands)
             return -1
@@ -206,7 +206,8 @@ class SegmentCall:
 
     def _fill(self, job: NDArray[Any], segment: Segment, lanes: int) -> None:
         shape, order = _index_space(segment)
-        first_load, n_loads = self.loads.add([{"slot": slot} for slot, _ in segment.loads], [p for _, p in segment.loads], order)
+        loads = [{"slot": slot} for slot, _ in segment.loads]
+        first_load, n_loads = self.loads.add(loads, [place for _, place in segment.loads], order)
         stores = [
             {"slot": s.slot, "mode": isa.ACCUMULATE if s.accumulate else isa.STORE, "kind": isa.OUT_VALUE}
             for s in segment.stores

@@ -1,4 +1,4 @@
-"""The driver of array plans: several tile jobs, one after the other, with addresses worked out here and not in Python."""
+"""The driver of array plans: several tile jobs, one after the other, addresses worked out here and not in Python."""
 
 from __future__ import annotations
 
@@ -32,7 +32,11 @@ def run_array(array_job: Any) -> Any:
     """Point every row at its buffer, zero what starts as zeros, run the jobs; the first failed guard, or -1."""
     addresses = integers_at(array_job[ADDRESSES])
     point_rows(
-        addresses, array_job[LOADS] + BYTES * LOAD_ADDRESS, LOAD_SIZE, integers_at(array_job[LOAD_PLACES]), array_job[N_LOADS]
+        addresses,
+        array_job[LOADS] + BYTES * LOAD_ADDRESS,
+        LOAD_SIZE,
+        integers_at(array_job[LOAD_PLACES]),
+        array_job[N_LOADS],
     )
     point_rows(
         addresses,

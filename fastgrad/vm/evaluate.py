@@ -16,7 +16,7 @@ LANES = 256
 
 
 def evaluator(operation: Operation) -> Callable[..., Any]:
-    """A function that applies ``operation`` to arrays that broadcast; the result is float64, or bool for truth values."""
+    """A function that applies ``operation`` to arrays that broadcast; the result is float64, bool for truth values."""
     arity = operation.arity
     words = np.array([isa.VALUE[operation.code], arity, *range(arity), isa.END], np.uint32)
 
@@ -27,8 +27,8 @@ def evaluator(operation: Operation) -> Callable[..., Any]:
         result = np.empty(math.prod(shape))
         if result.size:
             run_elementwise(words, arity + 1, columns, [(arity, result)])
-        result = result.reshape(shape)
-        return (result != 0.0 if operation.boolean else result)[()]
+        shaped = result.reshape(shape)
+        return (shaped != 0.0 if operation.boolean else shaped)[()]
 
     return evaluate
 

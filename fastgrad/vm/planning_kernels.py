@@ -12,16 +12,14 @@ from fastgrad.vm.numba_kernel import INTEGER, INTEGERS, NOTHING, kernel
 
 
 @kernel(NOTHING, INTEGER, INTEGERS, INTEGERS, INTEGERS, INTEGERS, INTEGERS, INTEGERS)
-def mark_active(
-    n: Any, codes: Any, operands: Any, results: Any, edge_free: Any, form_kinds: Any, active: Any
-) -> None:
+def mark_active(n: Any, codes: Any, operands: Any, results: Any, edge_free: Any, form_kinds: Any, active: Any) -> None:
     """Spread ``active`` from the slots where it is set to all whose derivative by them is not identically zero."""
     for j in range(n):
         for p in range(3):
             operand = operands[3 * j + p]
-            if operand >= 0 and active[operand] != 0:
-                if edge_free[j] != 0 or form_kinds[3 * codes[j] + p] != NO_EDGE:
-                    active[results[j]] = 1
+            has_derivative = edge_free[j] != 0 or form_kinds[3 * codes[j] + p] != NO_EDGE
+            if has_derivative and operand >= 0 and active[operand] != 0:
+                active[results[j]] = 1
 
 
 @kernel(INTEGER, INTEGER, *[INTEGERS] * 15)
