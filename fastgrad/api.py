@@ -133,7 +133,7 @@ class Derivative:
         results: list[Floats] = []
         seed_arrays: list[Floats] = []
 
-        def run(branch: Branch) -> int:
+        def run(branch: Branch, call: Call) -> int:
             executor = self.executor(branch, call)
             results[:] = executor.allocate()
             seed_arrays[:] = self.seed_arrays(branch, call, seeds)
@@ -150,8 +150,8 @@ class Derivative:
     def signature(self, call: Call) -> Hashable:
         return (call.signature(), self._surroundings.fingerprint())
 
-    def fitting_branch(self, call: Call, run: Callable[[Branch], int]) -> tuple[Branch, Call]:
-        """Run on the branch that fits the call, recording it if need be."""
+    def fitting_branch(self, call: Call, run: Callable[[Branch, Call], int]) -> tuple[Branch, Call]:
+        """Run on the branch that fits the call, recording it if need be; also says which data was taken as static."""
         signature = self.signature(call)
         static = call.with_static_data()
         if not self._cache.branches(signature) and len(static.inputs) < len(call.inputs):
@@ -175,8 +175,10 @@ class Derivative:
         self._cache.use(self.signature(used), branch)
         return self._run(self.signature(used), used, run), used
 
-    def _run(self, signature: Hashable, call: Call, run: Callable[[Branch], int]) -> Branch:
-        return run_fitting_branch(self._cache, signature, lambda: self.record(call), run)
+    def _run(self, signature: Hashable, call: Call, run: Callable[[Branch, Call], int]) -> Branch:
+        return run_fitting_branch(
+            self._cache, signature, lambda: self.record(call), lambda branch: run(branch, call)
+        )
 
     def branches(self, signature: Hashable) -> tuple[Branch, ...]:
         return self._cache.branches(signature)
@@ -330,7 +332,7 @@ class Derivative:
         call = self.bind(args, kwargs)
         found: list[Executor] = []
 
-        def run(branch: Branch) -> int:
+        def run(branch: Branch, call: Call) -> int:
             executor = self.executor(branch, call)
             found[:] = [executor]
             return executor(call.arrays, self._zero_seeds(branch, call), executor.allocate())

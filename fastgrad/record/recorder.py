@@ -63,7 +63,19 @@ def recording() -> Iterator[Recorder]:
 class Recorder:
     """Collects the rows of one recording."""
 
-    __slots__ = ("arrays", "constants", "guards", "input_names", "inputs", "level", "lifted", "rows", "scalars")
+    __slots__ = (
+        "array_nodes",
+        "arrays",
+        "constants",
+        "guards",
+        "input_names",
+        "inputs",
+        "level",
+        "lifted",
+        "rows",
+        "scalars",
+        "snapshots",
+    )
 
     def __init__(self, level: int) -> None:
         self.level = level
@@ -72,7 +84,10 @@ class Recorder:
         self.input_names: list[str] = []
         self.constants: list[NDArray[Any]] = []
         self.scalars: dict[float | str, int] = {}
+        # captured arrays: position among the constants by identity; content when first used, and node, by position
         self.arrays: dict[int, int] = {}
+        self.snapshots: dict[int, NDArray[Any]] = {}
+        self.array_nodes: dict[int, int] = {}
         self.lifted: dict[int, tuple[Any, int]] = {}
         self.guards: list[tuple[int, float, CodeType, int]] = []
 
@@ -107,11 +122,16 @@ class Recorder:
         return node
 
     def array(self, array: NDArray[Any]) -> int:
-        """The node of a captured array, held by reference so that later in-place changes are seen."""
-        node = self.arrays.get(id(array))
-        if node is None:
-            node = self.arrays[id(array)] = self._add_constant(array)
-        return node
+        """The node of a captured array, held by reference so that later in-place changes are seen.
+
+        An array that the function itself changes between two uses is one constant for each content; see ``build``.
+        """
+        known = self.arrays.get(id(array))
+        if known is None or not _same_content(self.snapshots[known], array):
+            self.snapshots[len(self.constants)] = array.copy()
+            known = self.arrays[id(array)] = len(self.constants)
+            self.array_nodes[known] = self._add_constant(array)
+        return self.array_nodes[known]
 
     def _add_constant(self, array: NDArray[Any]) -> int:
         frame: FrameType = user_frame()
@@ -137,6 +157,10 @@ class Recorder:
 
     def build(self, outputs: Sequence[int]) -> Tape:
         """The tape of what was recorded, with these nodes as outputs."""
+        for position, content in self.snapshots.items():
+            if not _same_content(content, self.constants[position]):
+                # the function changed it after it was used: what counts is what it held then
+                self.constants[position] = content
         opcodes, operand_lists, shapes, attributes, codes, instructions = zip(*self.rows, strict=True)
         n = len(opcodes)
         lengths = np.fromiter(map(len, operand_lists), np.uint32, n)
@@ -173,6 +197,10 @@ class Recorder:
             sources=tuple(lines.sources()),
             input_names=tuple(self.input_names),
         )
+
+
+def _same_content(x: NDArray[Any], y: NDArray[Any]) -> bool:
+    return x.shape == y.shape and x.tobytes() == y.tobytes()
 
 
 class _Lines:

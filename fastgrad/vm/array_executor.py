@@ -18,7 +18,7 @@ from fastgrad.transform.symbolic import without_dead_nodes
 from fastgrad.transform.tangent import tangent
 from fastgrad.vm import instructions as isa
 from fastgrad.vm.binary import kernels
-from fastgrad.vm.scalar_executor import TILE_BYTES, Captured, aligned
+from fastgrad.vm.scalar_executor import TILE_BYTES, Captured, aligned, taken
 
 Floats = NDArray[np.float64]
 MAX_LANES = 256
@@ -51,7 +51,7 @@ class ArrayExecutor:
 
     def __call__(self, inputs: Sequence[Floats], seeds: Sequence[Floats], results: Sequence[Floats]) -> int:
         """Run on C-contiguous float64 arrays; returns the first failed guard, or -1."""
-        runner = self._pool.pop() if self._pool else _Runner(self.plan)
+        runner = taken(self._pool) or _Runner(self.plan)
         if self.request.kind is Kind.JACOBIAN:
             failed = self._jacobian(runner, inputs, results)
         else:

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +22,7 @@ from fastgrad.plan.sweep import Sweep, plan_sweep
 from fastgrad.vm import instructions as isa
 from fastgrad.vm.binary import kernels
 
+T = TypeVar("T")
 Floats = NDArray[np.float64]
 Shape = tuple[int, ...]
 
@@ -79,7 +80,7 @@ class ScalarExecutor:
 
     def __call__(self, inputs: Sequence[Floats], seeds: Sequence[Floats], results: Sequence[Floats]) -> int:
         """Run on C-contiguous float64 arrays; returns the first failed guard, or -1."""
-        runner = self._pool.pop() if self._pool else _Runner(self.layout)
+        runner = taken(self._pool) or _Runner(self.layout)
         failed = runner.run(inputs, seeds, results)
         self._pool.append(runner)
         return failed
@@ -90,6 +91,14 @@ class ScalarExecutor:
     @property
     def workspace_bytes(self) -> int:
         return 8 * (self.sweep.n_slots + self.sweep.n_adjoints * self.layout.seed_width)
+
+
+def taken(pool: list[T]) -> T | None:
+    """One of a pool that threads share, or None."""
+    try:
+        return pool.pop()
+    except IndexError:
+        return None
 
 
 def _planned(program: ScalarProgram, request: Request) -> Sweep:
@@ -377,7 +386,7 @@ class BatchExecutor:
         )
 
         def work(k: int) -> None:
-            workspace = self._pool.pop() if self._pool else _TileWorkspace(self.sweep, self.lanes)
+            workspace = taken(self._pool) or _TileWorkspace(self.sweep, self.lanes)
             workspace.run(n, records, self.request, bounds[k], bounds[k + 1], failed)
             self._pool.append(workspace)
 
