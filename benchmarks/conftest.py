@@ -1,0 +1,94 @@
+"""``python -m pytest benchmarks``: fastgrad beside its rivals, in one table. Add ``--update-readme`` to keep it.
+
+Everything runs on one thread. Nothing here asserts a time: the table shows the ratio beside the bar.
+"""
+
+import importlib
+import os
+from pathlib import Path
+
+import pytest
+from comparison import Row, fastest, machine, table
+
+# read when NumPy and JAX load, which the benchmarks do
+os.environ |= dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NPROC", "PJRT_NPROC"), "1")
+os.environ |= {"XLA_FLAGS": "--xla_cpu_multi_thread_eigen=false", "JAX_ENABLE_X64": "1", "JAX_PLATFORMS": "cpu"}
+
+README = Path(__file__).resolve().parent.parent / "README.md"
+BEGIN, END = "<!-- figures: written by python -m pytest benchmarks --update-readme -->", "<!-- end of figures -->"
+ROWS = pytest.StashKey[list[Row]]()
+
+
+def pytest_addoption(parser):
+    parser.addoption("--update-readme", action="store_true", help="write the table of figures into README.md")
+
+
+def pytest_configure(config):
+    config.stash[ROWS] = []
+    config.option.benchmark_columns = ["min", "median", "max", "rounds"]
+
+
+@pytest.fixture
+def report(benchmark, request):
+    """``report(row, ours)`` puts a row into the table and into the record of pytest-benchmark, which times ``ours``."""
+
+    def report(row, ours):
+        benchmark.extra_info.update(row.extra_info())
+        benchmark.pedantic(ours, rounds=5, warmup_rounds=1)
+        request.config.stash[ROWS].append(row)
+
+    return report
+
+
+@pytest.fixture
+def compare(report):
+    """``compare(work, ours, rivals)`` times all in turns and reports the row.
+
+    The bar is about the fastest of ``rivals``; ``others`` are for information. What is None is named as missing.
+    """
+
+    def compare(work, ours, rivals, others=None, *, bar=None, reach=None, per=1, seconds=1.0):
+        everyone = {**rivals, **(others or {})}
+        present = {name: rival for name, rival in everyone.items() if rival is not None}
+        missing = tuple(name for name in everyone if name not in present)
+        times = fastest({"fastgrad": ours, **present}, seconds)
+        mine = times.pop("fastgrad")
+        against = {name: times[name] for name in rivals if name in times}
+        aside = {name: times[name] for name in times if name not in rivals}
+        report(Row(work, mine, against, aside, bar, reach, missing, per), ours)
+
+    return compare
+
+
+@pytest.fixture
+def peer():
+    """``peer(name)``: the module, or None where it is not installed."""
+
+    def peer(name):
+        try:
+            return importlib.import_module(name)
+        except ImportError:
+            return None
+
+    return peer
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_terminal_summary(terminalreporter, config):
+    rows = config.stash[ROWS]
+    if not rows:
+        return
+    lines = [
+        machine(),
+        "One thread; the shortest of many runs, taken in turns; ratio = fastgrad / rival.",
+        "",
+        *table(rows),
+    ]
+    terminalreporter.section("fastgrad and its rivals")
+    for line in lines:
+        terminalreporter.write_line(line)
+    if config.getoption("--update-readme"):
+        text = README.read_text()
+        before, after = text[: text.index(BEGIN)], text[text.index(END) :]
+        README.write_text("\n".join([before + BEGIN, *lines, after]))
+        terminalreporter.write_line(f"{README.name} has the new figures.")

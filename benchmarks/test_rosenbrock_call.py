@@ -1,0 +1,64 @@
+"""What does a call cost? The gradient of a function of two variables, array in, array out."""
+
+import numpy as np
+from scipy.optimize import rosen_der
+
+import fastgrad as fg
+
+WORK = "Rosenbrock n=2: gradient"
+POINT = np.array([-1.2, 1.0])
+
+
+def two_variables(x):
+    return 100 * (x[1] - x[0] ** 2) ** 2 + (1 - x[0]) ** 2
+
+
+def empty_call(numba):
+    """A compiled function that takes and returns an array and does nothing: what a call from Python costs at least."""
+    if numba is None:
+        return None
+    compiled = numba.njit(lambda x: x)
+    return lambda: compiled(POINT)
+
+
+def casadi_gradient(casadi):
+    if casadi is None:
+        return None
+    x = casadi.SX.sym("x", 2)
+    function = casadi.Function("gradient", [x], [casadi.gradient(two_variables([x[0], x[1]]), x)])
+    buffer, evaluate = function.buffer()
+    result = np.zeros(2)
+    buffer.set_arg(0, memoryview(POINT))
+    buffer.set_res(0, memoryview(result))
+    evaluate()
+    np.testing.assert_allclose(result, rosen_der(POINT))
+    # the buffer and the result live as long as this function
+    return lambda: (evaluate(), buffer, result)[0]
+
+
+def test_gradient_returned_in_a_new_array(compare, peer):
+    gradient = fg.grad(two_variables)
+    np.testing.assert_allclose(gradient(POINT), rosen_der(POINT))
+    compare(
+        WORK,
+        lambda: gradient(POINT),
+        {"empty @njit call": empty_call(peer("numba"))},
+        {"CasADi buffers": casadi_gradient(peer("casadi")), "SciPy rosen_der": lambda: rosen_der(POINT)},
+        bar=2.5,
+        reach=1.5,
+    )
+
+
+def test_gradient_written_into_an_array_of_the_caller(compare, peer):
+    out = np.empty(2)
+    prepared = fg.grad(two_variables).prepare(POINT)
+    into = prepared.into
+    into(POINT, out)
+    np.testing.assert_allclose(out, rosen_der(POINT))
+    compare(
+        f"{WORK}, into the caller's array",
+        lambda: into(POINT, out),
+        {"empty @njit call": empty_call(peer("numba"))},
+        {"CasADi buffers": casadi_gradient(peer("casadi"))},
+        reach=1.0,
+    )
