@@ -10,6 +10,7 @@ An entry holds
 ``reference``   the same function as an mpmath expression in x, y, z (what the tests compare with)
 ``domain``      where the tests draw each operand from
 ``ulp``         the largest error, in units in the last place, that the tests accept
+``absolute_error``  accepted instead of ``ulp`` where the result is near 0
 ``boolean``     the result is a truth value (kept as 1.0 or 0.0, shown as ``bool``)
 ``commutative`` operands may be exchanged without changing a bit
 ``piecewise_constant``  every derivative is zero
@@ -19,7 +20,10 @@ An entry holds
 To add an operation add one entry. Adjoints and tangents treat a partial of exactly 0.0 as absent.
 
 Derivatives at kinks are conventions: ``absolute`` 0 at 0; ties in ``maximum`` and ``minimum`` share equally; steps
-have derivative 0; ``x**0`` has derivative 0 in x everywhere.
+have derivative 0; ``x**0`` has derivative 0 in x everywhere; ``hypot`` and ``arctan2`` 0 at the origin.
+
+Partials are differentiated again for higher orders, so a ``where`` in them must not replace a value at a point where
+the formula has a derivative: it would make that derivative 0. ``zero_product`` keeps it.
 """
 
 from __future__ import annotations
@@ -39,7 +43,8 @@ ANY: Interval = (-1e3, 1e3)
 POSITIVE: Interval = (1e-3, 1e3)
 UNIT: Interval = (-1.0, 1.0)
 LOG_2 = 0.6931471805599453
-LOG_10 = 2.302585092994046
+ONE_OVER_LOG_2 = 1.4426950408889634
+ONE_OVER_LOG_10 = 0.4342944819032518
 TWO_OVER_ROOT_PI = 1.1283791670955126
 ONE_OVER_ROOT_TWO_PI = 0.3989422804014327
 
@@ -55,6 +60,7 @@ class Operation:
     reference: str = ""
     domain: tuple[Interval, ...] = ()
     ulp: float = 0.5
+    absolute_error: float = 0.0
     boolean: bool = False
     commutative: bool = False
     piecewise_constant: bool = False
@@ -148,20 +154,21 @@ def _divide_partials(x: Any, y: Any, r: Any) -> tuple[Any, Any]:
 divide = _operation(
     "divide", "numpy.divide", lambda x, y: x / y, _divide_partials, reference="x / y", domain=(ANY, POSITIVE)
 )
-negative = _operation(
-    "negative", "numpy.negative", lambda x: -x, lambda x, r: (-1.0,), reference="-x", domain=(ANY,)
-)
+negative = _operation("negative", "numpy.negative", lambda x: -x, lambda x, r: (-1.0,), reference="-x", domain=(ANY,))
 positive = _operation(
-    "positive", "numpy.positive numpy.conjugate numpy.real", lambda x: x, lambda x, r: (1.0,), reference="x", domain=(ANY,)
+    "positive", "numpy.positive numpy.conjugate", lambda x: x, lambda x, r: (1.0,), reference="x", domain=(ANY,)
 )
-square = _operation(
-    "square", "numpy.square", lambda x: x * x, lambda x, r: (x + x,), reference="x * x", domain=(ANY,)
-)
+square = _operation("square", "numpy.square", lambda x: x * x, lambda x, r: (x + x,), reference="x * x", domain=(ANY,))
 reciprocal = _operation(
     "reciprocal", "numpy.reciprocal", lambda x: 1.0 / x, lambda x, r: (-(r * r),), reference="1 / x", domain=(POSITIVE,)
 )
 sqrt = _operation(
-    "sqrt", "numpy.sqrt", basis.sqrt, lambda x, r: (0.5 / r,), reference="sqrt(x)", domain=(POSITIVE,)
+    "sqrt",
+    "numpy.sqrt",
+    basis.sqrt,
+    lambda x, r: (0.5 / (r + 0.0),),  # + 0.0: infinity of one sign at either zero
+    reference="sqrt(x)",
+    domain=(POSITIVE,),
 )
 cbrt = _operation(
     "cbrt",
@@ -183,9 +190,7 @@ fused_multiply_add = _operation(
 
 
 def _power_partials(x: Any, y: Any, r: Any) -> tuple[Any, Any]:
-    by_base = where(y == 0.0, 0.0, y * power(x, y - 1.0))
-    by_exponent = where(r == 0.0, 0.0, r * log(x))
-    return by_base, by_exponent
+    return zero_product(y, power(x, y - 1.0)), zero_product(r, log(x))
 
 
 power = _operation(
@@ -219,6 +224,15 @@ zero_product = _operation(
 exp = _operation(
     "exp", "numpy.exp", exponential.exp, lambda x, r: (r,), reference="exp(x)", domain=((-700.0, 700.0),), ulp=2
 )
+exp_of_product = _operation(
+    "exp_of_product",
+    "",
+    exponential.exp_of_product,
+    lambda x, y, r: (y * r, x * r),
+    reference="exp(x * y)",
+    domain=((-26.0, 26.0), (-26.0, 26.0)),
+    ulp=2,
+)
 exp2 = _operation(
     "exp2",
     "numpy.exp2 scipy.special.exp2",
@@ -244,7 +258,7 @@ log2 = _operation(
     "log2",
     "numpy.log2",
     exponential.log2,
-    lambda x, r: (1.0 / (x * LOG_2),),
+    lambda x, r: (ONE_OVER_LOG_2 / x,),
     reference="log(x) / log(2)",
     domain=(POSITIVE,),
     ulp=2,
@@ -253,7 +267,7 @@ log10 = _operation(
     "log10",
     "numpy.log10",
     exponential.log10,
-    lambda x, r: (1.0 / (x * LOG_10),),
+    lambda x, r: (ONE_OVER_LOG_10 / x,),
     reference="log10(x)",
     domain=(POSITIVE,),
     ulp=2,
@@ -267,7 +281,7 @@ log1p = _operation(
     domain=((-0.999, 1e3),),
     ulp=2,
 )
-sigmoid = _operation(
+sigmoid: Operation = _operation(
     "sigmoid",
     "scipy.special.expit fastgrad.sigmoid",
     hyperbolic.sigmoid,
@@ -297,8 +311,11 @@ softplus = _operation(
 
 
 def _logaddexp_partials(x: Any, y: Any, r: Any) -> tuple[Any, Any]:
-    # equal operands share, also where both are the same infinity and their difference is NaN
-    return where(x == y, 0.5, sigmoid(x - y)), where(x == y, 0.5, sigmoid(y - x))
+    # equal infinities share, though their difference is NaN
+    def share(difference: Any) -> Any:
+        return where(isinf(x), where(x == y, 0.5, sigmoid(difference)), sigmoid(difference))
+
+    return share(x - y), share(y - x)
 
 
 logaddexp = _operation(
@@ -309,13 +326,14 @@ logaddexp = _operation(
     reference="log(exp(x) + exp(y))",
     domain=((-300.0, 300.0), (-300.0, 300.0)),
     ulp=2,
+    absolute_error=2.0**-53,
 )
 
 # ---- trigonometric and hyperbolic
 sin = _operation(
     "sin", "numpy.sin", trigonometric.sin, lambda x, r: (cos(x),), reference="sin(x)", domain=(ANY,), ulp=2
 )
-cos = _operation(
+cos: Operation = _operation(
     "cos", "numpy.cos", trigonometric.cos, lambda x, r: (-sin(x),), reference="cos(x)", domain=(ANY,), ulp=2
 )
 tan = _operation(
@@ -325,7 +343,7 @@ arcsin = _operation(
     "arcsin",
     "numpy.arcsin numpy.asin",
     trigonometric.arcsin,
-    lambda x, r: (1.0 / sqrt((1.0 - x) * (1.0 + x)),),
+    lambda x, r: (1.0 / sqrt(fused_multiply_add(-x, x, 1.0)),),
     reference="asin(x)",
     domain=(UNIT,),
     ulp=2,
@@ -334,7 +352,7 @@ arccos = _operation(
     "arccos",
     "numpy.arccos numpy.acos",
     trigonometric.arccos,
-    lambda x, r: (-1.0 / sqrt((1.0 - x) * (1.0 + x)),),
+    lambda x, r: (-1.0 / sqrt(fused_multiply_add(-x, x, 1.0)),),
     reference="acos(x)",
     domain=(UNIT,),
     ulp=2,
@@ -351,9 +369,9 @@ arctan = _operation(
 
 
 def _arctan2_partials(x: Any, y: Any, r: Any) -> tuple[Any, Any]:
-    # by the hypotenuse twice, so that neither square overflows or vanishes
-    h = hypot(x, y)
-    return (y / h) / h, -((x / h) / h)
+    # by the hypotenuse twice, so that neither square overflows or vanishes; 0 far out and at the origin
+    q = 1.0 / hypot(x, y)
+    return zero_product(zero_product(y, q), q), -zero_product(zero_product(x, q), q)
 
 
 arctan2 = _operation(
@@ -366,10 +384,22 @@ arctan2 = _operation(
     ulp=2,
 )
 sinh = _operation(
-    "sinh", "numpy.sinh", hyperbolic.sinh, lambda x, r: (cosh(x),), reference="sinh(x)", domain=((-700.0, 700.0),), ulp=2
+    "sinh",
+    "numpy.sinh",
+    hyperbolic.sinh,
+    lambda x, r: (cosh(x),),
+    reference="sinh(x)",
+    domain=((-700.0, 700.0),),
+    ulp=2,
 )
-cosh = _operation(
-    "cosh", "numpy.cosh", hyperbolic.cosh, lambda x, r: (sinh(x),), reference="cosh(x)", domain=((-700.0, 700.0),), ulp=2
+cosh: Operation = _operation(
+    "cosh",
+    "numpy.cosh",
+    hyperbolic.cosh,
+    lambda x, r: (sinh(x),),
+    reference="cosh(x)",
+    domain=((-700.0, 700.0),),
+    ulp=2,
 )
 
 
@@ -402,12 +432,12 @@ arctanh = _operation(
     "arctanh",
     "numpy.arctanh numpy.atanh",
     hyperbolic.arctanh,
-    lambda x, r: (1.0 / ((1.0 - x) * (1.0 + x)),),
+    lambda x, r: (1.0 / fused_multiply_add(-x, x, 1.0),),
     reference="atanh(x)",
     domain=(UNIT,),
     ulp=2,
 )
-hypot = _operation(
+hypot: Operation = _operation(
     "hypot",
     "numpy.hypot",
     hyperbolic.hypot,
@@ -423,7 +453,7 @@ erf = _operation(
     "erf",
     "scipy.special.erf fastgrad.erf",
     special.erf,
-    lambda x, r: (TWO_OVER_ROOT_PI * exp(-(x * x)),),
+    lambda x, r: (TWO_OVER_ROOT_PI * exp_of_product(-x, x),),
     reference="erf(x)",
     domain=((-6.0, 6.0),),
     ulp=2,
@@ -432,7 +462,7 @@ erfc = _operation(
     "erfc",
     "scipy.special.erfc fastgrad.erfc",
     special.erfc,
-    lambda x, r: (-TWO_OVER_ROOT_PI * exp(-(x * x)),),
+    lambda x, r: (-TWO_OVER_ROOT_PI * exp_of_product(-x, x),),
     reference="erfc(x)",
     domain=((-6.0, 27.0),),
     ulp=2,
@@ -441,7 +471,7 @@ ndtr = _operation(
     "ndtr",
     "scipy.special.ndtr fastgrad.ndtr",
     special.ndtr,
-    lambda x, r: (ONE_OVER_ROOT_TWO_PI * exp(-0.5 * (x * x)),),
+    lambda x, r: (ONE_OVER_ROOT_TWO_PI * exp_of_product(-0.5 * x, x),),
     reference="ncdf(x)",
     domain=((-38.0, 9.0),),
     ulp=2,
@@ -450,9 +480,27 @@ log_ndtr = _operation(
     "log_ndtr",
     "scipy.special.log_ndtr fastgrad.log_ndtr",
     special.log_ndtr,
-    lambda x, r: (ONE_OVER_ROOT_TWO_PI * exp(-0.5 * (x * x) - r),),
+    lambda x, r: (inverse_mills_ratio(x),),
     reference="log(ncdf(x))",
     domain=((-300.0, 9.0),),
+    ulp=4,
+)
+
+
+def _inverse_mills_ratio_partials(x: Any, r: Any) -> tuple[Any]:
+    # far left r is nearly -x, and x + r keeps no digits: there the asymptotic series of the derivative
+    t = 1.0 / (x * x)
+    series = -1.0 + t * (1.0 + t * (-6.0 + t * (50.0 + t * (-518.0 + t * 6354.0))))
+    return (where(x < -50.0, series, -zero_product(r, x + r)),)
+
+
+inverse_mills_ratio: Operation = _operation(
+    "inverse_mills_ratio",
+    "",
+    special.inverse_mills_ratio,
+    _inverse_mills_ratio_partials,
+    reference="exp(-x * x / 2) / sqrt(2 * pi) / ncdf(x)",
+    domain=((-300.0, 38.0),),
     ulp=4,
 )
 gammaln = _operation(
@@ -460,11 +508,11 @@ gammaln = _operation(
     "scipy.special.gammaln fastgrad.gammaln",
     gamma.gammaln,
     lambda x, r: (digamma(x),),
-    reference="log(abs(gamma(x)))",
+    reference="re(loggamma(x))",
     domain=(POSITIVE,),
     ulp=4,
 )
-digamma = _operation(
+digamma: Operation = _operation(
     "digamma",
     "scipy.special.digamma scipy.special.psi fastgrad.digamma",
     gamma.digamma,
@@ -473,7 +521,7 @@ digamma = _operation(
     domain=(POSITIVE,),
     ulp=4,
 )
-trigamma = _operation(
+trigamma: Operation = _operation(
     "trigamma",
     "fastgrad.trigamma",
     gamma.trigamma,
@@ -484,17 +532,21 @@ trigamma = _operation(
 )
 
 
-def _tetragamma_partials(x: Any, r: Any) -> tuple[Any]:
-    # refused where it is asked for symbolically; in a sweep it shows as NaN instead of a wrong number
-    return (float("nan"),)
-
-
-tetragamma = _operation(
+tetragamma: Operation = _operation(
     "tetragamma",
     "fastgrad.tetragamma",
     gamma.tetragamma,
-    _tetragamma_partials,
+    lambda x, r: (pentagamma(x),),
     reference="psi(2, x)",
+    domain=(POSITIVE,),
+    ulp=4,
+)
+pentagamma: Operation = _operation(
+    "pentagamma",
+    "",
+    gamma.pentagamma,
+    lambda x, r: (r * float("nan"),),  # the last of the family: NaN, at every order, instead of a wrong number
+    reference="psi(3, x)",
     domain=(POSITIVE,),
     ulp=4,
 )
@@ -508,7 +560,7 @@ absolute = _operation(
     reference="abs(x)",
     domain=(ANY,),
 )
-sign = _step(
+sign: Operation = _step(
     "sign",
     "numpy.sign",
     lambda x: basis.select(x > 0.0, 1.0, basis.select(x < 0.0, -1.0, basis.select(x == 0.0, 0.0, x))),
@@ -526,17 +578,19 @@ floor = _step("floor", "numpy.floor", basis.floor, "floor(x)")
 ceil = _step("ceil", "numpy.ceil", basis.ceil, "ceil(x)")
 rint = _step("rint", "numpy.rint", basis.rint, "nint(x)")
 trunc = _step("trunc", "numpy.trunc numpy.fix", basis.trunc, "sign(x) * floor(abs(x))")
-heaviside = _step(
+heaviside = _operation(
     "heaviside",
     "numpy.heaviside",
     lambda x, y: basis.select(x > 0.0, 1.0, basis.select(x < 0.0, 0.0, basis.select(x == 0.0, y, x))),
-    "(1 if x > 0 else 0)",
+    lambda x, y, r: (0.0, where(x == 0.0, 1.0, 0.0)),
+    reference="1 if x > 0 else y if x == 0 else 0",
+    domain=(ANY, ANY),
 )
 fmod = _operation(
     "fmod",
     "numpy.fmod",
     rounding.fmod,
-    lambda x, y, r: (1.0, -trunc(x / y)),
+    lambda x, y, r: (1.0, -rint((x - r) / y)),  # the quotient x / y itself may round up to the next whole number
     reference="x - y * (sign(x / y) * floor(abs(x / y)))",
     domain=(ANY, POSITIVE),
 )
@@ -548,7 +602,7 @@ remainder = _operation(
     reference="x - y * floor(x / y)",
     domain=(ANY, POSITIVE),
 )
-floor_divide = _step(
+floor_divide: Operation = _step(
     "floor_divide", "numpy.floor_divide", rounding.floor_divide, "floor(x / y)", domain=(ANY, POSITIVE)
 )
 
@@ -589,12 +643,8 @@ def _share_smaller_number(x: Any, y: Any, r: Any) -> tuple[Any, Any]:
     return where(y != y, 1.0, where(x != x, 0.0, by_x)), where(x != x, 1.0, where(y != y, 0.0, by_y))
 
 
-maximum = _operation(
-    "maximum", "numpy.maximum", _maximum, _share_larger, reference="max(x, y)", domain=(ANY, ANY)
-)
-minimum = _operation(
-    "minimum", "numpy.minimum", _minimum, _share_smaller, reference="min(x, y)", domain=(ANY, ANY)
-)
+maximum = _operation("maximum", "numpy.maximum", _maximum, _share_larger, reference="max(x, y)", domain=(ANY, ANY))
+minimum = _operation("minimum", "numpy.minimum", _minimum, _share_smaller, reference="min(x, y)", domain=(ANY, ANY))
 fmax = _operation(
     "fmax",
     "numpy.fmax",
@@ -611,12 +661,12 @@ fmin = _operation(
     reference="min(x, y)",
     domain=(ANY, ANY),
 )
-where = _operation(
+where: Operation = _operation(
     "where",
     "numpy.where",
     lambda x, y, z: basis.select(_truth(x), y, z),
     lambda x, y, z, r: (0.0, where(x, 1.0, 0.0), where(x, 0.0, 1.0)),
-    on_arrays=lambda x, y, z: np.where(x, y, z)[()],
+    on_arrays=lambda x, y, z: np.where(x, y, z)[()],  # type: ignore[call-overload]
     reference="y if x != 0 else z",
     domain=(ANY, ANY, ANY),
 )
@@ -657,16 +707,12 @@ logical_xor = _step(
     boolean=True,
     commutative=True,
 )
-logical_not = _step(
-    "logical_not", "numpy.logical_not numpy.invert", lambda x: x == 0.0, "x == 0", boolean=True
-)
+logical_not = _step("logical_not", "numpy.logical_not numpy.invert", lambda x: x == 0.0, "x == 0", boolean=True)
 stop_gradient = _step("stop_gradient", "", lambda x: x, "x", on_arrays=lambda x: x)
 isnan = _step("isnan", "numpy.isnan", lambda x: x != x, "False", boolean=True)
 isfinite = _step("isfinite", "numpy.isfinite", lambda x: basis.absolute(x) < float("inf"), "True", boolean=True)
 isinf = _step("isinf", "numpy.isinf", lambda x: basis.absolute(x) == float("inf"), "False", boolean=True)
-signbit = _step(
-    "signbit", "numpy.signbit", lambda x: basis.to_bits(x) < 0, "x < 0", boolean=True
-)
+signbit: Operation = _step("signbit", "numpy.signbit", lambda x: basis.to_bits(x) < 0, "x < 0", boolean=True)
 
 # Notes on the odd ones.
 # zero_product: the strong-zero product of adjoints: 0 where either factor is 0, whatever the other is.

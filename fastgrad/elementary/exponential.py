@@ -179,6 +179,11 @@ def exp(x: Any) -> Any:
     return scale(fma(fma(even_odd_polynomial(r, EXP), r, 1.0), r, 1.0), whole)
 
 
+def exp_of_product(x: Any, y: Any) -> Any:
+    """exp(x*y), 0.9 ULP: the rounding error of the product counts."""
+    return exp_double(*two_product(x, y))
+
+
 def exp2(x: Any) -> Any:
     """2**x, 0.9 ULP; exact at whole numbers."""
     x = clamp(x, -1076.0, 1025.0)

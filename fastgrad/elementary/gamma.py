@@ -47,7 +47,8 @@ def gammaln(x: Any) -> Any:
     factor = size + select(shifted, 0.5, -0.5)
     result = fma(factor, high, factor * low)
     result = select(x < 0.0, -result, result)
-    result = select(shifted, result - log(absolute(_shift_base(x))), result)
+    v = absolute(_shift_base(x))
+    result = select(shifted, select(v == 0.0, INFINITY, result - log(v)), result)
     return select(size == INFINITY, x, result)
 
 
