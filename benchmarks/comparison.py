@@ -53,7 +53,11 @@ def _repeats(work: Callable[[], object]) -> int:
 
 @dataclass(frozen=True)
 class Row:
-    """One line of the table. Times are in seconds; ``per`` is the number of inputs that they are for."""
+    """One line of the table.
+
+    Times are in seconds, for ``per`` inputs. Bar and reach are ratios to the fastest of ``rivals``, or seconds where
+    the work is ``judged_alone``.
+    """
 
     work: str
     ours: float
@@ -63,6 +67,7 @@ class Row:
     reach: float | None = None
     missing: tuple[str, ...] = ()
     per: int = 1
+    judged_alone: bool = False
 
     @property
     def rival(self) -> str | None:
@@ -96,15 +101,14 @@ class Row:
             for name, taken in {**self.rivals, **self.others}.items()
             if name != self.rival
         ]
-        aside += [f"{name} is not installed" for name in self.missing]
+        aside += [f"{name} missing" for name in self.missing]
         bar, reach = self._limit(self.bar), self._limit(self.reach)
         return self.work, _duration(self.ours, self.per), rival, ratio, bar, reach, "; ".join(aside)
 
     def _limit(self, limit: float | None) -> str:
-        """A bar is a ratio where there is a rival, else a time."""
         if limit is None:
             return ""
-        return f"{limit:g} x" if self.rivals else _duration(limit, self.per)
+        return _duration(limit, self.per) if self.judged_alone else f"{limit:g} x"
 
 
 HEADINGS = ("work", "fastgrad", "best rival", "ratio", "bar", "reach", "others")

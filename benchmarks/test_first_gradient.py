@@ -36,5 +36,6 @@ def test_first_gradient_of_200_runge_kutta_steps(report, peer):
         bar=60e-3,
         reach=25e-3,
         missing=missing,
+        judged_alone=True,
     )
     report(row, lambda: seconds_in_fresh_process(OURS))

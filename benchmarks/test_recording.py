@@ -16,5 +16,6 @@ def test_recording_of_scalar_operations(report):
         others={"the function itself": times["plain"] / n_operations},
         bar=2e-6,
         reach=1e-6,
+        judged_alone=True,
     )
     report(row, lambda: fg.record(simulation, POINT))
