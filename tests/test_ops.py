@@ -8,6 +8,7 @@ at a time gives the same bits.
 from __future__ import annotations
 
 import itertools
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -18,6 +19,7 @@ from mpmath import mp, mpf
 
 import fastgrad
 from fastgrad.ops import BY_NAME, TABLE, Operation
+from fastgrad.vm import instructions as isa
 from fastgrad.vm.evaluate import evaluator
 from tests.elementary.checks import EDGES
 from tests.ulp import same_bits, ulp_errors
@@ -249,3 +251,266 @@ def test_partial_derivatives_on_a_tape_are_those_of_the_sweep_to_the_bit(name: s
         columns = columns[:, (columns[0] != 0) | ~np.signbit(columns[0])]
     for swept, symbolic in zip(gradients(operation, columns), symbolic_gradients(operation, columns), strict=True):
         assert same_bits(swept + 0.0, symbolic + 0.0)
+
+
+# operation, operands, and the partial derivative by each as an mpmath expression; None: not compared
+FAR_OUT: list[tuple[str, tuple[float, ...], tuple[str | None, ...]]] = [
+    ("divide", (1e300, 1e200), ("mpf(10)**-200", "-mpf(10)**-100")),
+    ("reciprocal", (1e-150,), ("-mpf(10)**300",)),
+    ("power", (1e200, 1.6), ("1.6 * mpf(1e200) ** (1.6 - 1)", None)),
+    ("power", (1e-200, 1.7), ("1.7 * mpf(1e-200) ** (1.7 - 1)", "0")),
+    ("power", (-2.0, 3.0), ("12", "nan")),
+    ("power", (-2.0, -3.0), ("-mpf(3) / 16", "nan")),
+    ("exp", (-np.inf,), ("0",)),
+    ("expm1", (-800.0,), ("0",)),
+    ("log", (5e-324,), ("inf",)),
+    ("log", (np.inf,), ("0",)),
+    ("log2", (1e308,), ("1 / (mpf(1e308) * log(2))",)),
+    ("log10", (1e308,), ("1 / (mpf(1e308) * log(10))",)),
+    ("log1p", (2.0**-53 - 1,), ("mpf(2) ** 53",)),
+    ("log1p", (-1.0,), ("inf",)),
+    ("sigmoid", (700.0,), ("exp(-700)",)),
+    ("sigmoid", (-700.0,), ("exp(-700)",)),
+    ("sigmoid", (np.inf,), ("0",)),
+    ("log_sigmoid", (700.0,), ("exp(-700)",)),
+    ("log_sigmoid", (-1e308,), ("1",)),
+    ("softplus", (-700.0,), ("exp(-700)",)),
+    ("softplus", (np.inf,), ("1",)),
+    ("logaddexp", (1e308, -1e308), ("1", "0")),
+    ("logaddexp", (np.inf, np.inf), ("0.5", "0.5")),
+    ("logaddexp", (-np.inf, -np.inf), ("0.5", "0.5")),
+    ("logaddexp", (-np.inf, np.inf), ("0", "1")),
+    ("logaddexp", (np.inf, 3.0), ("1", "0")),
+    ("logaddexp", (3.0, -np.inf), ("1", "0")),
+    ("arcsin", (1 - 2.0**-53,), ("1 / sqrt(1 - (1 - mpf(2) ** -53) ** 2)",)),
+    ("arccos", (-1.0,), ("-inf",)),
+    ("arctan", (1e100,), ("mpf(10) ** -200",)),
+    ("arctan", (1e200,), ("0",)),
+    ("arctan", (-np.inf,), ("0",)),
+    ("arctan2", (1e200, 1e200), ("mpf(10) ** -200 / 2", "-mpf(10) ** -200 / 2")),
+    ("arctan2", (3e-300, 4e-300), ("mpf(4) / 25 * mpf(10) ** 300", "-mpf(3) / 25 * mpf(10) ** 300")),
+    ("arctan2", (1.0, np.inf), ("0", "0")),
+    ("arctan2", (np.inf, -np.inf), ("0", "0")),
+    ("sinh", (-710.0,), ("cosh(710)",)),
+    ("cosh", (-710.0,), ("-sinh(710)",)),
+    ("tanh", (300.0,), ("1 / cosh(300) ** 2",)),
+    ("tanh", (400.0,), ("0",)),
+    ("tanh", (-np.inf,), ("0",)),
+    ("arcsinh", (1e300,), ("mpf(10) ** -300",)),
+    ("arccosh", (1 + 2.0**-52,), ("1 / sqrt((1 + mpf(2) ** -52) ** 2 - 1)",)),
+    ("arccosh", (1e300,), ("mpf(10) ** -300",)),
+    ("arctanh", (2.0**-53 - 1,), ("1 / (1 - (1 - mpf(2) ** -53) ** 2)",)),
+    ("hypot", (1e200, -1e200), ("sqrt(mpf(1) / 2)", "-sqrt(mpf(1) / 2)")),
+    ("hypot", (3e-300, 4e-300), ("mpf(3) / 5", "mpf(4) / 5")),
+    ("erf", (-26.0,), ("2 / sqrt(pi) * exp(-26 ** 2)",)),
+    ("erf", (1e200,), ("0",)),
+    ("erfc", (26.0,), ("-2 / sqrt(pi) * exp(-26 ** 2)",)),
+    ("erfc", (np.inf,), ("0",)),
+    ("ndtr", (-37.5,), ("npdf(37.5)",)),
+    ("ndtr", (-1e300,), ("0",)),
+    ("log_ndtr", (-37.5,), ("npdf(37.5) / ncdf(-37.5)",)),
+    ("log_ndtr", (-1e8,), ("mpf(10) ** 8 + mpf(10) ** -8",)),
+    ("log_ndtr", (-1e200,), ("mpf(10) ** 200",)),
+    ("log_ndtr", (-np.inf,), ("inf",)),
+    ("log_ndtr", (37.5,), ("npdf(37.5)",)),
+    ("log_ndtr", (np.inf,), ("0",)),
+    ("gammaln", (-0.5,), ("psi(0, -0.5)",)),
+    ("gammaln", (-1e3 - 0.25,), ("psi(0, -1000.25)",)),
+    ("gammaln", (1e300,), ("log(mpf(10) ** 300)",)),
+    ("gammaln", (1e-300,), ("-mpf(10) ** 300",)),
+    ("gammaln", (np.inf,), ("inf",)),
+    ("digamma", (-1.25,), ("psi(1, -1.25)",)),
+    ("digamma", (1e200,), ("mpf(10) ** -200",)),
+    ("trigamma", (-1.25,), ("psi(2, -1.25)",)),
+    ("trigamma", (1e100,), ("-mpf(10) ** -200",)),
+    ("tetragamma", (-1.25,), ("psi(3, -1.25)",)),
+    ("pentagamma", (1.0,), ("nan",)),
+    # quotients that round up to the next whole number
+    ("fmod", (1.0, 0.1), ("1", "-9")),
+    ("fmod", (-1.0, 0.1), ("1", "9")),
+    ("fmod", (5.0, np.inf), ("1", "0")),
+    ("remainder", (1.0, 0.1), ("1", "-9")),
+    ("remainder", (-1.0, 0.1), ("1", "10")),
+]
+
+
+@pytest.mark.parametrize(("name", "operands", "expected"), FAR_OUT, ids=str)
+def test_partial_derivatives_far_out_and_at_the_limits(
+    name: str, operands: tuple[float, ...], expected: tuple[str | None, ...]
+) -> None:
+    operation = BY_NAME[name]
+    columns = [np.array([operand]) for operand in operands]
+    for form in (gradients, symbolic_gradients):
+        for (computed,), text in zip(form(operation, columns), expected, strict=True):
+            if text is not None:
+                with mp.workdps(DIGITS):
+                    exact = mp.mpmathify(eval(text, dict(NAMES_OF_MPMATH)))
+                # results that a subnormal number would hold may be 0
+                assert ulp_errors(computed, [exact])[0] <= 8 or abs(computed - float(exact)) < 2.0**-1022
+
+
+SECOND_FAR_OUT = [
+    ("logaddexp", (2.0, 2.0), [[0.25, -0.25], [-0.25, 0.25]]),
+    ("logaddexp", (np.inf, np.inf), [[0.0, 0.0], [0.0, 0.0]]),
+    ("power", (2.0, 0.0), [[0.0, 0.5], [0.5, np.log(2) ** 2]]),
+    ("power", (0.0, 2.0), [[2.0, 0.0], [0.0, 0.0]]),
+    ("power", (0.0, 3.0), [[0.0, 0.0], [0.0, 0.0]]),
+    ("hypot", (0.0, 0.0), [[0.0, 0.0], [0.0, 0.0]]),
+    ("sigmoid", (800.0,), [[0.0]]),
+    ("softplus", (-800.0,), [[0.0]]),
+    ("arctan", (1e200,), [[0.0]]),
+    ("arcsinh", (1e300,), [[0.0]]),
+    ("tanh", (800.0,), [[0.0]]),
+    ("erf", (1e200,), [[0.0]]),
+    ("ndtr", (-np.inf,), [[0.0]]),
+    ("log_ndtr", (-1e8,), [[-1.0]]),
+    ("log_ndtr", (-np.inf,), [[-1.0]]),
+    ("log_ndtr", (1e3,), [[0.0]]),
+    ("log_ndtr", (np.inf,), [[0.0]]),
+    ("pentagamma", (1.0,), [[NAN]]),
+    ("heaviside", (0.0, 0.5), [[0.0, 0.0], [0.0, 0.0]]),
+]
+
+
+@pytest.mark.parametrize(("name", "operands", "expected"), SECOND_FAR_OUT, ids=str)
+def test_second_partial_derivatives_at_ties_and_far_out(name: str, operands: Any, expected: Any) -> None:
+    rows = hessians(BY_NAME[name], [np.array([operand]) for operand in operands])
+    np.testing.assert_allclose(np.array(rows)[..., 0], expected, rtol=1e-14)
+
+
+# operation, operands, the partial derivatives that convention gives there
+KINKS = [
+    ("absolute", (0.0,), (0.0,)),
+    ("absolute", (-0.0,), (0.0,)),
+    ("maximum", (2.0, 2.0), (0.5, 0.5)),
+    ("maximum", (0.0, -0.0), (0.5, 0.5)),
+    ("minimum", (2.0, 2.0), (0.5, 0.5)),
+    ("fmax", (2.0, 2.0), (0.5, 0.5)),
+    ("fmin", (2.0, 2.0), (0.5, 0.5)),
+    ("fmax", (NAN, 2.0), (0.0, 1.0)),
+    ("fmin", (2.0, NAN), (1.0, 0.0)),
+    *((name, (2.0,), (0.0,)) for name in ("sign", "floor", "ceil", "rint", "trunc", "stop_gradient")),
+    ("sign", (0.0,), (0.0,)),
+    ("rint", (2.5,), (0.0,)),
+    ("floor_divide", (6.0, 2.0), (0.0, 0.0)),
+    ("less", (2.0, 2.0), (0.0, 0.0)),
+    ("power", (0.0, 0.0), (0.0, -np.inf)),
+    ("power", (NAN, 0.0), (0.0, NAN)),
+    ("power", (0.0, 1.0), (1.0, 0.0)),
+    ("power", (0.0, 2.0), (0.0, 0.0)),
+    ("power", (0.0, 0.5), (np.inf, 0.0)),
+    ("sqrt", (0.0,), (np.inf,)),
+    ("cbrt", (0.0,), (np.inf,)),
+    ("cbrt", (-0.0,), (np.inf,)),
+    ("hypot", (0.0, -0.0), (0.0, 0.0)),
+    ("arctan2", (0.0, 0.0), (0.0, 0.0)),
+    ("copysign", (0.0, -1.0), (0.0, 0.0)),
+    ("copysign", (-3.0, -0.0), (1.0, 0.0)),
+    ("heaviside", (0.0, 0.5), (0.0, 1.0)),
+    ("heaviside", (1.0, 0.5), (0.0, 0.0)),
+    ("where", (0.0, 1.0, 2.0), (0.0, 0.0, 1.0)),
+    ("where", (NAN, 1.0, 2.0), (0.0, 1.0, 0.0)),
+    ("zero_product", (0.0, np.inf), (np.inf, 0.0)),
+]
+
+
+@pytest.mark.parametrize(("name", "operands", "expected"), KINKS, ids=str)
+@pytest.mark.parametrize("form", [gradients, symbolic_gradients])
+def test_partial_derivatives_at_kinks_follow_the_conventions(
+    form: Any, name: str, operands: Any, expected: Any
+) -> None:
+    found = form(BY_NAME[name], [np.array([operand]) for operand in operands])
+    np.testing.assert_array_equal(np.concatenate(found), expected)
+
+
+def test_the_infinite_slope_of_a_root_at_either_zero_is_positive() -> None:
+    assert fastgrad.grad(np.sqrt)(0.0) == np.inf
+    assert fastgrad.grad(np.sqrt)(-0.0) == np.inf
+
+
+STRONG_ZEROS: list[tuple[Callable[..., Any], Any, Any]] = [
+    (lambda x: np.where(x > 0, np.sqrt(x), 0.0), 0.0, 0.0),
+    (lambda x: np.where(x > 0, np.log(x), 0.0 * x), -0.0, 0.0),
+    (lambda x: np.sqrt(x * x), 0.0, 0.0),
+    (lambda x: np.sqrt(np.sum(x * x)), np.zeros(3), np.zeros(3)),
+    (lambda x: np.linalg.norm(x), np.zeros(3), np.zeros(3)),
+    (lambda x: np.std(x), np.ones(3), np.zeros(3)),
+    (lambda x: np.prod(x), np.array([0.0, 2.0, 3.0]), np.array([6.0, 0.0, 0.0])),
+    (lambda x: np.max(x), np.array([1.0, 3.0, 3.0]), np.array([0.0, 0.5, 0.5])),
+]
+
+
+@pytest.mark.parametrize(("function", "point", "expected"), STRONG_ZEROS)
+def test_infinite_slopes_are_harmless_where_they_meet_a_zero(function: Any, point: Any, expected: Any) -> None:
+    np.testing.assert_array_equal(fastgrad.grad(function)(point), expected)
+    np.testing.assert_array_equal(fastgrad.grad(lambda x: fastgrad.value_and_grad(function)(x)[0])(point), expected)
+
+
+# ---- what records them
+
+
+@pytest.mark.parametrize(("name", "answers_to"), ANSWERS)
+def test_the_functions_that_an_operation_answers_to_record_one_node_of_it(name: str, answers_to: str) -> None:
+    operation, function = BY_NAME[name], numpy_function(answers_to)
+    operands = [float(column[0]) for column in drawn(operation, 20)]
+    conditions = (name, answers_to) not in ON_NUMBERS
+
+    def called(*values: Any) -> Any:
+        return function(*[value > 0 for value in values]) if conditions else function(*values)
+
+    tape = fastgrad.record(called, *operands)
+    recorded = [node.name for node in tape if node.name not in ("input", "constant", "greater")]
+    assert recorded == [name] or (name == "greater" and not recorded)
+    value, expected = fastgrad.vmap(called)(*[np.array([x]) for x in operands]), called(*operands)
+    np.testing.assert_allclose(np.asarray(value, float).ravel(), np.asarray(expected, float).ravel(), rtol=1e-13)
+
+
+@pytest.mark.parametrize(
+    ("name", "answers_to"),
+    [(o.name, n) for o in TABLE for n in o.answers_to if n.startswith("fastgrad.")],
+)
+def test_our_own_functions_record_one_node_of_their_operation(name: str, answers_to: str) -> None:
+    operands = [float(column[0]) for column in drawn(BY_NAME[name], 20)]
+    function = getattr(fastgrad, answers_to.removeprefix("fastgrad."))
+    recorded = [node.name for node in fastgrad.record(function, *operands)][len(operands) :]
+    assert recorded == [name]
+
+
+@pytest.mark.parametrize("name", [operation.name for operation in TABLE if operation.logical_twin])
+def test_arithmetic_on_truth_values_records_the_logical_twin(name: str) -> None:
+    function = numpy_function(f"numpy.{name}")
+    tape = fastgrad.record(lambda x, y: function(x > 0, y > 0), 1.0, -1.0)
+    assert [node.name for node in tape][-1] == BY_NAME[name].logical_twin
+
+
+# ---- the machine code
+
+SCALAR_ARITHMETIC = re.compile(r"\bv?(add|sub|mul|div|sqrt|max|min|round|rndscale|fn?m(add|sub)\d+)sd\s")
+
+
+def test_every_instruction_over_lanes_is_packed_and_calls_no_library() -> None:
+    from llvmlite import binding, ir
+
+    from fastgrad.vm import compiler, operations, target
+
+    features = binding.get_host_cpu_features()
+    if not features.get("avx"):
+        pytest.skip("this processor has no AVX")
+    machine = target.target_machine()
+    own = ir.Module("lanes")
+    own.triple = machine.triple
+    for instruction in isa.INSTRUCTIONS:
+        operations.lanes_function(own, instruction).linkage = "external"
+    module = binding.parse_assembly(compiler.without_library_calls(str(own)))
+    compiler.optimise(module, machine)
+    text = machine.emit_assembly(module)
+    codes = dict(part.split(":", 1) for part in re.split(r"^\"?fastgrad\.lanes\.", text, flags=re.MULTILINE)[1:])
+    assert len(codes) == len(isa.INSTRUCTIONS)
+    register = "zmm" if features.get("avx512f") else "ymm"
+    for name, code in codes.items():
+        body = code.split(".Lfunc_end")[0]
+        assert register in body, f"{name} uses no full registers"
+        assert not SCALAR_ARITHMETIC.search(body), f"{name} computes one number at a time"
+        called = re.findall(r"call\w*\s+\"?([\w.]+)", body)
+        # what `rarely` keeps out of line
+        assert all(function.startswith("fastgrad.elementary.") for function in called), f"{name} calls {called}"
