@@ -28,6 +28,7 @@ from fastgrad.tape import Tape
 from fastgrad.transform.adjoint import adjoint
 from fastgrad.transform.jacobian import jacobian as jacobian_tape
 from fastgrad.transform.tangent import tangent
+from fastgrad.vm.fast_call import FastCalls, Given, accelerate, entry_for, is_plain, places_of
 
 __all__ = [
     "Derivative",
@@ -90,6 +91,7 @@ _KINDS = {
     Form.VJP: Kind.VJP,
     Form.JVP: Kind.JVP,
 }
+_PLAIN_FORMS = (Form.GRADIENT, Form.VALUE_AND_GRADIENT, Form.JACOBIAN, Form.HESSIAN)
 
 
 class Derivative:
@@ -98,6 +100,8 @@ class Derivative:
     Made by ``grad`` and its kin. Recordings are kept: one for each signature (nesting, shapes, values of whole-number
     and other static arguments, and what the function sees around it) and each way that its control flow has gone.
     """
+
+    __slots__ = ("__dict__", "__weakref__", "_fast")
 
     def __init__(
         self, function: Callable[..., Any], form: Form, argnums: Argnums = 0, has_aux: bool = False, tier: str | None = None
@@ -113,6 +117,7 @@ class Derivative:
         self._parameters = parameters_of(function)
         self._surroundings = Surroundings(function)
         self._cache = BranchCache()
+        self._fast = FastCalls(type(self))
         functools.update_wrapper(self, function, updated=())
 
     def __repr__(self) -> str:
@@ -140,7 +145,39 @@ class Derivative:
             return executor(call.arrays, seed_arrays, results)
 
         branch, call = self.fitting_branch(call, run)
+        if seeds is None and not kwargs:
+            self._answer_without_python(branch, call)
         return self.package(branch, call, results)
+
+    def _answer_without_python(self, branch: Branch, call: Call) -> None:
+        """Have the kernels answer calls like this one from now on, if they can and it was not the first."""
+        given, packing = _plain_arguments(call), self._plain_packing(branch, call)
+        if given is None or packing is None or not self._fast.is_worthwhile(branch):
+            return
+        values = self._surroundings.values()
+        places = places_of(self._surroundings.places, values)
+        entry = next((entry for entry in self._fast.entries if entry.fits(branch, given)), None)
+        if places is not None and entry is None:
+            entry = entry_for(self.executor(branch, call), branch, given, *packing)
+        if places is None or entry is None:
+            self._fast.give_up(branch)
+            return
+        # another thread may have changed what is around the function since the branch was chosen
+        signature = (call.signature(), self._surroundings.fingerprint(values))
+        if any(known is branch for known in self._cache.branches(signature)):
+            entry.expect(places)
+            self._fast.add(entry)
+
+    def _plain_packing(self, branch: Branch, call: Call) -> tuple[int, bool] | None:
+        """How many values come before the derivative, and whether that is a tuple; None where it is nested deeper."""
+        as_tuple = isinstance(self.argnums, tuple)
+        if self.form not in _PLAIN_FORMS or self.has_aux or (as_tuple and self.form is Form.HESSIAN):
+            return None
+        dtype = branch.leaves[0].dtype if branch.structure.tree is None else None
+        positions = [int(self._key(argnum, {}, len(call.arguments))) for argnum in self._keys]
+        if dtype is None or dtype.kind != "f" or positions != sorted(positions):
+            return None
+        return int(self.form is Form.VALUE_AND_GRADIENT), as_tuple
 
     def bind(
         self, args: tuple[Any, ...], kwargs: dict[str, Any], varying: frozenset[tuple[Key, int]] = frozenset()
@@ -397,17 +434,26 @@ class Explanation:
 class Prepared:
     """A derivative for arguments of fixed shapes, with all checks done but those of shape and dtype."""
 
+    __slots__ = ("__dict__", "__weakref__", "_fast")
+
     def __init__(self, derivative: Derivative, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         self._derivative = derivative
         call = derivative.bind(args, kwargs)
         self._shapes = [array.shape for array in call.arrays]
         self._kwargs = tuple(kwargs)
-        derivative.evaluate(args, kwargs, None)
+        self._fast = FastCalls(type(self))
+        for _ in range(2):  # the second time it is worth while to have the kernels answer
+            self._evaluate(args, kwargs)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """As the derivative itself. Raises InputError for arguments of other shapes."""
         self._check(args, kwargs)
-        return self._derivative(*args, **kwargs)
+        return self._evaluate(args, kwargs)
+
+    def _evaluate(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        result = self._derivative.evaluate(args, kwargs, None)
+        self._fast.set([entry for entry in self._derivative._fast.entries if entry.input_shapes == self._shapes])
+        return result
 
     def into(self, *args: Any, **kwargs: Any) -> None:
         """Write the derivative at the leading arguments into the last one, ``out``, nested as the result would be.
@@ -416,7 +462,7 @@ class Prepared:
         """
         *given, out = args
         self._check(tuple(given), kwargs)
-        result = self._derivative(*given, **kwargs)
+        result = self._evaluate(tuple(given), kwargs)
         targets, structure = flatten(out)
         leaves, expected = flatten(result)
         if structure != expected:
@@ -439,7 +485,25 @@ class Prepared:
             )
 
 
+accelerate(Derivative)
+accelerate(Prepared)
+
+
 # ---- helpers
+
+
+def _plain_arguments(call: Call) -> list[Given] | None:
+    """The arguments as the kernels take them; None where they are nested, named or of other types."""
+    given = []
+    for position, argument in enumerate(call.arguments):
+        if argument.key != position or argument.structure.tree is not None:
+            return None
+        leaf = argument.leaves[0]
+        plain = Given(leaf.original, None if leaf.array is None else leaf.array.shape)
+        if not is_plain(plain):
+            return None
+        given.append(plain)
+    return given
 
 
 def _checked_argnums(argnums: Argnums) -> tuple[Key, ...]:

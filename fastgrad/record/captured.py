@@ -10,7 +10,8 @@ from __future__ import annotations
 import functools
 import os
 import sysconfig
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from types import BuiltinFunctionType, CodeType, FunctionType, MethodType, ModuleType
 from typing import Any
 
@@ -18,30 +19,49 @@ import numpy as np
 
 _BY_VALUE = (int, float, str, bytes, bool, complex, type(None), np.generic)
 _OPAQUE = (ModuleType, type, BuiltinFunctionType, np.ndarray, np.ufunc)
+_NOT_LOOKED_INTO = (*_OPAQUE, FunctionType, functools.partial, MethodType)
 _LIBRARIES = tuple({os.path.realpath(sysconfig.get_path(name)) + os.sep for name in ("stdlib", "purelib", "platlib")})
 _MAX_ELEMENTS = 64
-_ABSENT = object()
+ABSENT = object()
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a function finds something besides its arguments: ``read`` looks there.
+
+    ``holder`` is a "cell", a dict in which it is the "item" called ``name``, or a function whose "defaults" or "keyword
+    defaults" it is; what is "fixed" cannot change.
+    """
+
+    kind: str
+    holder: Any
+    read: Callable[[], Any]
+    name: str = ""
 
 
 class Surroundings:
     """The places that a function reads, and a fingerprint of what is in them now."""
 
     def __init__(self, function: Callable[..., Any]) -> None:
-        self._readers: list[Callable[[], Any]] = []
+        self.places: list[Place] = []
         self._seen: set[int] = set()
         self._kept: list[Any] = []
         self._visit(function)
 
-    def fingerprint(self) -> tuple[Any, ...]:
+    def values(self) -> list[Any]:
+        """What is in the places now; ABSENT where there is nothing."""
+        return [place.read() for place in self.places]
+
+    def fingerprint(self, values: Sequence[Any] | None = None) -> tuple[Any, ...]:
         """Equal for two calls if everything that the function sees is the same object or an equal number."""
         parts: list[Any] = []
-        for read in self._readers:
-            _describe(read(), parts)
+        for value in self.values() if values is None else values:
+            _describe(value, parts)
         return tuple(parts)
 
     def references(self) -> list[Any]:
         """The objects themselves: whoever keeps a fingerprint keeps these, so that no identity is used again."""
-        found = [read() for read in self._readers]
+        found = self.values()
         return [found, [list(_inside(value)) for value in found]]
 
     def _visit(self, function: Any) -> None:
@@ -50,44 +70,54 @@ class Surroundings:
         self._seen.add(id(function))
         self._kept.append(function)
         if isinstance(function, functools.partial):
-            self._readers.append(lambda: function.args)
-            self._readers.append(lambda: function.keywords)
+            self._fixed(lambda: function.args)
+            self._fixed(lambda: function.keywords)
             self._visit(function.func)
         elif isinstance(function, MethodType):
-            self._readers.append(lambda: function.__self__)
+            self._fixed(lambda: function.__self__)
             self._visit(function.__func__)
         elif isinstance(function, FunctionType):
             self._visit_function(function)
         elif not isinstance(function, _OPAQUE):
-            self._readers.append(lambda: function)
+            self._fixed(lambda: function)
             call = getattr(type(function), "__call__", None)
             if isinstance(call, FunctionType):
                 self._visit(call)
 
+    def _fixed(self, read: Callable[[], Any]) -> None:
+        self.places.append(Place("fixed", None, read))
+
     def _visit_function(self, function: FunctionType) -> None:
-        self._readers.append(lambda: function.__defaults__)
-        self._readers.append(lambda: function.__kwdefaults__)
+        self.places.append(Place("defaults", function, lambda: function.__defaults__))
+        self.places.append(Place("keyword defaults", function, lambda: function.__kwdefaults__))
         for cell in function.__closure__ or ():
-            self._add(functools.partial(_content, cell))
+            self._add(Place("cell", cell, functools.partial(_content, cell)))
         namespace = function.__globals__
         for name in _names(function.__code__):
             if name in namespace:
-                self._add(functools.partial(namespace.get, name, _ABSENT))
+                self._add(Place("item", namespace, functools.partial(namespace.get, name, ABSENT), name))
 
-    def _add(self, read: Callable[[], Any]) -> None:
-        value = read()
-        self._readers.append(read)
+    def _add(self, place: Place) -> None:
+        value = place.read()
+        self.places.append(place)
         if isinstance(value, FunctionType) and not _is_library(value.__code__.co_filename):
             self._visit(value)
         elif isinstance(value, (functools.partial, MethodType)):
             self._visit(value)
 
 
+def is_told_by_identity(value: Any) -> bool:
+    """Whether fingerprints of the object stay equal: they do not look at anything in it that can change."""
+    if isinstance(value, (*_BY_VALUE, tuple, *_NOT_LOOKED_INTO)):
+        return True
+    return not isinstance(value, (list, dict)) and not hasattr(value, "__dict__")
+
+
 def _content(cell: Any) -> Any:
     try:
         return cell.cell_contents
     except ValueError:
-        return _ABSENT
+        return ABSENT
 
 
 def _names(code: CodeType) -> Iterator[str]:
@@ -124,7 +154,7 @@ def _inside(value: Any) -> Iterator[Any]:
         if len(value) <= _MAX_ELEMENTS:
             yield from value.values()
         yield len(value)
-    elif not isinstance(value, (*_OPAQUE, FunctionType, functools.partial, MethodType)):
+    elif not isinstance(value, _NOT_LOOKED_INTO):
         attributes = getattr(value, "__dict__", None)
         if isinstance(attributes, dict):
             yield from attributes.values()

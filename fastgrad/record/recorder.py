@@ -41,6 +41,8 @@ class _OpenRecorders(threading.local):
 
 
 _open = _OpenRecorders()
+# those of all threads: code that cannot look into a thread's own ones asks whether there is any
+open_anywhere: list[Recorder] = []
 
 
 def innermost_recorder() -> Recorder | None:
@@ -53,9 +55,11 @@ def recording() -> Iterator[Recorder]:
     """Open a recorder for this thread; it is closed on every exit."""
     recorder = Recorder(level=len(_open.stack))
     _open.stack.append(recorder)
+    open_anywhere.append(recorder)
     try:
         yield recorder
     finally:
+        open_anywhere.remove(recorder)
         _open.stack.remove(recorder)
         recorder.end()
 

@@ -57,6 +57,8 @@ class Kernels:
     run_array: Kernel
     mark_active: Kernel
     find_edges: Kernel
+    call_derivative: Kernel
+    call_into: Kernel
     address: Mapping[str, int] = field(repr=False)
     owner: Any = field(repr=False)  # what keeps the code mapped
 
@@ -298,7 +300,7 @@ SOURCES = (
     *("elementary/" + name for name in ("exponential", "gamma", "hyperbolic", "rounding", "special", "trigonometric")),
     *("elementary/_" + name + "_coefficients" for name in ("exponential", "gamma", "special", "trigonometric")),
     *("vm/" + name for name in ("binary", "compiler", "instructions", "kernels", "link", "numba_kernel", "operations")),
-    *("vm/array_kernels", "vm/planning_kernels", "vm/target"),
+    *("vm/array_kernels", "vm/call_kernels", "vm/planning_kernels", "vm/target"),
 )
 
 

@@ -11,11 +11,11 @@ from typing import Any
 
 from llvmlite import binding, ir
 
-from fastgrad.vm import array_kernels, kernels, numba_kernel, operations, planning_kernels
+from fastgrad.vm import array_kernels, call_kernels, kernels, numba_kernel, operations, planning_kernels
 from fastgrad.vm.instructions import ENTRIES
 from fastgrad.vm.target import target_machine
 
-KERNEL_MODULES = (kernels, array_kernels, planning_kernels)  # importing them fills numba_kernel.KERNELS
+KERNEL_MODULES = (kernels, array_kernels, planning_kernels, call_kernels)  # importing them fills numba_kernel.KERNELS
 
 
 def compile_kernels() -> bytes:

@@ -270,6 +270,72 @@ ARRAY_JOB = _words(
     "jobs",  # JOBs, one after the other
     "n_jobs",
 )
+# A call from Python that the kernels answer by themselves; vm/fast_call.py tells the whole story. ``object`` stands
+# for the address of a Python object.
+PYTHON = _words(
+    "array_type",  # objects: numpy.ndarray, float, numpy.float64, the dtype float64, None
+    "float_type",
+    "float64_type",
+    "float64_dtype",
+    "none",
+    "open_recorders",  # object: the list of recordings in progress
+    "list_size",  # functions of CPython and NumPy
+    "increase_count",
+    "decrease_count",
+    "clear_error",
+    "dict_item",
+    "new_tuple",
+    "set_tuple_item",
+    "new_method",
+    "call",
+    "release_lock",
+    "take_lock",
+    "new_array",
+    "new_scalar",
+)
+MAX_ENTRIES = 8
+CALLS = _words(
+    "python",  # address of the PYTHON record
+    "slow_call",  # objects: the Python functions that answer what no entry does
+    "slow_into",
+    *(f"entry_{k}" for k in range(MAX_ENTRIES)),  # addresses of ENTRYs in the order of trial, then zeros
+)
+ENTRY = _words(
+    "busy",  # 1 while a call uses the job
+    "releases",  # 1: the sweep runs without the interpreter's lock
+    "owner",  # object: what keeps all of this alive
+    "job",
+    "arguments",
+    "n_arguments",
+    "places",  # one int64, how many, and then so many PLACEs: what must be unchanged
+    "results",
+    "n_results",
+    "objects",  # address of one int64 per result, scratch
+    "n_values",  # 1 if the first result is the value beside the derivative, else 0
+    "as_tuple",  # 1 if the derivative is a tuple
+)
+ARGUMENT_SAME, ARGUMENT_ARRAY, ARGUMENT_NUMBER = 0, 1, 2  # kind of an argument
+ARGUMENT = _words(
+    "kind",
+    "object",  # SAME: the object that it must be
+    "ndim",
+    "shape",  # address of ndim int64
+    "target",  # address of the word that takes the address of its numbers
+)
+PLACE_CELL, PLACE_ITEM, PLACE_ASKED = 0, 1, 2  # kind of a place
+PLACE = _words(
+    "kind",
+    "holder",  # object: a cell, a dict, or what the function is asked about
+    "name",  # object: the key of an ITEM; ASKED: address of a function of CPython
+    "expected",  # object, or another word that the function returned
+)
+RESULT = _words(
+    "ndim",
+    "shape",
+    "targets",  # address of pairs: the word that takes an address, what to add to it
+    "n_targets",
+    "number",  # address of a float64 for a result of rank 0
+)
 CONSTANT = _words("slot", "value")
 INPUT = _words("address", "position", "count")
 SEED = _words("sweep", "kind", "position", "count", "value", "address")
@@ -326,4 +392,6 @@ ENTRIES: dict[str, tuple[str, str]] = {
     "run_array": ("i", "p"),
     "mark_active": ("", "ipppppp"),
     "find_edges": ("i", "i" + 15 * "p"),
+    "call_derivative": ("i", "iiii"),
+    "call_into": ("i", "iiii"),
 }

@@ -75,10 +75,14 @@ def external(name: str, result: Any, *arguments: Any) -> Any:
         returned = builder.call(declared, values)
         return context.get_dummy_value() if result is NOTHING else returned
 
-    # Numba reads an intrinsic's parameters off its Python signature, so one is spelt out for each arity.
-    names = ", ".join(f"a{k}" for k in range(len(arguments)))
-    scope: dict[str, Any] = {"typed": result(*arguments), "generate": generate}
-    exec(f"def {name}(typing_context, {names}):\n    return typed, generate\n", scope)  # noqa: S102
+    return _intrinsic(name, result(*arguments), generate)
+
+
+def _intrinsic(name: str, typed: Any, generate: Callable[..., Any]) -> Any:
+    """Numba reads an intrinsic's parameters off its Python signature, so one is spelt out for each arity."""
+    names = ", ".join(f"a{k}" for k in range(len(typed.args)))
+    scope: dict[str, Any] = {"typed": typed, "generate": generate}
+    exec(f"def {name}(typing_context, {names}):\n    return typed, generate\n", scope)
     return intrinsic(scope[name])
 
 
@@ -91,6 +95,16 @@ def _pointer_intrinsic(pointer: Any) -> Any:
         return pointer(INTEGER), generate
 
     return at
+
+
+def caller(n_arguments: int) -> Any:
+    """What kernels call to run the C function at an address, on 64-bit arguments (addresses and integers)."""
+
+    def generate(context: Any, builder: Any, _: Any, values: Any) -> Any:
+        kind = ir.FunctionType(ir.IntType(64), [ir.IntType(64)] * n_arguments)
+        return builder.call(builder.inttoptr(values[0], kind.as_pointer()), values[1:])
+
+    return _intrinsic("call", INTEGER(*[INTEGER] * (n_arguments + 1)), generate)
 
 
 words_at = _pointer_intrinsic(WORDS)

@@ -76,11 +76,11 @@ class ScalarExecutor:
         self.sweep = _planned(program, request)
         self.result_shapes = tuple(shapes)
         self.layout = _layout(self.sweep, request)
-        self._pool: list[_Runner] = []
+        self._pool: list[Runner] = []
 
     def __call__(self, inputs: Sequence[Floats], seeds: Sequence[Floats], results: Sequence[Floats]) -> int:
         """Run on C-contiguous float64 arrays; returns the first failed guard, or -1."""
-        runner = taken(self._pool) or _Runner(self.layout)
+        runner = taken(self._pool) or Runner(self.layout)
         failed = runner.run(inputs, seeds, results)
         self._pool.append(runner)
         return failed
@@ -273,12 +273,16 @@ class Captured:
                 self._copies.append((copy, array))
                 self.arrays.append(copy)
 
+    @property
+    def has_copies(self) -> bool:
+        return bool(self._copies)
+
     def refresh(self) -> None:
         for copy, array in self._copies:
             copy[...] = array
 
 
-class _Runner:
+class Runner:
     """The job and memory of one evaluation at a time."""
 
     def __init__(self, layout: _Layout) -> None:
