@@ -106,9 +106,12 @@ class Row:
         return self.work, _duration(self.ours, self.per), rival, ratio, bar, reach, "; ".join(aside)
 
     def _limit(self, limit: float | None) -> str:
+        """A bar or reach as text, and whether it was missed."""
         if limit is None:
             return ""
-        return _duration(limit, self.per) if self.judged_alone else f"{limit:g} x"
+        reached = self.ours if self.judged_alone else self.ours_over_rival
+        missed = ", missed" if reached is not None and reached > limit else ""
+        return (_duration(limit, self.per) if self.judged_alone else f"{limit:g} x") + missed
 
 
 HEADINGS = ("work", "fastgrad", "best rival", "ratio", "bar", "reach", "others")

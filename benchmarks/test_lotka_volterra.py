@@ -9,8 +9,8 @@ from models import POINT, simulation
 import fastgrad as fg
 
 
-def casadi_functions(casadi):
-    """Value and gradient as CasADi functions of its virtual machine."""
+def casadi_function(casadi):
+    """Value and gradient as one function for CasADi's virtual machine."""
     parameters = casadi.SX.sym("parameters", 6)
     value = simulation([parameters[k] for k in range(6)])
     return casadi.Function("simulation", [parameters], [value, casadi.gradient(value, parameters)])
@@ -40,15 +40,11 @@ def in_generated_c(casadi, function, directory):
 
 def test_value_and_gradient_of_200_runge_kutta_steps(compare, peer, tmp_path):
     ours = fg.value_and_grad(simulation, tier="vm")
-    value, gradient = ours(POINT)
     casadi = peer("casadi")
-    machine = compiled = None
+    machine = compiled = results = None
     if casadi:
-        function = casadi_functions(casadi)
+        function = casadi_function(casadi)
         machine, results, _keep_machine = through_buffers(function)
-        machine()
-        np.testing.assert_allclose(results[0], value, rtol=1e-12)
-        np.testing.assert_allclose(results[1], gradient, rtol=1e-9)
         external = in_generated_c(casadi, function, tmp_path)
         if external:
             compiled, _, _keep_compiled = through_buffers(external)
@@ -60,3 +56,6 @@ def test_value_and_gradient_of_200_runge_kutta_steps(compare, peer, tmp_path):
         bar=1.0,
         reach=0.4,
     )
+    if results:
+        np.testing.assert_allclose(ours(POINT)[0], results[0][0], rtol=1e-12)
+        np.testing.assert_allclose(ours(POINT)[1], results[1], rtol=1e-9)

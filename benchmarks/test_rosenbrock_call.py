@@ -22,43 +22,55 @@ def empty_call(numba):
 
 
 def casadi_gradient(casadi):
+    """CasADi's quickest call, its result, and what must stay alive."""
     if casadi is None:
-        return None
+        return None, None, None
     x = casadi.SX.sym("x", 2)
     function = casadi.Function("gradient", [x], [casadi.gradient(two_variables([x[0], x[1]]), x)])
     buffer, evaluate = function.buffer()
     result = np.zeros(2)
     buffer.set_arg(0, memoryview(POINT))
     buffer.set_res(0, memoryview(result))
-    evaluate()
-    np.testing.assert_allclose(result, rosen_der(POINT))
-    # the buffer and the result live as long as this function
-    return lambda: (evaluate(), buffer, result)[0]
+    return evaluate, result, buffer
+
+
+def assert_follows_its_input(gradient_at):
+    """Right at other points than the one that was timed, too."""
+    for point in (POINT, *np.random.default_rng(0).normal(size=(5, 2))):
+        np.testing.assert_allclose(gradient_at(point), rosen_der(point))
 
 
 def test_gradient_returned_in_a_new_array(compare, peer):
     gradient = fg.grad(two_variables)
-    np.testing.assert_allclose(gradient(POINT), rosen_der(POINT))
+    casadi, casadi_result, _keep = casadi_gradient(peer("casadi"))
     compare(
         WORK,
         lambda: gradient(POINT),
         {"empty @njit call": empty_call(peer("numba"))},
-        {"CasADi buffers": casadi_gradient(peer("casadi")), "SciPy rosen_der": lambda: rosen_der(POINT)},
+        {"CasADi buffers": casadi, "SciPy rosen_der": lambda: rosen_der(POINT)},
         bar=2.5,
         reach=1.5,
     )
+    assert_follows_its_input(gradient)
+    if casadi:
+        np.testing.assert_allclose(casadi_result, rosen_der(POINT))
 
 
 def test_gradient_written_into_an_array_of_the_caller(compare, peer):
     out = np.empty(2)
-    prepared = fg.grad(two_variables).prepare(POINT)
-    into = prepared.into
-    into(POINT, out)
-    np.testing.assert_allclose(out, rosen_der(POINT))
+    into = fg.grad(two_variables).prepare(POINT).into
+    casadi, _casadi_result, _keep = casadi_gradient(peer("casadi"))
     compare(
         f"{WORK}, into the caller's array",
         lambda: into(POINT, out),
         {"empty @njit call": empty_call(peer("numba"))},
-        {"CasADi buffers": casadi_gradient(peer("casadi"))},
+        {"CasADi buffers": casadi},
         reach=1.0,
     )
+
+    def gradient(point):
+        out[:] = np.nan
+        into(point, out)
+        return out
+
+    assert_follows_its_input(gradient)
