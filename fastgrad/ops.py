@@ -45,8 +45,6 @@ UNIT: Interval = (-1.0, 1.0)
 LOG_2 = 0.6931471805599453
 ONE_OVER_LOG_2 = 1.4426950408889634
 ONE_OVER_LOG_10 = 0.4342944819032518
-TWO_OVER_ROOT_PI = 1.1283791670955126
-ONE_OVER_ROOT_TWO_PI = 0.3989422804014327
 
 
 @dataclass(frozen=True, eq=False)
@@ -190,7 +188,8 @@ fused_multiply_add = _operation(
 
 
 def _power_partials(x: Any, y: Any, r: Any) -> tuple[Any, Any]:
-    return zero_product(y, power(x, y - 1.0)), zero_product(r, log(x))
+    # both stand on the logarithm that the value takes: what a constant exponent makes needless costs nothing
+    return zero_product(y, power(x, y - 1.0)), zero_product(r, log_of_base(x))
 
 
 power = _operation(
@@ -224,15 +223,6 @@ zero_product = _operation(
 exp = _operation(
     "exp", "numpy.exp", exponential.exp, lambda x, r: (r,), reference="exp(x)", domain=((-700.0, 700.0),), ulp=2
 )
-exp_of_product = _operation(
-    "exp_of_product",
-    "",
-    exponential.exp_of_product,
-    lambda x, y, r: (zero_product(y, r), zero_product(x, r)),
-    reference="exp(x * y)",
-    domain=((-26.0, 26.0), (-26.0, 26.0)),
-    ulp=2,
-)
 exp2 = _operation(
     "exp2",
     "numpy.exp2 scipy.special.exp2",
@@ -253,6 +243,9 @@ expm1 = _operation(
 )
 log = _operation(
     "log", "numpy.log", exponential.log, lambda x, r: (1.0 / x,), reference="log(x)", domain=(POSITIVE,), ulp=2
+)
+log_of_base: Operation = _operation(
+    "log_of_base", "", exponential.log_of_base, lambda x, r: (1.0 / x,), reference="log(x)", domain=(POSITIVE,), ulp=1
 )
 log2 = _operation(
     "log2",
@@ -311,11 +304,13 @@ softplus = _operation(
 
 
 def _logaddexp_partials(x: Any, y: Any, r: Any) -> tuple[Any, Any]:
-    # equal infinities share, though their difference is NaN
+    difference = x - y
+
     def share(difference: Any) -> Any:
+        # equal infinities share, though their difference is NaN
         return where(isinf(x), where(x == y, 0.5, sigmoid(difference)), sigmoid(difference))
 
-    return share(x - y), share(y - x)
+    return share(difference), share(-difference)
 
 
 logaddexp = _operation(
@@ -453,7 +448,7 @@ erf = _operation(
     "erf",
     "scipy.special.erf fastgrad.erf",
     special.erf,
-    lambda x, r: (TWO_OVER_ROOT_PI * exp_of_product(-x, x),),
+    lambda x, r: (slope_of_erf(x),),
     reference="erf(x)",
     domain=((-6.0, 6.0),),
     ulp=2,
@@ -462,16 +457,34 @@ erfc = _operation(
     "erfc",
     "scipy.special.erfc fastgrad.erfc",
     special.erfc,
-    lambda x, r: (-TWO_OVER_ROOT_PI * exp_of_product(-x, x),),
+    lambda x, r: (-slope_of_erf(x),),
     reference="erfc(x)",
     domain=((-6.0, 27.0),),
+    ulp=2,
+)
+slope_of_erf: Operation = _operation(
+    "slope_of_erf",
+    "",
+    special.slope_of_erf,
+    lambda x, r: (zero_product(-2.0 * x, r),),
+    reference="2 / sqrt(pi) * exp(-x * x)",
+    domain=((-27.0, 27.0),),
+    ulp=2,
+)
+normal_density: Operation = _operation(
+    "normal_density",
+    "",
+    special.normal_density,
+    lambda x, r: (zero_product(-x, r),),
+    reference="npdf(x)",
+    domain=((-38.0, 38.0),),
     ulp=2,
 )
 ndtr = _operation(
     "ndtr",
     "scipy.special.ndtr fastgrad.ndtr",
     special.ndtr,
-    lambda x, r: (ONE_OVER_ROOT_TWO_PI * exp_of_product(-0.5 * x, x),),
+    lambda x, r: (normal_density(x),),
     reference="ncdf(x)",
     domain=((-38.0, 9.0),),
     ulp=2,

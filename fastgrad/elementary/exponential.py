@@ -179,11 +179,6 @@ def exp(x: Any) -> Any:
     return scale(fma(fma(even_odd_polynomial(r, EXP), r, 1.0), r, 1.0), whole)
 
 
-def exp_of_product(x: Any, y: Any) -> Any:
-    """exp(x*y), 0.9 ULP: the rounding error of the product counts."""
-    return exp_double(*two_product(x, y))
-
-
 def exp2(x: Any) -> Any:
     """2**x, 0.9 ULP; exact at whole numbers."""
     x = clamp(x, -1076.0, 1025.0)
@@ -250,6 +245,11 @@ def power(x: Any, y: Any) -> Any:
     result = from_bits(to_bits(size_of_power) | select(y_is_odd, to_bits(x) & SIGN_MASK, 0))
     result = select((x < 0.0) & (x > -INFINITY) & (absolute(y) < INFINITY) & ~y_is_whole, NAN, result)
     return select((x == 1.0) | (y == 0.0) | ((size == 1.0) & (absolute(y) == INFINITY)), 1.0, result)
+
+
+def log_of_base(x: Any) -> Any:
+    """``log``, 0.6 ULP, the way that ``power`` takes it: beside that it costs nothing."""
+    return select(x < 0.0, NAN, log_double(absolute(x))[0])
 
 
 def cbrt(x: Any) -> Any:

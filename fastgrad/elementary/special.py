@@ -16,6 +16,7 @@ from fastgrad.elementary._exponential_coefficients import EXP
 from fastgrad.elementary.exponential import even_odd_polynomial, exp, fast_two_sum, log, reduce, scale, two_product
 
 ONE_OVER_ROOT_TWO_PI = (0.3989422804014327, -2.49232720227773e-17)
+TWO_OVER_ROOT_PI = (1.1283791670955126, 1.533545961316588e-17)
 
 
 def erf(x: Any) -> Any:
@@ -31,15 +32,25 @@ def erfc(x: Any) -> Any:
     size = absolute(x)
     size = select(size > 28.0, 28.0, size)
     scaled, rest = _scaled_tail(size, 1.25, 3.5, coefficients.ERFC, coefficients.ERFC_REST)
-    square, square_low = two_product(size, size)
-    tail = _times_exp(scaled, rest, -square, -square_low)
+    tail = _exp_of_minus_square(size, scaled, rest)
     return select(x < 0.0, 2.0 - tail, tail)
+
+
+def slope_of_erf(x: Any) -> Any:
+    """2/sqrt(pi)*exp(-x**2), 0.9 ULP; beside ``erfc`` it costs little, the exponential being the same."""
+    size = absolute(x)
+    return _exp_of_minus_square(select(size > 28.0, 28.0, size), *TWO_OVER_ROOT_PI)
 
 
 def ndtr(x: Any) -> Any:
     """Distribution function of the standard normal distribution, 1.1 ULP."""
     tail = _exp_of_minus_half_square(*_scaled_normal_tail(absolute(x)))
     return select(x > 0.0, 1.0 - tail, tail)
+
+
+def normal_density(x: Any) -> Any:
+    """exp(-x**2/2)/sqrt(2*pi), 0.9 ULP; beside ``ndtr`` it costs little, the exponential being the same."""
+    return _exp_of_minus_half_square(_limited(absolute(x)), *ONE_OVER_ROOT_TWO_PI)
 
 
 def log_ndtr(x: Any) -> Any:
@@ -63,8 +74,18 @@ def inverse_mills_ratio(x: Any) -> Any:
 
 
 def _scaled_normal_tail(size: Any) -> tuple[Any, Any, Any]:
-    size = select(size > 1e150, 1e150, size)
+    size = _limited(size)
     return size, *_scaled_tail(size, 0.875, 5.0, coefficients.NDTR, coefficients.NDTR_REST)
+
+
+def _limited(size: Any) -> Any:
+    return select(size > 1e150, 1e150, size)
+
+
+def _exp_of_minus_square(size: Any, x: Any, x_low: Any) -> Any:
+    """(x + x_low)*exp(-size**2), for size <= 28."""
+    square, square_low = two_product(size, size)
+    return _times_exp(x, x_low, -square, -square_low)
 
 
 def _exp_of_minus_half_square(size: Any, x: Any, x_low: Any) -> Any:

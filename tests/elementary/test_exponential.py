@@ -56,6 +56,12 @@ CASES: dict[str, tuple[Function, Function, Pairs, Pairs]] = {
         ((0.999, 1.001), (0.70, 0.72), (1.40, 1.43), (0.1, 10), (0, 1e-308), (0, 1e300)),
         ((1.0, 0.0), (0.0, -INF), (-0.0, -INF), (-INF, NAN), (-SMALLEST, NAN), (SMALLEST, -744.4400719213812)),
     ),
+    "log_of_base": (
+        exponential.log_of_base,
+        logarithm(mp.log),
+        ((0.999, 1.001), (0.70, 0.72), (1.40, 1.43), (0.1, 10), (0, 1e-308), (0, 1e300)),
+        ((1.0, 0.0), (0.0, -INF), (-0.0, -INF), (-INF, NAN), (-SMALLEST, NAN), (SMALLEST, -744.4400719213812)),
+    ),
     "log2": (
         exponential.log2,
         logarithm(lambda x: mp.log(x) / mp.log(2)),
@@ -92,7 +98,7 @@ def test_error_is_within_2_ulp_in_every_region(name: str) -> None:
     check_error(function, reference, 2.0, np.concatenate(points))
 
 
-@pytest.mark.parametrize("name", ["log", "log2", "log10", "log1p", "cbrt"])
+@pytest.mark.parametrize("name", ["log", "log_of_base", "log2", "log10", "log1p", "cbrt"])
 def test_error_is_within_2_ulp_in_every_binade(name: str) -> None:
     function, reference, *_ = CASES[name]
     x = random_floats(600)

@@ -93,6 +93,18 @@ CASES = {
             every_size(1e-300, 1, -1.0),
         ],
     ),
+    "slope_of_erf": (
+        special.slope_of_erf,
+        lambda x: 2 / mp.sqrt(mp.pi) * mp.exp(-x * x),
+        1.0,
+        [uniform(-28, 28), uniform(26, 27.3), every_size(1e-320, 1), every_size(1, 1e300, -1.0)],
+    ),
+    "normal_density": (
+        special.normal_density,
+        mp.npdf,
+        1.0,
+        [uniform(-40, 40), uniform(37, 38.7), every_size(1e-320, 1), every_size(1, 1e300, -1.0)],
+    ),
     "inverse_mills_ratio": (
         special.inverse_mills_ratio,
         exact_inverse_mills_ratio,
@@ -112,6 +124,8 @@ AT_SPECIAL_POINTS = {
     "erfc": (1.0, 1.0, 0.0, 2.0, NAN, 1.0, 0.0, 2.0),
     "ndtr": (0.5, 0.5, 1.0, 0.0, NAN, 0.5, 1.0, 0.0),
     "log_ndtr": (-np.log(2), -np.log(2), 0.0, -INFINITY, NAN, -np.log(2), 0.0, -INFINITY),
+    "slope_of_erf": (*(2 / np.sqrt(np.pi),) * 2, 0.0, 0.0, NAN, 2 / np.sqrt(np.pi), 0.0, 0.0),
+    "normal_density": (*(1 / np.sqrt(2 * np.pi),) * 2, 0.0, 0.0, NAN, 1 / np.sqrt(2 * np.pi), 0.0, 0.0),
     "inverse_mills_ratio": (*(np.sqrt(2 / np.pi),) * 2, 0.0, INFINITY, NAN, np.sqrt(2 / np.pi), 0.0, 1e308),
 }
 
