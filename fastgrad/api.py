@@ -201,6 +201,7 @@ class Derivative:
         found: list[Call] = []
 
         def record() -> Branch:
+            self._surroundings.refresh()
             kept = self._surroundings.references()
             recording, used = record_with_data(self.function, call, self.has_aux, self._parameters, kept)
             found.append(used)
@@ -224,6 +225,7 @@ class Derivative:
         """Record the function at this call, checked, and remember nothing."""
 
         def run() -> Branch:
+            self._surroundings.refresh()
             kept = self._surroundings.references()
             branch = record_call(self.function, call, self.has_aux, self._parameters, kept).branch
             self.check(branch)
@@ -525,7 +527,7 @@ def _cast(value: Any, dtype: Any) -> Any:
     if isinstance(value, np.ndarray):
         if dtype in (np.float32, np.float16):
             value = value.astype(dtype)
-        return value[()]
+        return value if value.shape else value[()]
     return value
 
 
@@ -545,7 +547,7 @@ def _output(leaf: OutputLeaf, remaining: Any, float32: bool) -> Any:
             value = value.astype(leaf.dtype)
         elif float32:
             value = value.astype(np.float32)
-        return value[()]
+        return value if value.shape else value[()]
     return value
 
 

@@ -56,7 +56,7 @@ class OutputLeaf:
     static: Any = None
 
 
-@dataclass
+@dataclass(eq=False)
 class Branch:
     """One recording, and what has been made of it so far."""
 

@@ -255,7 +255,9 @@ def record_call(
         aux_leaves, aux_structure = _outputs(recorder, aux, nodes, strict=False) if has_aux else ((), None)
         tape = recorder.build(nodes)
         lifted = tuple(outer for outer, _ in recorder.lifted.values())
-    branch = Branch(tape, structure, leaves, aux_structure, aux_leaves, (kept, call), 0.0)
+    # static arguments are told apart by identity, so they must live as long as the branch
+    static = [leaf.original for argument in call.arguments for leaf in argument.leaves if not leaf.is_input]
+    branch = Branch(tape, structure, leaves, aux_structure, aux_leaves, (kept, static), 0.0)
     return Recording(branch, lifted)
 
 

@@ -1,18 +1,22 @@
 """What a function can see besides its arguments: closure cells, globals, defaults, the object that it is a method of.
 
 A recording is valid while all of that is the same: numbers and strings by value, anything else by identity, looking one
-level into lists, dicts and objects. ``Surroundings`` finds the places once and reads them at each call. Arrays count by
-identity only, because a tape holds them by reference and sees their new content by itself.
+level into lists, dicts and objects, and into modules and classes where the function names an attribute of theirs.
+``Surroundings`` finds the places when a function is recorded and reads them at each call. Arrays count by identity only,
+because a tape holds them by reference and sees their new content by itself.
 """
 
 from __future__ import annotations
 
 import functools
+import itertools
 import os
+import sys
 import sysconfig
-from collections.abc import Callable, Iterator, Sequence
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from types import BuiltinFunctionType, CodeType, FunctionType, MethodType, ModuleType
+from types import BuiltinFunctionType, CodeType, FunctionType, MemberDescriptorType, MethodType, ModuleType
 from typing import Any
 
 import numpy as np
@@ -22,6 +26,7 @@ _OPAQUE = (ModuleType, type, BuiltinFunctionType, np.ndarray, np.ufunc)
 _NOT_LOOKED_INTO = (*_OPAQUE, FunctionType, functools.partial, MethodType)
 _LIBRARIES = tuple({os.path.realpath(sysconfig.get_path(name)) + os.sep for name in ("stdlib", "purelib", "platlib")})
 _MAX_ELEMENTS = 64
+_IS_HEAP_TYPE = 1 << 9  # CPython's flag of classes that are not built in
 ABSENT = object()
 
 
@@ -43,10 +48,15 @@ class Surroundings:
     """The places that a function reads, and a fingerprint of what is in them now."""
 
     def __init__(self, function: Callable[..., Any]) -> None:
+        self._function = function
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Find the places anew: since the last time, functions may have been defined or replaced."""
         self.places: list[Place] = []
         self._seen: set[int] = set()
         self._kept: list[Any] = []
-        self._visit(function)
+        self._visit(self._function)
 
     def values(self) -> list[Any]:
         """What is in the places now; ABSENT where there is nothing."""
@@ -75,13 +85,15 @@ class Surroundings:
             self._visit(function.func)
         elif isinstance(function, MethodType):
             self._fixed(lambda: function.__self__)
+            self._add_attributes(type(function.__self__).__mro__, _names(getattr(function.__func__, "__code__", None)))
             self._visit(function.__func__)
         elif isinstance(function, FunctionType):
             self._visit_function(function)
         elif not isinstance(function, _OPAQUE):
             self._fixed(lambda: function)
-            call = getattr(type(function), "__call__", None)
+            call = _inherited(type(function), "__call__")
             if isinstance(call, FunctionType):
+                self._add_attributes(type(function).__mro__, _names(call.__code__))
                 self._visit(call)
 
     def _fixed(self, read: Callable[[], Any]) -> None:
@@ -90,27 +102,46 @@ class Surroundings:
     def _visit_function(self, function: FunctionType) -> None:
         self.places.append(Place("defaults", function, lambda: function.__defaults__))
         self.places.append(Place("keyword defaults", function, lambda: function.__kwdefaults__))
+        names = _names(function.__code__)
         for cell in function.__closure__ or ():
-            self._add(Place("cell", cell, functools.partial(_content, cell)))
-        namespace = function.__globals__
-        for name in _names(function.__code__):
-            if name in namespace:
-                self._add(Place("item", namespace, functools.partial(namespace.get, name, ABSENT), name))
+            self._add(Place("cell", cell, functools.partial(_content, cell)), names)
+        self._add_items(function.__globals__, names)
 
-    def _add(self, place: Place) -> None:
+    def _add_items(self, namespace: Mapping[str, Any], names: Sequence[str]) -> None:
+        for name in names:
+            if name in namespace:
+                self._add(Place("item", namespace, functools.partial(namespace.get, name, ABSENT), name), names)
+
+    def _add(self, place: Place, names: Sequence[str]) -> None:
         value = place.read()
         self.places.append(place)
-        if isinstance(value, FunctionType) and not _is_library(value.__code__.co_filename):
-            self._visit(value)
+        if isinstance(value, FunctionType):
+            if not _is_library(value.__code__.co_filename):
+                self._visit(value)
         elif isinstance(value, (functools.partial, MethodType)):
             self._visit(value)
+        elif isinstance(value, ModuleType):
+            self._add_attributes((value,), names)
+        elif not isinstance(value, (*_BY_VALUE, *_NOT_LOOKED_INTO)):
+            self._add_attributes(type(value).__mro__, names)
+        elif isinstance(value, type):
+            self._add_attributes(value.__mro__, names)
+
+    def _add_attributes(self, holders: Sequence[Any], names: Sequence[str]) -> None:
+        """The attributes of modules or classes, such as those that an object inherits, that the function may name."""
+        for holder in holders:
+            if id(holder) not in self._seen and not _belongs_to_library(holder):
+                self._seen.add(id(holder))
+                self._add_items(vars(holder), [name for name in names if not name.startswith("__")])
 
 
 def is_told_by_identity(value: Any) -> bool:
     """Whether fingerprints of the object stay equal: they do not look at anything in it that can change."""
     if isinstance(value, (*_BY_VALUE, tuple, *_NOT_LOOKED_INTO)):
         return True
-    return not isinstance(value, (list, dict)) and not hasattr(value, "__dict__")
+    if isinstance(value, (list, dict, set, deque)):
+        return False
+    return not hasattr(value, "__dict__") and not _slots_of(type(value))
 
 
 def _content(cell: Any) -> Any:
@@ -120,35 +151,57 @@ def _content(cell: Any) -> Any:
         return ABSENT
 
 
-def _names(code: CodeType) -> Iterator[str]:
-    """The names that a function and the functions written inside it may look up as globals."""
-    yield from code.co_names
-    for constant in code.co_consts:
-        if isinstance(constant, CodeType):
-            yield from _names(constant)
+def _names(code: CodeType | None) -> tuple[str, ...]:
+    """The names that a function and the functions written inside it may look up as globals or attributes."""
+    if code is None:
+        return ()
+    inner = (name for constant in code.co_consts if isinstance(constant, CodeType) for name in _names(constant))
+    return tuple(dict.fromkeys((*code.co_names, *inner)))
 
 
-@functools.lru_cache(maxsize=None)
+def _inherited(kind: type, name: str) -> Any:
+    """The attribute as it stands in the class or the nearest of its bases."""
+    return next((vars(base)[name] for base in kind.__mro__ if name in vars(base)), None)
+
+
+@functools.cache
 def _is_library(filename: str) -> bool:
     return os.path.realpath(filename).startswith(_LIBRARIES)
 
 
+def _belongs_to_library(holder: Any) -> bool:
+    """Whether a module or class is none of the user's own."""
+    module = sys.modules.get(holder.__module__) if isinstance(holder, type) else holder
+    package = "" if module is None else module.__name__.partition(".")[0]
+    filename = getattr(module, "__file__", None) or ""
+    return package == "fastgrad" or package in sys.stdlib_module_names or _is_library(filename)
+
+
+@functools.cache
+def _slots_of(kind: type) -> tuple[MemberDescriptorType, ...]:
+    """What reads the ``__slots__`` of a class written in Python."""
+    classes = [base for base in kind.__mro__ if base.__flags__ & _IS_HEAP_TYPE]
+    return tuple(entry for base in classes for entry in vars(base).values() if isinstance(entry, MemberDescriptorType))
+
+
 def _describe(value: Any, parts: list[Any]) -> None:
     if isinstance(value, _BY_VALUE):
-        parts.append((value.__class__, value if value == value else "nan", str(value) if value == 0 else ""))
+        parts.append(_by_value(value))
         return
     parts.append(id(value))
     for element in _inside(value):
-        if isinstance(element, _BY_VALUE):
-            parts.append((element.__class__, element if element == element else "nan"))
-        else:
-            parts.append(id(element))
+        parts.append(_by_value(element) if isinstance(element, _BY_VALUE) else id(element))
+
+
+def _by_value(value: Any) -> tuple[Any, ...]:
+    # NaN differs from itself, and the zeros are equal
+    return (value.__class__, value if value == value else "nan", str(value) if value == 0 else "")
 
 
 def _inside(value: Any) -> Iterator[Any]:
     """The elements of a container, or the attributes of an object: one level, and not of long containers."""
-    if isinstance(value, (list, tuple)):
-        yield from value[:_MAX_ELEMENTS]
+    if isinstance(value, (list, tuple, set, deque)):
+        yield from itertools.islice(value, _MAX_ELEMENTS)
         yield len(value)
     elif isinstance(value, dict):
         if len(value) <= _MAX_ELEMENTS:
@@ -158,3 +211,8 @@ def _inside(value: Any) -> Iterator[Any]:
         attributes = getattr(value, "__dict__", None)
         if isinstance(attributes, dict):
             yield from attributes.values()
+        for slot in _slots_of(type(value)):
+            try:
+                yield slot.__get__(value)
+            except AttributeError:
+                yield ABSENT

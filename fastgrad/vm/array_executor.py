@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
@@ -19,6 +20,7 @@ from fastgrad.transform.tangent import tangent
 from fastgrad.vm import instructions as isa
 from fastgrad.vm.binary import kernels
 from fastgrad.vm.scalar_executor import TILE_BYTES, Captured, aligned, taken
+from fastgrad.vm.wiring import Wiring
 
 Floats = NDArray[np.float64]
 MAX_LANES = 256
@@ -45,6 +47,12 @@ class ArrayExecutor:
     @property
     def n_segments(self) -> int:
         return len(self.plan.steps)
+
+    def wiring(self) -> Wiring | None:
+        """A runner for the kernels alone; None where NumPy does some step, or captured data must be converted."""
+        if self.request.kind is Kind.JACOBIAN:
+            return None
+        return _Runner(self.plan).wiring()
 
     def allocate(self) -> list[Floats]:
         return [np.empty(shape) for shape in self.result_shapes]
@@ -108,6 +116,7 @@ class _Runner:
             for number, buffer in enumerate(plan.buffers)
             if buffer.kind in ("input", "result")
         ]
+        self.calls: list[SegmentCall] = []
         self.steps = list(self._steps(plan))
 
     def run(self, inputs: Sequence[Floats], results: Sequence[Floats]) -> int:
@@ -121,6 +130,25 @@ class _Runner:
             if failed >= 0:
                 return failed
         return -1
+
+    def wiring(self) -> Wiring | None:
+        if len(self.steps) != 1 or len(self.calls) != 1 or self.captured.has_copies:
+            return None
+        words = {
+            (is_input, which): int(self.addresses.ctypes.data) + 8 * number for number, is_input, which in self.outer
+        }
+        n_inputs = sum(is_input for is_input, _ in words)
+        (call,) = self.calls
+        reads = [(array.ctypes.data, array.nbytes) for array in self.captured.arrays]
+        return Wiring(
+            driver=isa.RUN_ARRAY,
+            job=call.address,
+            input_words=[words[True, k] for k in range(n_inputs)],
+            result_words=[np.array([[words[False, k], 0]], np.int64) for k in range(len(words) - n_inputs)],
+            reads=np.array(reads, np.int64).reshape(-1, 2),
+            nanoseconds=call.nanoseconds,
+            owner=self,
+        )
 
     def _steps(self, plan: ArrayPlan) -> Iterator[Callable[[], int]]:
         """Segments that follow one another are one call; buffers are zeroed by the first."""
@@ -139,9 +167,10 @@ class _Runner:
 
     def _call(self, segments: Sequence[Segment], zeroed: Sequence[int], plan: ArrayPlan) -> Callable[[], int]:
         call = SegmentCall(segments, [(number, plan.buffers[number].size) for number in zeroed], self.addresses)
+        self.calls.append(call)
         run_array, address = kernels().run_array, call.address
 
-        def run(call: SegmentCall = call) -> int:
+        def run() -> int:
             return int(run_array(address))
 
         return run
@@ -183,6 +212,8 @@ class SegmentCall:
         self.rows, self.failed_lanes = aligned(n_rows), np.zeros(MAX_LANES, np.int64)
         self.jobs, self.lengths = np.zeros(len(segments), isa.JOB), list[NDArray[np.int64]]()
         self.segments = segments
+        # a lane takes about a tenth of a nanosecond for an instruction
+        self.nanoseconds = sum(s.sweep.n_instructions * math.prod(s.shape) // 10 for s in segments)
         for k, (segment, n_lanes) in enumerate(zip(segments, lanes, strict=True)):
             self._fill(self.jobs[k : k + 1], segment, n_lanes)
         self.zeroed = np.array(zeroed, np.int64).reshape(-1, 2)

@@ -12,6 +12,7 @@ from fastgrad.vm import instructions as isa
 from fastgrad.vm.numba_kernel import INTEGER, INTEGERS, NOTHING, caller, external, integers_at, kernel
 
 run_scalar = external("run_scalar", INTEGER, INTEGERS)
+run_array = external("run_array", INTEGER, INTEGERS)
 call_0, call_1, call_2, call_3, call_4 = (caller(n) for n in range(5))
 
 # ---- layout, in 64-bit words, of the objects that are read here: fast_call.py checks it before it uses a kernel
@@ -44,7 +45,10 @@ MAX_ENTRIES = isa.MAX_ENTRIES
 E_BUSY = isa.field_offset(isa.ENTRY, "busy")
 E_RELEASES = isa.field_offset(isa.ENTRY, "releases")
 E_OWNER = isa.field_offset(isa.ENTRY, "owner")
+E_DRIVER = isa.field_offset(isa.ENTRY, "driver")
 E_JOB = isa.field_offset(isa.ENTRY, "job")
+E_READS = isa.field_offset(isa.ENTRY, "reads")
+E_N_READS = isa.field_offset(isa.ENTRY, "n_reads")
 E_ARGUMENTS = isa.field_offset(isa.ENTRY, "arguments")
 E_N_ARGUMENTS = isa.field_offset(isa.ENTRY, "n_arguments")
 E_PLACES = isa.field_offset(isa.ENTRY, "places")
@@ -53,6 +57,8 @@ E_N_RESULTS = isa.field_offset(isa.ENTRY, "n_results")
 E_OBJECTS = isa.field_offset(isa.ENTRY, "objects")
 E_N_VALUES = isa.field_offset(isa.ENTRY, "n_values")
 E_AS_TUPLE = isa.field_offset(isa.ENTRY, "as_tuple")
+
+RUN_ARRAY = isa.RUN_ARRAY
 
 ARGUMENT_SAME, ARGUMENT_ARRAY = isa.ARGUMENT_SAME, isa.ARGUMENT_ARRAY
 ARGUMENT_SIZE = isa.record_size(isa.ARGUMENT)
@@ -197,6 +203,42 @@ def packed_results(entry: Any, python: Any) -> Any:
 # ---- the call
 
 
+@kernel(INTEGER, INTEGER, INTEGERS)
+def run_job(driver: Any, job: Any) -> Any:
+    if driver == RUN_ARRAY:
+        return run_array(job)
+    return run_scalar(job)
+
+
+@kernel(INTEGER, INTEGER, INTEGER)
+def size_in_bytes(ndim: Any, shape_address: Any) -> Any:
+    size, shape = WORD_BYTES, integers_at(shape_address)
+    for axis in range(ndim):
+        size *= shape[axis]
+    return size
+
+
+@kernel(INTEGER, INTEGERS, INTEGERS, INTEGERS)
+def would_overwrite(entry: Any, args: Any, out: Any) -> Any:
+    """Whether ``out`` shares memory with what an array job still reads while it writes there."""
+    if entry[E_DRIVER] != RUN_ARRAY:
+        return 0  # scalar jobs copy their inputs first
+    result = integers_at(entry[E_RESULTS])
+    first = out[DATA]
+    last = first + size_in_bytes(result[R_NDIM], result[R_SHAPE])
+    for k in range(entry[E_N_ARGUMENTS]):
+        argument = integers_at(entry[E_ARGUMENTS] + WORD_BYTES * ARGUMENT_SIZE * k)
+        if argument[A_KIND] == ARGUMENT_ARRAY:
+            start = integers_at(args[k])[DATA]
+            if start < last and first < start + size_in_bytes(argument[A_NDIM], argument[A_SHAPE]):
+                return 1
+    reads = integers_at(entry[E_READS])
+    for k in range(entry[E_N_READS]):
+        if reads[2 * k] < last and first < reads[2 * k] + reads[2 * k + 1]:
+            return 1
+    return 0
+
+
 @kernel(INTEGER, INTEGERS, INTEGERS, INTEGERS, INTEGER)
 def run_entry(entry: Any, python: Any, args: Any, out: Any) -> Any:
     """The object to return, 0 with an exception set, or MISSED where a guard failed."""
@@ -211,10 +253,10 @@ def run_entry(entry: Any, python: Any, args: Any, out: Any) -> Any:
     job = integers_at(entry[E_JOB])
     if entry[E_RELEASES]:
         thread = call_0(python[P_RELEASE_LOCK])
-        failed = run_scalar(job)
+        failed = run_job(entry[E_DRIVER], job)
         call_1(python[P_TAKE_LOCK], thread)
     else:
-        failed = run_scalar(job)
+        failed = run_job(entry[E_DRIVER], job)
     if failed != -1:
         drop(python, integers_at(entry[E_OBJECTS]), entry[E_N_RESULTS])
         return MISSED
@@ -239,7 +281,8 @@ def answer(calls: Any, python: Any, n_args: Any, args: Any, into: Any) -> Any:
             result = integers_at(entry[E_RESULTS])
             fits = entry[E_N_RESULTS] == 1 and entry[E_AS_TUPLE] == 0
             fits = fits and is_plain_array(python, integers_at(out), WRITEABLE, result[R_NDIM], result[R_SHAPE]) != 0
-        if fits and takes_arguments(entry, python, args) and is_unchanged_around(entry, python):
+        fits = fits and takes_arguments(entry, python, args) and is_unchanged_around(entry, python)
+        if fits and not (into and would_overwrite(entry, args, integers_at(out))):
             # other threads or a collection of garbage may drop this entry, or call it again, before it is done
             owner = entry[E_OWNER]
             call_1(python[P_INCREASE_COUNT], owner)

@@ -25,7 +25,7 @@ import sysconfig
 import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,9 +34,9 @@ from fastgrad.record.captured import ABSENT, Place, is_told_by_identity
 from fastgrad.record.recorder import open_anywhere
 from fastgrad.vm import instructions as isa
 from fastgrad.vm.binary import kernels
-from fastgrad.vm.scalar_executor import Runner, ScalarExecutor
+from fastgrad.vm.wiring import Wiring
 
-# Instructions and edges above which a sweep lets go of the interpreter's lock: about 2 us of work.
+# Nanoseconds of work, about, above which a sweep lets go of the interpreter's lock.
 MAX_LOCKED = 2_000
 
 _ENTRY_NAMES = [f"entry_{k}" for k in range(isa.MAX_ENTRIES)]
@@ -53,6 +53,14 @@ class Given:
 
     value: Any
     shape: tuple[int, ...] | None
+
+
+class Executor(Protocol):
+    """What runs a request on a branch."""
+
+    result_shapes: tuple[tuple[int, ...], ...]
+
+    def wiring(self) -> Wiring | None: ...
 
 
 class _Holder:
@@ -112,7 +120,7 @@ class Entry:
     def __init__(
         self,
         branch: Any,
-        runner: Runner,
+        wiring: Wiring,
         given: Sequence[Given],
         result_shapes: Sequence[tuple[int, ...]],
         n_values: int,
@@ -120,20 +128,21 @@ class Entry:
     ) -> None:
         self.branch = branch
         self.given = tuple(argument if argument.shape is None else Given(None, argument.shape) for argument in given)
-        self._runner = runner
+        self._wiring = wiring
         self._shapes = [np.array(shape, np.int64) for shape in result_shapes]
         self._numbers = np.zeros(len(result_shapes))
-        self._targets = list(_result_targets(runner))
         self._objects = np.zeros(len(result_shapes), np.int64)
         self._input_shapes = [np.array(argument.shape or (), np.int64) for argument in given]
         self._places = Places([], ())
         self._arguments, self._results = self._argument_records(), self._result_records()
-        sweep = runner.layout.sweep
         self._record = np.zeros(1, isa.ENTRY)
         fields = {
-            "releases": sweep.n_instructions + len(sweep.edges) > MAX_LOCKED,
+            "releases": wiring.nanoseconds > MAX_LOCKED,
             "owner": id(self),
-            "job": runner.address,
+            "driver": wiring.driver,
+            "job": wiring.job,
+            "reads": _address(wiring.reads),
+            "n_reads": len(wiring.reads),
             "arguments": _address(self._arguments),
             "n_arguments": len(self._arguments),
             "places": _address(self._places.records),
@@ -170,17 +179,18 @@ class Entry:
                 continue
             record["kind"] = isa.ARGUMENT_ARRAY if argument.shape else isa.ARGUMENT_NUMBER
             record["ndim"], record["shape"] = len(argument.shape), _address(shape)
-            record["target"] = _address(self._runner.inputs) + _offset(isa.INPUT, position)
+            record["target"] = self._wiring.input_words[position]
             position += 1
         return records
 
     def _result_records(self) -> NDArray[Any]:
         records = np.zeros(len(self._shapes), isa.RESULT)
-        for k, (record, shape, targets) in enumerate(zip(records, self._shapes, self._targets, strict=True)):
+        for k, (record, shape, targets) in enumerate(zip(records, self._shapes, self._wiring.result_words, strict=True)):
             record["ndim"], record["shape"] = len(shape), _address(shape)
             record["targets"], record["n_targets"] = _address(targets), len(targets)
             record["number"] = _address(self._numbers) + self._numbers.itemsize * k
         return records
+
 
 class Places:
     """Records of what is around a function, and the objects that they name."""
@@ -200,15 +210,13 @@ def places_of(places: Sequence[Place], values: Sequence[Any]) -> Places | None:
 
 
 def entry_for(
-    executor: Any, branch: Any, given: Sequence[Given], n_values: int, as_tuple: bool
+    executor: Executor, branch: Any, given: Sequence[Given], n_values: int, as_tuple: bool
 ) -> Entry | None:
     """A new entry for plain arguments; None where the kernels cannot do what it needs."""
-    if not isinstance(executor, ScalarExecutor) or not _install():
+    wiring = executor.wiring() if _install() else None
+    if wiring is None:
         return None
-    runner = Runner(executor.layout)
-    if runner.captured.has_copies:  # these would have to be brought up to date
-        return None
-    return Entry(branch, runner, given, executor.result_shapes, n_values, as_tuple)
+    return Entry(branch, wiring, given, executor.result_shapes, n_values, as_tuple)
 
 
 def is_plain(argument: Given) -> bool:
@@ -223,18 +231,6 @@ def is_plain(argument: Given) -> bool:
 
 def _alike(x: Given, y: Given) -> bool:
     return x.shape == y.shape and (x.shape is not None or x.value is y.value)
-
-
-def _result_targets(runner: Runner) -> Iterator[Words]:
-    """For each result, pairs: the address of a word that takes the result's address, and what to add to it."""
-    for rows, offsets in runner.output_places:
-        words = [_address(runner.outputs) + _offset(isa.OUTPUT, int(row)) for row in rows]
-        yield np.stack([np.array(words, np.int64), offsets], axis=-1)
-
-
-def _offset(record: np.dtype[Any], row: int) -> int:
-    """Where the address field of a row is, in bytes from the first row."""
-    return record.itemsize * row + 8 * isa.field_offset(record, "address")
 
 
 def _address(array: NDArray[Any]) -> int:

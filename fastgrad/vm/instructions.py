@@ -300,11 +300,15 @@ CALLS = _words(
     "slow_into",
     *(f"entry_{k}" for k in range(MAX_ENTRIES)),  # addresses of ENTRYs in the order of trial, then zeros
 )
+RUN_SCALAR, RUN_ARRAY = 0, 1  # driver of an entry
 ENTRY = _words(
     "busy",  # 1 while a call uses the job
     "releases",  # 1: the sweep runs without the interpreter's lock
     "owner",  # object: what keeps all of this alive
+    "driver",  # RUN_SCALAR or RUN_ARRAY
     "job",
+    "reads",  # ARRAY: pairs, address and size in bytes, of captured memory read while results are written
+    "n_reads",
     "arguments",
     "n_arguments",
     "places",  # one int64, how many, and then so many PLACEs: what must be unchanged

@@ -21,6 +21,7 @@ from fastgrad.plan.scalar_program import ScalarProgram
 from fastgrad.plan.sweep import Sweep, plan_sweep
 from fastgrad.vm import instructions as isa
 from fastgrad.vm.binary import kernels
+from fastgrad.vm.wiring import Wiring, address_of_row
 
 T = TypeVar("T")
 Floats = NDArray[np.float64]
@@ -84,6 +85,11 @@ class ScalarExecutor:
         failed = runner.run(inputs, seeds, results)
         self._pool.append(runner)
         return failed
+
+    def wiring(self) -> Wiring | None:
+        """A runner for the kernels alone; None if captured data would have to be converted before each run."""
+        runner = Runner(self.layout)
+        return None if runner.captured.has_copies else runner.wiring()
 
     def allocate(self) -> list[Floats]:
         return [np.empty(shape) for shape in self.result_shapes]
@@ -336,6 +342,22 @@ class Runner:
         for array, (place, offsets) in zip(results, self.output_places, strict=True):
             self.outputs["address"][place] = array.ctypes.data + offsets
         return int(kernels().run_scalar(self.address))
+
+    def wiring(self) -> Wiring:
+        sweep = self.layout.sweep
+        result_words = []
+        for rows, offsets in self.output_places:
+            words = np.array([address_of_row(self.outputs, int(row)) for row in rows], np.int64)
+            result_words.append(np.stack([words, offsets], axis=-1))
+        return Wiring(
+            driver=isa.RUN_SCALAR,
+            job=self.address,
+            input_words=[address_of_row(self.inputs, k) for k in range(len(sweep.input_starts))],
+            result_words=result_words,
+            reads=np.zeros((0, 2), np.int64),
+            nanoseconds=sweep.n_instructions + len(sweep.edges),
+            owner=self,
+        )
 
 
 def _moved(

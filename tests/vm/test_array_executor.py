@@ -185,3 +185,33 @@ def test_zero_times_infinity_gives_zero_in_large_arrays_too() -> None:
     found = fg.grad(lambda x: np.sum(np.where(x > 0.0, np.sqrt(x), 0.0)))(x)
     np.testing.assert_array_equal(found, np.where(x > 0.0, 0.25, 0.0))
     np.testing.assert_array_equal(fg.grad(lambda x: np.sqrt(np.sum(x * x)))(np.zeros(5000)), np.zeros(5000))
+
+
+def test_repeated_calls_on_large_arrays_need_no_python_and_see_captured_data() -> None:
+    weights = np.linspace(0.0, 1.0, 5000)
+    derivative = fg.value_and_grad(lambda x: np.sum(np.sin(x) * weights))
+    x = np.random.default_rng(0).standard_normal(5000)
+    for scale in (1.0, 2.0, 3.0):
+        value, gradient = derivative(x * scale)
+        np.testing.assert_allclose(value, np.sum(np.sin(x * scale) * weights), rtol=1e-13)
+        np.testing.assert_allclose(gradient, np.cos(x * scale) * weights, rtol=0, atol=1e-15)
+    assert derivative._fast.entries
+    weights *= 2.0
+    np.testing.assert_allclose(derivative(x)[1], np.cos(x) * weights, rtol=0, atol=1e-15)
+
+
+@pytest.mark.parametrize("target", ["argument", "shifted argument", "captured"])
+def test_results_may_go_where_inputs_are(target: str) -> None:
+    memory = np.random.default_rng(0).standard_normal(5002)
+    weights = np.linspace(0.0, 1.0, 5000)
+    derivative = fg.grad(lambda x: np.sum((x[1:] - x[:-1] ** 2) ** 2) + np.sum(x * weights))
+    x = memory[:5000]
+    expected = fg.grad(lambda x: np.sum((x[1:] - x[:-1] ** 2) ** 2) + np.sum(x * weights))(x.copy())
+    prepared = derivative.prepare(x)
+    apart = np.empty(5000)
+    for _ in range(3):
+        prepared.into(x, apart)
+        np.testing.assert_array_equal(apart, expected)
+    out = {"argument": x, "shifted argument": memory[1:5001], "captured": weights}[target]
+    prepared.into(x, out)
+    np.testing.assert_array_equal(out, expected)
