@@ -201,7 +201,7 @@ def _concatenate_vjp(axis: int, ct: Any, *operands_and_result: Any) -> Cotangent
 
 def _concatenate_jvp(axis: int, tangents: Sequence[Any], *operands_and_result: Any) -> Any:
     operands = operands_and_result[:-1]
-    pieces = [operand * 0.0 if t is None else t for t, operand in zip(tangents, operands, strict=True)]
+    pieces = [ops.zero_product(operand, 0.0) if t is None else t for t, operand in zip(tangents, operands, strict=True)]
     return concatenate(*pieces, attribute=axis)
 
 

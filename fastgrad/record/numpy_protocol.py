@@ -16,7 +16,16 @@ import numpy as np
 from fastgrad import array_ops, ops
 from fastgrad.errors import LostDerivativeError, UnsupportedError, located
 from fastgrad.record.indexing import getitem
-from fastgrad.record.recorded_array import RecordedArray, apply, apply_array, normal_operand, stacked, value_of
+from fastgrad.record.recorded_array import (
+    RecordedArray,
+    apply,
+    apply_array,
+    copy_of,
+    normal_operand,
+    require_truth_values,
+    stacked,
+    value_of,
+)
 from fastgrad.record.source import user_line
 
 FUNCTIONS: dict[Any, Callable[..., Any]] = {}
@@ -34,14 +43,17 @@ _UFUNCS: dict[Any, ops.Operation] = {
 
 def apply_ufunc(ufunc: Any, method: str, inputs: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     """``RecordedArray.__array_ufunc__``."""
+    _refuse_out(kwargs)
     if method == "__call__":
         if ufunc is np.matmul:
             return matmul(*inputs, **kwargs)
         if ufunc is np.divmod:
-            return inputs[0] // inputs[1], inputs[0] % inputs[1]
+            return apply(ops.floor_divide, inputs), apply(ops.remainder, inputs)
         operation = _UFUNCS.get(ufunc) or _scipy_operation(ufunc)
         if operation is not None:
-            _only(kwargs, f"np.{ufunc.__name__}", where=True, casting="same_kind", order="K", dtype=None, out=None)
+            _only(kwargs, f"np.{ufunc.__name__}", where=True, casting="same_kind", order="K", dtype=None)
+            if ufunc in _ON_BITS:
+                require_truth_values(inputs)
             return apply(operation, inputs)
         if ufunc in _DERIVED_UFUNCS:
             return _DERIVED_UFUNCS[ufunc](*inputs)
@@ -71,7 +83,7 @@ def apply_function(function: Any, args: tuple[Any, ...], kwargs: dict[str, Any])
     """``RecordedArray.__array_function__``."""
     handler = FUNCTIONS.get(function)
     if handler is None:
-        raise _unsupported(f"{function.__module__.removeprefix('numpy.')}.{function.__name__}".replace("numpy", "np"))
+        raise _unsupported(f"np{function.__module__.removeprefix('numpy')}.{function.__name__}")
     return handler(*args, **kwargs)
 
 
@@ -99,6 +111,19 @@ def _unsupported(name: str) -> UnsupportedError:
     )
 
 
+def _refuse_out(kwargs: dict[str, Any]) -> None:
+    out = kwargs.pop("out", None)
+    if any(target is not None for target in (out if isinstance(out, tuple) else (out,))):
+        raise LostDerivativeError(
+            located(
+                "a recorded value was to be written into an existing array (by out= or by an operator such as += on a "
+                "plain array), which would drop its derivative",
+                user_line(),
+                "Make a new array: write y = y + x instead of y += x.",
+            )
+        )
+
+
 def _only(kwargs: dict[str, Any], name: str, **allowed: Any) -> None:
     """Refuse keyword arguments that are given and differ from the value that changes nothing."""
     for key, value in kwargs.items():
@@ -115,7 +140,12 @@ _NOTHING = object()
 
 def _as_array(x: Any) -> Any:
     x = normal_operand(x)
-    return x if isinstance(x, (RecordedArray, np.ndarray)) else np.asarray(x)
+    if isinstance(x, (RecordedArray, np.ndarray)):
+        return x
+    array = np.asarray(x)
+    # a number, which nobody can change, and not captured data
+    array.flags.writeable = False
+    return array
 
 
 def _implements(*functions: Any) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
@@ -259,12 +289,17 @@ def _column_stack(tup: Any) -> Any:
     return concatenate([reshape(x, (x.size, 1)) if x.ndim < 2 else x for x in map(_as_array, tup)], 1)
 
 
-@_implements(np.split, np.array_split)
+@_implements(np.split)
 def _split(ary: Any, indices_or_sections: Any, axis: int = 0) -> Any:
     x = _as_array(ary)
+    np.split(np.broadcast_to(0, x.shape), indices_or_sections, axis)  # raises NumPy's own error
+    return _array_split(x, indices_or_sections, axis)
+
+
+@_implements(np.array_split)
+def _array_split(ary: Any, indices_or_sections: Any, axis: int = 0) -> Any:
+    x = _as_array(ary)
     pieces = np.array_split(np.arange(x.shape[axis]), indices_or_sections)
-    if np.ndim(indices_or_sections) == 0 and len({len(piece) for piece in pieces}) > 1:
-        raise ValueError("array split does not result in an equal division")
     at = (slice(None),) * (axis % x.ndim)
     return [getitem(x, (*at, slice(p[0], p[-1] + 1) if len(p) else slice(0, 0))) for p in pieces]
 
@@ -319,7 +354,10 @@ def _axes(axis: Any, ndim: int) -> tuple[int, ...]:
     for one in chosen:
         if not -ndim <= one < ndim:
             raise np.exceptions.AxisError(one, ndim)
-    return tuple(sorted({int(one) % ndim for one in chosen}))
+    axes = {int(one) % ndim for one in chosen}
+    if len(axes) != len(chosen):
+        raise ValueError("duplicate value in 'axis'")
+    return tuple(sorted(axes))
 
 
 def _with_kept_axes(result: Any, x: Any, axes: tuple[int, ...], keepdims: Any) -> Any:
@@ -333,7 +371,7 @@ def _reduction(operation: array_ops.ArrayOperation) -> Callable[..., Any]:
         _refuse_options(operation.name, dtype=dtype, out=out, **kwargs)
         x = _as_array(a)
         axes = _axes(axis, x.ndim)
-        result = apply_array(operation, (x,), axes) if axes else x
+        result = apply_array(operation, (x,), axes)
         return _with_kept_axes(result, x, axes, keepdims)
 
     return reduce
@@ -366,11 +404,13 @@ def _prod(
     """Products of halves, halved again: right derivatives at zeros, of any order, without a rule of its own."""
     _refuse_options("prod", dtype=dtype, out=out, **kwargs)
     x = _as_array(a)
+    if x.dtype.kind == "b":
+        x = apply(ops.add, (x, 0))  # the product of truth values is a number
     axes = _axes(axis, x.ndim)
     rest = [k for k in range(x.ndim) if k not in axes]
     flat = reshape(transpose(x, (*axes, *rest)), (math.prod(x.shape[k] for k in axes), *(x.shape[k] for k in rest)))
     if flat.shape[0] == 0:
-        return np.ones(flat.shape[1:])
+        return _with_kept_axes(np.ones(flat.shape[1:])[()], x, axes, keepdims)
     while flat.shape[0] > 1:
         half = flat.shape[0] // 2
         product = apply(ops.multiply, (getitem(flat, slice(0, half)), getitem(flat, slice(half, 2 * half))))
@@ -382,7 +422,7 @@ def _prod(
 def mean(a: Any, axis: Any = None, dtype: Any = None, out: Any = None, keepdims: Any = False, **kwargs: Any) -> Any:
     x = _as_array(a)
     count = math.prod(x.shape[k] for k in _axes(axis, x.ndim))
-    return sum_(x, axis, dtype, out, keepdims, **kwargs) / float(count)
+    return apply(ops.divide, (sum_(x, axis, dtype, out, keepdims, **kwargs), float(count)))
 
 
 @_implements(np.var)
@@ -392,9 +432,10 @@ def var(
     correction = kwargs.pop("correction", np._NoValue)
     ddof = ddof if correction is np._NoValue else correction
     x = _as_array(a)
-    deviation = x - mean(x, axis, keepdims=True, **kwargs)
+    deviation = apply(ops.subtract, (x, mean(x, axis, keepdims=True, **kwargs)))
     count = math.prod(x.shape[k] for k in _axes(axis, x.ndim))
-    return sum_(apply(ops.square, (deviation,)), axis, dtype, out, keepdims, **kwargs) / float(max(count - ddof, 0))
+    total = sum_(apply(ops.square, (deviation,)), axis, dtype, out, keepdims, **kwargs)
+    return apply(ops.divide, (total, float(max(count - ddof, 0))))
 
 
 @_implements(np.std)
@@ -411,12 +452,17 @@ def _cumsum(a: Any, axis: int | None = None, dtype: Any = None, out: Any = None)
 
 @_implements(np.diff)
 def _diff(a: Any, n: int = 1, axis: int = -1, prepend: Any = None, append: Any = None) -> Any:
-    if prepend not in (None, np._NoValue) or append not in (None, np._NoValue):
-        raise _unsupported("np.diff with prepend or append")
     x = _as_array(a)
-    at = (slice(None),) * (axis % x.ndim)
+    (axis,) = _axes(axis, x.ndim)
+    one = tuple(1 if k == axis else length for k, length in enumerate(x.shape))
+    ends = [None if end is None or end is np._NoValue else _as_array(end) for end in (prepend, append)]
+    before, after = ([] if end is None else [broadcast_to(end, one) if end.ndim == 0 else end] for end in ends)
+    if before or after:
+        x = concatenate([*before, x, *after], axis)
+    at = (slice(None),) * axis
     for _ in range(n):
-        x = getitem(x, (*at, slice(1, None))) - getitem(x, (*at, slice(None, -1)))
+        later, earlier = x[(*at, slice(1, None))], x[(*at, slice(None, -1))]
+        x = apply(ops.not_equal if x.dtype.kind == "b" else ops.subtract, (later, earlier))
     return x
 
 
@@ -536,11 +582,15 @@ def _where(condition: Any, x: Any = None, y: Any = None, /) -> Any:
 @_implements(np.clip)
 def _clip(a: Any, a_min: Any = None, a_max: Any = None, out: Any = None, *, min: Any = None, max: Any = None) -> Any:
     _only({"out": out}, "np.clip")
-    low, high = (min if a_min in (None, np._NoValue) else a_min), (max if a_max in (None, np._NoValue) else a_max)
-    x = a
-    if low is not None and low is not np._NoValue:
+    low, high = (min if _is_absent(a_min) else a_min), (max if _is_absent(a_max) else a_max)
+    x = apply(ops.positive, (a,)) if _is_absent(low) and _is_absent(high) else a
+    if not _is_absent(low):
         x = apply(ops.maximum, (x, low))
-    return x if high is None or high is np._NoValue else apply(ops.minimum, (x, high))
+    return x if _is_absent(high) else apply(ops.minimum, (x, high))
+
+
+def _is_absent(argument: Any) -> bool:
+    return argument is None or argument is np._NoValue
 
 
 @_implements(np.round, np.around)
@@ -555,7 +605,7 @@ def _round(a: Any, decimals: int = 0, out: Any = None) -> Any:
 
 FUNCTIONS[np.fix] = lambda x, out=None: apply(ops.trunc, (x,))
 FUNCTIONS[np.real] = lambda val: val
-FUNCTIONS[np.copy] = lambda a, order="K", subok=False: a
+FUNCTIONS[np.copy] = lambda a, order="K", subok=False: copy_of(a)
 FUNCTIONS[np.zeros_like] = lambda a, *args, **kwargs: np.zeros_like(value_of(a), *args, **kwargs)
 FUNCTIONS[np.ones_like] = lambda a, *args, **kwargs: np.ones_like(value_of(a), *args, **kwargs)
 FUNCTIONS[np.empty_like] = lambda a, *args, **kwargs: np.empty_like(value_of(a), *args, **kwargs)
@@ -574,12 +624,20 @@ def _full_like(a: Any, fill_value: Any, *args: Any, **kwargs: Any) -> Any:
 
 
 _DERIVED_UFUNCS: dict[Any, Callable[..., Any]] = {
-    np.deg2rad: lambda x: x * (math.pi / 180),
-    np.radians: lambda x: x * (math.pi / 180),
-    np.rad2deg: lambda x: x * (180 / math.pi),
-    np.degrees: lambda x: x * (180 / math.pi),
-    np.logaddexp2: lambda x, y: apply(ops.logaddexp, (x * ops.LOG_2, y * ops.LOG_2)) / ops.LOG_2,
+    np.deg2rad: lambda x: _times(x, math.pi / 180),
+    np.radians: lambda x: _times(x, math.pi / 180),
+    np.rad2deg: lambda x: _times(x, 180 / math.pi),
+    np.degrees: lambda x: _times(x, 180 / math.pi),
+    np.logaddexp2: lambda x, y: apply(
+        ops.divide, (apply(ops.logaddexp, (_times(x, ops.LOG_2), _times(y, ops.LOG_2))), ops.LOG_2)
+    ),
 }
+_ON_BITS = (np.bitwise_and, np.bitwise_or, np.bitwise_xor, np.invert)
+
+
+def _times(x: Any, factor: float) -> Any:
+    """A product with a number; plain operands stay plain."""
+    return apply(ops.multiply, (x, factor)) if isinstance(x, RecordedArray) else np.multiply(x, factor)
 
 
 # ---- methods
@@ -588,9 +646,11 @@ _DERIVED_UFUNCS: dict[Any, Callable[..., Any]] = {
 def _astype(x: RecordedArray, dtype: Any, *args: Any, **kwargs: Any) -> Any:
     kind = np.dtype(dtype)
     if kind == np.float64:
-        return x * 1.0 if x.dtype.kind == "b" else x
+        return copy_of(x) if x.dtype == kind else apply(ops.multiply, (x, 1.0))
     if kind.kind == "b":
         return apply(ops.not_equal, (x, 0.0))
+    if kind == np.int64 and x.dtype.kind in "biu":
+        return apply(ops.add, (x, 0))
     raise LostDerivativeError(
         located(
             f"a recorded value was converted to {kind} by astype, which has no derivative",
@@ -603,7 +663,8 @@ def _astype(x: RecordedArray, dtype: Any, *args: Any, **kwargs: Any) -> Any:
 def _item(x: RecordedArray, *index: Any) -> Any:
     if x.size != 1 and not index:
         raise ValueError("can only convert an array of size 1 to a Python scalar")
-    return float(getitem(ravel(x), 0) if not index else getitem(x, index if len(index) > 1 else index[0]))
+    element = getitem(x, index) if len(index) > 1 else getitem(ravel(x), index[0] if index else 0)
+    return {"b": bool, "i": int, "u": int}.get(x.dtype.kind, float)(element)
 
 
 def _tolist(x: RecordedArray) -> Any:
@@ -634,7 +695,7 @@ METHODS |= {
     "round": _round,
     "reshape": _reshape_method,
     "ravel": ravel,
-    "flatten": ravel,
+    "flatten": lambda x, order="C": copy_of(ravel(x, order)),
     "transpose": _transpose_method,
     "swapaxes": _swapaxes,
     "squeeze": _squeeze,
@@ -642,7 +703,7 @@ METHODS |= {
     "take": _take,
     "diagonal": _diagonal,
     "trace": _trace,
-    "copy": lambda x, order="C": x,
+    "copy": lambda x, order="C": copy_of(x),
     "conj": lambda x: x,
     "conjugate": lambda x: x,
     "astype": _astype,

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from fastgrad import array_ops, ops
 from fastgrad.errors import InputError, LostDerivativeError, UnsupportedError, located
-from fastgrad.record.recorder import Recorder
+from fastgrad.record.recorder import NO_ATTRIBUTE, SCALAR, Recorder
 from fastgrad.record.source import user_line
 from fastgrad.tape import ARRAY_OPERATION, Shape
 from fastgrad.vm.evaluate import evaluator
@@ -199,7 +199,8 @@ def normal_operand(operand: Any) -> Any:
         raise InputError(
             located(f"a recorded value met {array.dtype} data", user_line(), "Convert it with .astype(float) first.")
         )
-    return array if array.ndim else array.item()
+    # a captured 0-d array stays one: its content may change
+    return array if array.ndim or array is operand else array.item()
 
 
 def value_of(operand: Any) -> Any:
@@ -247,7 +248,8 @@ def apply(operation: ops.Operation, operands: tuple[Any, ...]) -> RecordedArray:
 def apply_array(operation: array_ops.ArrayOperation, operands: tuple[Any, ...], attribute: Any) -> RecordedArray:
     """Record an array operation; numbers among the operands must be arrays already."""
     recorder = recorder_of(operands)
-    value = operation.evaluate(attribute, *map(value_of, operands))
+    # a 0-d array becomes a scalar, as NumPy's functions and indexing make it
+    value = operation.evaluate(attribute, *map(value_of, operands))[()]
     nodes = tuple([node_of(recorder, operand) for operand in operands])
     node = recorder.add(ARRAY_OPERATION + operation.code, nodes, value.shape, attribute)
     return RecordedArray(recorder, node, value)
@@ -288,23 +290,28 @@ def _scalar_method(operation: ops.Operation, compute: Callable[[Any, Any], Any],
     general = _method(operation, reflected)
 
     def method(self: RecordedArray, other: Any) -> Any:
-        recorder = self.recorder
-        kind = other.__class__
-        if kind is RecordedArray and other.recorder is recorder:
-            other_value, other_node = other.value, other.node
-        elif kind is float or kind is float64 or kind is int:
-            other_value, other_node = other, recorder.scalar(other)
-        else:
-            return general(self, other)
-        value = compute(other_value, self.value) if reflected else compute(self.value, other_value)
+        value = self.value
         if value.__class__ is not float64:
             return general(self, other)
+        recorder = self.recorder
+        kind = other.__class__
+        if kind is float or kind is float64 or kind is int:
+            node = recorder.scalar(other)
+        elif kind is RecordedArray and other.recorder is recorder and other.value.__class__ is float64:
+            node, other = other.node, other.value
+        else:
+            return general(self, other)
         rows = recorder.rows
-        node = len(rows)
+        number = len(rows)
         frame = _getframe(1)
-        operands = (other_node, self.node) if reflected else (self.node, other_node)
-        rows.append((code, operands, (), None, frame.f_code, frame.f_lasti))
-        return RecordedArray(recorder, node, value)
+        if reflected:
+            result = compute(other, value)
+            operands = (node, self.node)
+        else:
+            result = compute(value, other)
+            operands = (self.node, node)
+        rows.append((code, operands, SCALAR, NO_ATTRIBUTE, frame.f_code, frame.f_lasti))
+        return RecordedArray(recorder, number, result)
 
     return method
 
@@ -317,7 +324,7 @@ def _power(self: RecordedArray, exponent: Any) -> Any:
         if exponent == 1:
             return apply(ops.positive, (self,))
         if exponent == 3:
-            return self * apply(ops.square, (self,))
+            return apply(ops.multiply, (self, apply(ops.square, (self,))))
         if exponent == -1 and exponent.__class__ is not int:
             return apply(ops.reciprocal, (self,))
         if exponent == 0.5 and self.ndim:
@@ -325,6 +332,54 @@ def _power(self: RecordedArray, exponent: Any) -> Any:
     if not _operable(exponent):
         return NotImplemented
     return apply(ops.power, (self, exponent))
+
+
+def _logical(operation: ops.Operation, reflected: bool = False) -> Callable[..., Any]:
+    """``& | ^ ~``, which are recorded between truth values only."""
+    general = _method(operation, reflected)
+
+    def method(self: RecordedArray, *other: Any) -> Any:
+        require_truth_values((self, *other))
+        return general(self, *other)
+
+    return method
+
+
+def require_truth_values(operands: tuple[Any, ...]) -> None:
+    """Raises UnsupportedError where ``& | ^ ~`` would act on bits."""
+    if any(np.asarray(value_of(operand)).dtype.kind != "b" for operand in operands):
+        raise _refused("an operation on the bits of numbers", "Between truth values (x > 0) the operators & | ^ ~ work.")
+
+
+def _in_place(name: str) -> Callable[..., Any]:
+    """``+=`` and its like: a number is replaced, an array changes under all its names, as in NumPy."""
+    compute: Callable[..., Any] = getattr(operator, name)
+
+    def method(self: RecordedArray, other: Any) -> Any:
+        if self.shape == ():
+            return NotImplemented
+        # the second reference is the one that getrefcount holds; others are views of this array or its caller's own
+        if self.value.base is not None or sys.getrefcount(self.value) > 2:
+            raise _refused(
+                "a change in place of an array that others share (an argument, a view, or an array with views)",
+                "Write y = y + z instead of y += z (and likewise for the other operators), or change a copy.",
+            )
+        result = compute(self, other)
+        if result.shape != self.shape:
+            raise ValueError(
+                f"non-broadcastable output operand with shape {self.shape} doesn't match the broadcast shape {result.shape}"
+            )
+        if not np.can_cast(result.dtype, self.dtype, "same_kind"):
+            raise TypeError(f"Cannot cast the result of an operation in place from {result.dtype} to {self.dtype}")
+        self.recorder, self.node, self.value = result.recorder, result.node, result.value
+        return self
+
+    return method
+
+
+def copy_of(x: RecordedArray) -> RecordedArray:
+    """The same node under another name, which changes in place by itself."""
+    return RecordedArray(x.recorder, x.node, x.value.copy())
 
 
 def _matmul(self: RecordedArray, other: Any) -> Any:
@@ -336,7 +391,7 @@ def _reflected_matmul(self: RecordedArray, other: Any) -> Any:
 
 
 def _divmod(self: RecordedArray, other: Any) -> tuple[Any, Any]:
-    return self // other, self % other
+    return apply(ops.floor_divide, (self, other)), apply(ops.remainder, (self, other))
 
 
 def _round(self: RecordedArray, decimals: int | None = None) -> Any:
@@ -354,18 +409,20 @@ def _install() -> None:
     for name, operation, compute in fast:
         setattr(RecordedArray, f"__{name}__", _scalar_method(operation, compute))
         setattr(RecordedArray, f"__r{name}__", _scalar_method(operation, compute, reflected=True))
-    for name, operation in [("floordiv", ops.floor_divide), ("mod", ops.remainder), ("and", ops.logical_and)] + [
-        ("or", ops.logical_or),
-        ("xor", ops.logical_xor),
-    ]:
+    for name, operation in [("floordiv", ops.floor_divide), ("mod", ops.remainder)]:
         setattr(RecordedArray, f"__{name}__", _method(operation))
         setattr(RecordedArray, f"__r{name}__", _method(operation, reflected=True))
+    for name, operation in [("and", ops.logical_and), ("or", ops.logical_or), ("xor", ops.logical_xor)]:
+        setattr(RecordedArray, f"__{name}__", _logical(operation))
+        setattr(RecordedArray, f"__r{name}__", _logical(operation, reflected=True))
+    for name in ("add", "sub", "mul", "truediv", "floordiv", "mod", "pow", "matmul"):
+        setattr(RecordedArray, f"__i{name}__", _in_place(name))
     comparisons = {"lt": "less", "le": "less_equal", "gt": "greater", "ge": "greater_equal"}
     for name, operation_name in (comparisons | {"eq": "equal", "ne": "not_equal"}).items():
         setattr(RecordedArray, f"__{name}__", _method(ops.BY_NAME[operation_name]))
     for name, operation in [("neg", ops.negative), ("pos", ops.positive), ("abs", ops.absolute)]:
         setattr(RecordedArray, f"__{name}__", _method(operation))
-    others = {"pow": _power, "rpow": _method(ops.power, reflected=True), "invert": _method(ops.logical_not)}
+    others = {"pow": _power, "rpow": _method(ops.power, reflected=True), "invert": _logical(ops.logical_not)}
     others |= {"matmul": _matmul, "rmatmul": _reflected_matmul, "divmod": _divmod, "round": _round}
     for name, method in others.items():
         setattr(RecordedArray, f"__{name}__", method)

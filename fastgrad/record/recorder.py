@@ -11,28 +11,36 @@ import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from itertools import chain
-from types import CodeType, FrameType
+from types import CodeType
 from typing import Any, NoReturn
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fastgrad.errors import LeakedValueError
+from fastgrad.errors import LeakedValueError, located
 from fastgrad.record.source import source_of_instruction, user_frame, user_line
 from fastgrad.tape import CONSTANT, INPUT, Shape, Source, Tape, number_array
 
-# opcode, operands, shape, attribute (for a constant: its position), code object and instruction of the user's line
-Row = tuple[int, tuple[int, ...], Shape, Any, CodeType | None, int]
+# opcode, operands, index of the shape, index of the attribute (of a constant: its position among the constants; -1:
+# none), code object and instruction of the user's line
+Row = tuple[int, tuple[int, ...], int, int, CodeType | None, int]
+# the shape index of a scalar, and the attribute index of an operation that has none
+SCALAR, NO_ATTRIBUTE = 0, -1
 
 
 class _EndedRows(list[Row]):
     """What a recorder's rows become when its recording ends: any further use of its values is an error."""
 
     def __len__(self) -> NoReturn:
-        raise LeakedValueError(
-            f"a recorded value was used after the recording that it belongs to had ended (at {user_line()}). "
-            "Return it from the differentiated function instead of keeping it in a variable outside."
-        )
+        raise LeakedValueError(_leaked())
+
+
+def _leaked() -> str:
+    return located(
+        "a recorded value was used outside the recording that it belongs to",
+        user_line(),
+        "Return it from the differentiated function instead of keeping it in a variable outside.",
+    )
 
 
 class _OpenRecorders(threading.local):
@@ -70,6 +78,7 @@ class Recorder:
     __slots__ = (
         "array_nodes",
         "arrays",
+        "attributes",
         "constants",
         "guards",
         "input_names",
@@ -78,6 +87,7 @@ class Recorder:
         "lifted",
         "rows",
         "scalars",
+        "shapes",
         "snapshots",
     )
 
@@ -86,13 +96,17 @@ class Recorder:
         self.rows: list[Row] = []
         self.inputs: list[int] = []
         self.input_names: list[str] = []
+        # shapes and attributes by content, each with its index on the tape
+        self.shapes: dict[Shape, int] = {(): SCALAR}
+        self.attributes: dict[Any, int] = {}
         self.constants: list[NDArray[Any]] = []
         self.scalars: dict[float | str, int] = {}
         # captured arrays: position among the constants by identity; content when first used, and node, by position
         self.arrays: dict[int, int] = {}
         self.snapshots: dict[int, NDArray[Any]] = {}
         self.array_nodes: dict[int, int] = {}
-        self.lifted: dict[int, tuple[Any, int]] = {}
+        # by recorder and node
+        self.lifted: dict[tuple[int, int], tuple[Any, int]] = {}
         self.guards: list[tuple[int, float, CodeType, int]] = []
 
     def end(self) -> None:
@@ -102,15 +116,26 @@ class Recorder:
 
     def add(self, opcode: int, operands: tuple[int, ...], shape: Shape, attribute: Any = None) -> int:
         """Append a node for the user's current line and return its number."""
+        position = NO_ATTRIBUTE
+        if attribute is not None:
+            # the key keeps 1, 1.0 and True, and the signs of zero, apart
+            position = self.attributes.setdefault((repr(attribute), attribute), len(self.attributes))
+        return self._append(opcode, operands, shape, position)
+
+    def _append(self, opcode: int, operands: tuple[int, ...], shape: Shape, position: int) -> int:
         frame = user_frame()
         rows = self.rows
         node = len(rows)
-        rows.append((opcode, operands, shape, attribute, frame.f_code, frame.f_lasti))
+        rows.append((opcode, operands, self._shape_index(shape), position, frame.f_code, frame.f_lasti))
         return node
 
+    def _shape_index(self, shape: Shape) -> int:
+        return self.shapes.setdefault(shape, len(self.shapes))
+
     def add_input(self, shape: Shape, name: str) -> int:
+        """Append an input, which belongs to no line."""
         node = len(self.rows)
-        self.rows.append((INPUT, (), shape, None, None, -1))
+        self.rows.append((INPUT, (), self._shape_index(shape), NO_ATTRIBUTE, None, -1))
         self.inputs.append(node)
         self.input_names.append(name)
         return node
@@ -138,17 +163,19 @@ class Recorder:
         return self.array_nodes[known]
 
     def _add_constant(self, array: NDArray[Any]) -> int:
-        frame: FrameType = user_frame()
-        node = len(self.rows)
-        self.rows.append((CONSTANT, (), array.shape, len(self.constants), frame.f_code, frame.f_lasti))
         self.constants.append(array)
-        return node
+        return self._append(CONSTANT, (), array.shape, len(self.constants) - 1)
 
     def lift(self, outer: Any) -> int:
-        """The input node that stands for a value of an enclosing recording."""
-        found = self.lifted.get(id(outer))
+        """The input node that stands for a value of an enclosing recording. Raises LeakedValueError for any other."""
+        key = (id(outer.recorder), outer.node)
+        found = self.lifted.get(key)
         if found is None:
-            found = self.lifted[id(outer)] = (outer, self.add_input(outer.shape, f"lifted{len(self.lifted)}"))
+            if outer.recorder not in _open.stack[: self.level]:
+                raise LeakedValueError(_leaked())
+            # the value itself may change in place later
+            kept = outer.__class__(outer.recorder, outer.node, outer.value)
+            found = self.lifted[key] = (kept, self.add_input(outer.shape, f"lifted{len(self.lifted)}"))
         return found[1]
 
     def guard(self, node: int, value: float) -> None:
@@ -165,64 +192,47 @@ class Recorder:
             if not _same_content(content, self.constants[position]):
                 # the function changed it after it was used: what counts is what it held then
                 self.constants[position] = content
-        opcodes, operand_lists, shapes, attributes, codes, instructions = zip(*self.rows, strict=True)
-        n = len(opcodes)
-        lengths = np.fromiter(map(len, operand_lists), np.uint32, n)
+        n = len(self.rows)
+        flat = list(chain.from_iterable(self.rows))
+        opcodes, operand_lists, shape_indices, positions, codes, instructions = (flat[k :: 6] for k in range(6))
         starts = np.zeros(n + 1, np.uint32)
-        np.cumsum(lengths, out=starts[1:])
-        shape_table: dict[Shape, int] = {(): 0}
-        attribute_table: dict[Any, int] = {}
-        attribute_indices = np.full(n, -1, np.int32)
-        for node, attribute in enumerate(attributes):
-            if attribute is not None:
-                attribute_indices[node] = (
-                    attribute
-                    if opcodes[node] == CONSTANT
-                    else attribute_table.setdefault((repr(attribute), attribute), len(attribute_table))
-                )
-        lines = _Lines()
-        source_indices = np.fromiter(map(lines.index, codes, instructions), np.int32, n)
-        guard_sources = [lines.index(code, instruction) for _, _, code, instruction in self.guards]
+        np.cumsum(np.fromiter(map(len, operand_lists), np.uint32, n), out=starts[1:])
+        guard_nodes, guard_values, guard_codes, guard_instructions = zip(*self.guards) if self.guards else ((),) * 4
+        sources, indices = _lines([*codes, *guard_codes], [*instructions, *guard_instructions])
         return Tape(
-            opcodes=np.array(opcodes, np.uint16),
+            opcodes=np.fromiter(opcodes, np.uint16, n),
             operand_starts=starts,
             operands=np.fromiter(chain.from_iterable(operand_lists), np.uint32, int(starts[-1])),
-            shape_indices=np.fromiter((shape_table.setdefault(s, len(shape_table)) for s in shapes), np.uint32, n),
-            shapes=tuple(shape_table),
-            attribute_indices=attribute_indices,
-            attributes=tuple(attribute for _, attribute in attribute_table),
+            shape_indices=np.fromiter(shape_indices, np.uint32, n),
+            shapes=tuple(self.shapes),
+            attribute_indices=np.fromiter(positions, np.int32, n),
+            attributes=tuple(attribute for _, attribute in self.attributes),
             constants=tuple(self.constants),
             inputs=np.array(self.inputs, np.uint32),
             outputs=np.array(outputs, np.uint32),
-            guard_nodes=np.array([guard[0] for guard in self.guards], np.uint32),
-            guard_values=np.array([guard[1] for guard in self.guards], np.float64),
-            guard_sources=np.array(guard_sources, np.int32),
-            source_indices=source_indices,
-            sources=tuple(lines.sources()),
+            guard_nodes=np.array(guard_nodes, np.uint32),
+            guard_values=np.array(guard_values, np.float64),
+            guard_sources=indices[n:],
+            source_indices=indices[:n],
+            sources=sources,
             input_names=tuple(self.input_names),
         )
 
 
 def _same_content(x: NDArray[Any], y: NDArray[Any]) -> bool:
-    return x.shape == y.shape and x.tobytes() == y.tobytes()
+    return x.shape == y.shape and x.dtype == y.dtype and x.tobytes() == y.tobytes()
 
 
-class _Lines:
-    """Numbers the lines of a recording, each decoded once."""
-
-    def __init__(self) -> None:
-        self.instructions: dict[tuple[int, int], int] = {}
-        self.lines: dict[Source, int] = {}
-        self.codes: list[CodeType] = []
-
-    def index(self, code: CodeType | None, instruction: int) -> int:
-        if code is None:
-            return -1
-        found = self.instructions.get((id(code), instruction))
-        if found is None:
-            source = source_of_instruction(code, instruction)
-            found = self.instructions[id(code), instruction] = self.lines.setdefault(source, len(self.lines))
-        return found
-
-    def sources(self) -> list[Source]:
-        return list(self.lines)
+def _lines(codes: Sequence[CodeType | None], instructions: Sequence[int]) -> tuple[tuple[Source, ...], NDArray[np.int32]]:
+    """The lines of a recording, each once, and for each instruction the index of its line (-1: none)."""
+    n = len(codes)
+    # bytecode lies inside its code object, so the sum of address and offset tells instructions apart
+    addresses = np.fromiter(map(id, codes), np.int64, n) + np.fromiter(instructions, np.int64, n)
+    _, firsts, inverse = np.unique(addresses, return_index=True, return_inverse=True)
+    lines: dict[Source, int] = {}
+    found = np.full(len(firsts), -1, np.int32)
+    for k in np.argsort(firsts).tolist():
+        code, instruction = codes[firsts[k]], instructions[firsts[k]]
+        if code is not None:
+            found[k] = lines.setdefault(source_of_instruction(code, instruction), len(lines))
+    return tuple(lines), found[inverse]
