@@ -2,14 +2,13 @@
 
 Besides the names below, the elementary functions that NumPy lacks are here: ``fastgrad.erf``, ``ndtr``, ``gammaln``,
 ``sigmoid``, ``softplus``, ``fma`` and the others in ``fastgrad.functions.NAMES``.
+
+Importing the package loads nothing but the settings; what a name needs is loaded when it is first used.
 """
 
-from typing import Any
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
-from fastgrad import functions
-from fastgrad.api import grad, hessian, hvp, jacobian, jvp, record, stop_gradient, value_and_grad, vjp
-from fastgrad.batch import vmap
-from fastgrad.check import DerivativeMismatchError, check_grads
 from fastgrad.config import config
 from fastgrad.errors import (
     FastgradError,
@@ -19,7 +18,12 @@ from fastgrad.errors import (
     TapeError,
     UnsupportedError,
 )
-from fastgrad.tape import Tape
+
+if TYPE_CHECKING:
+    from fastgrad.api import grad, hessian, hvp, jacobian, jvp, record, stop_gradient, value_and_grad, vjp
+    from fastgrad.batch import vmap
+    from fastgrad.check import DerivativeMismatchError, check_grads
+    from fastgrad.tape import Tape
 
 __all__ = [
     "DerivativeMismatchError",
@@ -46,10 +50,20 @@ __all__ = [
 
 __version__ = "0.1.0"
 
+_MODULES = {"vmap": "batch", "check_grads": "check", "DerivativeMismatchError": "check", "Tape": "tape"}
+
 
 def __getattr__(name: str) -> Any:
-    return functions.function_named(name)
+    if name.startswith("__"):
+        raise AttributeError(f"module 'fastgrad' has no attribute {name!r}")
+    if name in __all__:
+        found = getattr(import_module(f"fastgrad.{_MODULES.get(name, 'api')}"), name)
+    else:
+        functions = import_module("fastgrad.functions")
+        found = functions if name == "functions" else functions.function_named(name)
+    globals()[name] = found
+    return found
 
 
 def __dir__() -> list[str]:
-    return sorted([*__all__, *functions.NAMES])
+    return sorted([*__all__, *import_module("fastgrad.functions").NAMES])

@@ -19,11 +19,11 @@ from fastgrad.calls import Argnums, Call, Key, bind, parameters_of, record_call,
 from fastgrad.config import resolve_tier
 from fastgrad.errors import InputError
 from fastgrad.plan.request import Kind, Request
-from fastgrad.record.captured import Surroundings
-from fastgrad.record.recorded_array import RecordedArray, apply
-from fastgrad.record.recorder import innermost_recorder
-from fastgrad.record.replay import replay
-from fastgrad.record.structures import Structure, flatten, map_leaves
+from fastgrad.recording.captured import Surroundings
+from fastgrad.recording.recorded_array import RecordedArray, apply
+from fastgrad.recording.recorder import innermost_recorder
+from fastgrad.recording.replay import replay
+from fastgrad.recording.structures import Structure, flatten, map_leaves
 from fastgrad.tape import Tape
 from fastgrad.transform.adjoint import adjoint
 from fastgrad.transform.jacobian import jacobian as jacobian_tape

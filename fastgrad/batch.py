@@ -20,10 +20,10 @@ from fastgrad.branches import Branch
 from fastgrad.calls import Call, Key
 from fastgrad.config import resolve_threads
 from fastgrad.errors import InputError
-from fastgrad.record.indexing import getitem
-from fastgrad.record.recorded_array import RecordedArray, stacked
-from fastgrad.record.recorder import innermost_recorder
-from fastgrad.record.structures import Structure, flatten
+from fastgrad.recording.indexing import getitem
+from fastgrad.recording.recorded_array import RecordedArray, stacked
+from fastgrad.recording.recorder import innermost_recorder
+from fastgrad.recording.structures import Structure, flatten
 from fastgrad.vm.scalar_executor import allocate_together
 
 __all__ = ["Batched", "vmap"]

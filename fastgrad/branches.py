@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from fastgrad.plan.request import Kind, Request, result_shapes
 from fastgrad.plan.scalar_program import ScalarProgram, scalar_cost, scalar_program
-from fastgrad.record.structures import Structure
+from fastgrad.recording.structures import Structure
 from fastgrad.tape import Tape
 from fastgrad.transform.adjoint import adjoint
 from fastgrad.vm.array_executor import ArrayExecutor

@@ -17,10 +17,10 @@ from numpy.typing import NDArray
 
 from fastgrad.branches import Branch, OutputLeaf
 from fastgrad.errors import InputError, LostDerivativeError, UnsupportedError
-from fastgrad.record import numpy_protocol  # noqa: F401 - gives recorded arrays their NumPy functions
-from fastgrad.record.recorded_array import RecordedArray, stacked
-from fastgrad.record.recorder import Recorder, recording
-from fastgrad.record.structures import Structure, flatten
+from fastgrad.recording import numpy_protocol  # noqa: F401 - gives recorded arrays their NumPy functions
+from fastgrad.recording.recorded_array import RecordedArray, stacked
+from fastgrad.recording.recorder import Recorder, recording
+from fastgrad.recording.structures import Structure, flatten
 
 Floats = NDArray[np.float64]
 Argnums = int | str | tuple[int | str, ...]

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from fastgrad.api import jvp, vjp
 from fastgrad.errors import FastgradError, InputError
-from fastgrad.record.structures import Structure, flatten
+from fastgrad.recording.structures import Structure, flatten
 
 __all__ = ["DerivativeMismatchError", "check_grads"]
 

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 from fastgrad import ops
-from fastgrad.record.recorded_array import RecordedArray, apply, concrete
+from fastgrad.recording.recorded_array import RecordedArray, apply, concrete
 
 __all__ = ["NAMES", "function_named"]
 

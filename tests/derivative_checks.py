@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 import fastgrad as fg
-from fastgrad.record.structures import flatten
+from fastgrad.recording.structures import flatten
 
 RTOL, ATOL = 1e-7, 1e-8
 

@@ -21,7 +21,6 @@ from __future__ import annotations
 import ctypes
 import importlib
 import sys
-import sysconfig
 import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -30,8 +29,8 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from fastgrad.record.captured import ABSENT, Place, is_told_by_identity
-from fastgrad.record.recorder import open_anywhere
+from fastgrad.recording.captured import ABSENT, Place, is_told_by_identity
+from fastgrad.recording.recorder import open_anywhere
 from fastgrad.vm import instructions as isa
 from fastgrad.vm.binary import kernels
 from fastgrad.vm.wiring import Wiring
@@ -360,7 +359,7 @@ def _layout_is_known() -> bool:
     """Whether this interpreter and this NumPy keep their objects as the kernels read them."""
     if sys.implementation.name != "cpython" or sys.platform not in ("linux", "darwin") or sys.maxsize < 1 << 32:
         return False
-    if sys.byteorder != "little" or sysconfig.get_config_var("Py_GIL_DISABLED"):
+    if sys.byteorder != "little" or "t" in getattr(sys, "abiflags", ""):
         return False
     table = _numpy_functions()
     version = ctypes.CFUNCTYPE(ctypes.c_uint)(table[_VERSION])()

@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +21,9 @@ from fastgrad.plan.sweep import Sweep, plan_sweep
 from fastgrad.vm import instructions as isa
 from fastgrad.vm.binary import kernels
 from fastgrad.vm.wiring import Wiring, address_of_row
+
+if TYPE_CHECKING:
+    from concurrent.futures import ThreadPoolExecutor
 
 T = TypeVar("T")
 Floats = NDArray[np.float64]
@@ -424,6 +426,9 @@ class BatchExecutor:
 
 @lru_cache(maxsize=8)
 def _threads(n: int) -> ThreadPoolExecutor:
+    # a seventh of what loading fastgrad takes, and of no use to single evaluations
+    from concurrent.futures import ThreadPoolExecutor
+
     return ThreadPoolExecutor(n, thread_name_prefix="fastgrad")
 
 

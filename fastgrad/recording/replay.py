@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from fastgrad import array_ops, ops
-from fastgrad.record.recorded_array import RecordedArray, apply, apply_array, concrete
+from fastgrad.recording.recorded_array import RecordedArray, apply, apply_array, concrete
 from fastgrad.tape import ARRAY_OPERATION, CONSTANT, INPUT, Tape, is_number
 
 __all__ = ["replay"]

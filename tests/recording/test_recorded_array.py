@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 import fastgrad as fg
-from fastgrad.record import recorded_array
-from fastgrad.record.recorded_array import RecordedArray
+from fastgrad.recording import recorded_array
+from fastgrad.recording.recorded_array import RecordedArray
 from tests.derivative_checks import check
 
 

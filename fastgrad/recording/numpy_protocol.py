@@ -15,8 +15,8 @@ import numpy as np
 
 from fastgrad import array_ops, ops
 from fastgrad.errors import LostDerivativeError, UnsupportedError, located
-from fastgrad.record.indexing import getitem
-from fastgrad.record.recorded_array import (
+from fastgrad.recording.indexing import getitem
+from fastgrad.recording.recorded_array import (
     RecordedArray,
     apply,
     apply_array,
@@ -26,7 +26,7 @@ from fastgrad.record.recorded_array import (
     stacked,
     value_of,
 )
-from fastgrad.record.source import user_line
+from fastgrad.recording.source import user_line
 
 FUNCTIONS: dict[Any, Callable[..., Any]] = {}
 METHODS: dict[str, Callable[..., Any]] = {}

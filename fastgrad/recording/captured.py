@@ -12,7 +12,6 @@ import functools
 import itertools
 import os
 import sys
-import sysconfig
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -24,7 +23,11 @@ import numpy as np
 _BY_VALUE = (int, float, str, bytes, bool, complex, type(None), np.generic)
 _OPAQUE = (ModuleType, type, BuiltinFunctionType, np.ndarray, np.ufunc)
 _NOT_LOOKED_INTO = (*_OPAQUE, FunctionType, functools.partial, MethodType)
-_LIBRARIES = tuple({os.path.realpath(sysconfig.get_path(name)) + os.sep for name in ("stdlib", "purelib", "platlib")})
+_LIBRARIES = tuple(
+    # of the standard library, and of the packages that are installed beside NumPy
+    os.path.realpath(os.path.dirname(os.path.dirname(path)) if package else os.path.dirname(path)) + os.sep
+    for path, package in ((os.__file__, False), (np.__file__, True))
+)
 _MAX_ELEMENTS = 64
 _IS_HEAP_TYPE = 1 << 9  # CPython's flag of classes that are not built in
 ABSENT = object()

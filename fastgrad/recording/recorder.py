@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastgrad.errors import LeakedValueError, located
-from fastgrad.record.source import source_of_instruction, user_frame, user_line
+from fastgrad.recording.source import source_of_instruction, user_frame, user_line
 from fastgrad.tape import CONSTANT, INPUT, Shape, Source, Tape, number_array
 
 # opcode, operands, index of the shape, index of the attribute (of a constant: its position among the constants; -1:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import fastgrad as fg
-from fastgrad.record import numpy_protocol
+from fastgrad.recording import numpy_protocol
 from tests.derivative_checks import check
 
 RANDOM = np.random.default_rng(7)

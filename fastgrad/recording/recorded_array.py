@@ -20,8 +20,8 @@ from numpy.typing import NDArray
 
 from fastgrad import array_ops, ops
 from fastgrad.errors import InputError, LostDerivativeError, UnsupportedError, located
-from fastgrad.record.recorder import NO_ATTRIBUTE, SCALAR, Recorder
-from fastgrad.record.source import user_line
+from fastgrad.recording.recorder import NO_ATTRIBUTE, SCALAR, Recorder
+from fastgrad.recording.source import user_line
 from fastgrad.tape import ARRAY_OPERATION, Shape
 from fastgrad.vm.evaluate import evaluator
 

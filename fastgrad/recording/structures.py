@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from fastgrad.record.recorded_array import RecordedArray
+from fastgrad.recording.recorded_array import RecordedArray
 
 _NAMESPACE = "fastgrad"
 _LEAF_TYPES = (np.ndarray, RecordedArray, float, int, np.generic, str, bytes, type(None), complex)

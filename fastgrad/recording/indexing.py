@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from fastgrad import array_ops
-from fastgrad.record.recorded_array import RecordedArray, apply_array, stacked
+from fastgrad.recording.recorded_array import RecordedArray, apply_array, stacked
 
 SCALARS = (int, np.integer)
 
