@@ -7,6 +7,7 @@ Importing the package loads nothing but the settings; what a name needs is loade
 """
 
 from importlib import import_module
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 from fastgrad.config import config
@@ -58,9 +59,10 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(f"module 'fastgrad' has no attribute {name!r}")
     if name in __all__:
         found = getattr(import_module(f"fastgrad.{_MODULES.get(name, 'api')}"), name)
+    elif find_spec(f"fastgrad.{name}") is not None:
+        found = import_module(f"fastgrad.{name}")
     else:
-        functions = import_module("fastgrad.functions")
-        found = functions if name == "functions" else functions.function_named(name)
+        found = import_module("fastgrad.functions").function_named(name)
     globals()[name] = found
     return found
 
