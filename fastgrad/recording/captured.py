@@ -2,7 +2,7 @@
 
 A recording is valid while all of that is the same: numbers and strings by value, anything else by identity, looking one
 level into lists, dicts and objects, and into modules and classes where the function names an attribute of theirs.
-``Surroundings`` finds the places when a function is recorded and reads them at each call. Arrays count by identity only,
+``Surroundings`` finds the places when a function is recorded and reads them at each call. Arrays count by identity,
 because a tape holds them by reference and sees their new content by itself.
 """
 
@@ -12,6 +12,7 @@ import functools
 import itertools
 import os
 import sys
+import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -52,18 +53,27 @@ class Surroundings:
 
     def __init__(self, function: Callable[..., Any]) -> None:
         self._function = function
+        self._lock = threading.RLock()
+        self.places: list[Place] = []
         self.refresh()
 
     def refresh(self) -> None:
         """Find the places anew: since the last time, functions may have been defined or replaced."""
-        self.places: list[Place] = []
-        self._seen: set[int] = set()
-        self._kept: list[Any] = []
-        self._visit(self._function)
+        with self._lock:
+            self._found: list[Place] = []
+            self._seen: set[int] = set()
+            self._kept: list[Any] = []
+            self._visit(self._function)
+            self.places = self._found  # all at once: other threads read them meanwhile
 
     def values(self) -> list[Any]:
         """What is in the places now; ABSENT where there is nothing."""
-        return [place.read() for place in self.places]
+        return self.snapshot()[1]
+
+    def snapshot(self) -> tuple[list[Place], list[Any]]:
+        """The places and what is in them now."""
+        places = self.places
+        return places, [place.read() for place in places]
 
     def fingerprint(self, values: Sequence[Any] | None = None) -> tuple[Any, ...]:
         """Equal for two calls if everything that the function sees is the same object or an equal number."""
@@ -100,11 +110,11 @@ class Surroundings:
                 self._visit(call)
 
     def _fixed(self, read: Callable[[], Any]) -> None:
-        self.places.append(Place("fixed", None, read))
+        self._found.append(Place("fixed", None, read))
 
     def _visit_function(self, function: FunctionType) -> None:
-        self.places.append(Place("defaults", function, lambda: function.__defaults__))
-        self.places.append(Place("keyword defaults", function, lambda: function.__kwdefaults__))
+        self._found.append(Place("defaults", function, lambda: function.__defaults__))
+        self._found.append(Place("keyword defaults", function, lambda: function.__kwdefaults__))
         names = _names(function.__code__)
         for cell in function.__closure__ or ():
             self._add(Place("cell", cell, functools.partial(_content, cell)), names)
@@ -117,7 +127,7 @@ class Surroundings:
 
     def _add(self, place: Place, names: Sequence[str]) -> None:
         value = place.read()
-        self.places.append(place)
+        self._found.append(place)
         if isinstance(value, FunctionType):
             if not _is_library(value.__code__.co_filename):
                 self._visit(value)
@@ -144,7 +154,7 @@ def is_told_by_identity(value: Any) -> bool:
         return True
     if isinstance(value, (list, dict, set, deque)):
         return False
-    return not hasattr(value, "__dict__") and not _slots_of(type(value))
+    return not hasattr(value, "__dict__") and not _slots_of(type(value))  # type: ignore[arg-type]
 
 
 def _content(cell: Any) -> Any:
@@ -214,7 +224,7 @@ def _inside(value: Any) -> Iterator[Any]:
         attributes = getattr(value, "__dict__", None)
         if isinstance(attributes, dict):
             yield from attributes.values()
-        for slot in _slots_of(type(value)):
+        for slot in _slots_of(type(value)):  # type: ignore[arg-type]
             try:
                 yield slot.__get__(value)
             except AttributeError:
