@@ -104,7 +104,12 @@ class Derivative:
     __slots__ = ("__dict__", "__weakref__", "_fast")
 
     def __init__(
-        self, function: Callable[..., Any], form: Form, argnums: Argnums = 0, has_aux: bool = False, tier: str | None = None
+        self,
+        function: Callable[..., Any],
+        form: Form,
+        argnums: Argnums = 0,
+        has_aux: bool = False,
+        tier: str | None = None,
     ) -> None:
         if not callable(function):
             raise InputError(f"{form.value} takes a function; it got {type(function).__name__}.")
@@ -154,8 +159,8 @@ class Derivative:
         given, packing = _plain_arguments(call), self._plain_packing(branch, call)
         if given is None or packing is None or not self._fast.is_worthwhile(branch):
             return
-        values = self._surroundings.values()
-        places = places_of(self._surroundings.places, values)
+        found, values = self._surroundings.snapshot()
+        places = places_of(found, values)
         entry = next((entry for entry in self._fast.entries if entry.fits(branch, given)), None)
         if places is not None and entry is None:
             entry = entry_for(self.executor(branch, call), branch, given, *packing)
@@ -214,9 +219,7 @@ class Derivative:
         return self._run(self.signature(used), used, run), used
 
     def _run(self, signature: Hashable, call: Call, run: Callable[[Branch, Call], int]) -> Branch:
-        return run_fitting_branch(
-            self._cache, signature, lambda: self.record(call), lambda branch: run(branch, call)
-        )
+        return run_fitting_branch(self._cache, signature, lambda: self.record(call), lambda branch: run(branch, call))
 
     def branches(self, signature: Hashable) -> tuple[Branch, ...]:
         return self._cache.branches(signature)
@@ -274,8 +277,8 @@ class Derivative:
                 raise InputError(f"there are {len(parts)} tangents for {len(given)} arguments.")
             arrays: list[Floats] = []
             for argument, part in zip(given, parts, strict=True):
-                shapes = [leaf.array.shape for leaf in argument.leaves if leaf.array is not None]
-                arrays += fitting_arrays(part, argument.structure, shapes, "tangent", "the argument")
+                of_leaves = [leaf.array.shape for leaf in argument.leaves if leaf.array is not None]
+                arrays += fitting_arrays(part, argument.structure, of_leaves, "tangent", "the argument")
             return arrays
         return []
 
@@ -460,7 +463,7 @@ class Prepared:
     def into(self, *args: Any, **kwargs: Any) -> None:
         """Write the derivative at the leading arguments into the last one, ``out``, nested as the result would be.
 
-        ``out`` holds float64 arrays of the results' shapes; they may be strided. Raises InputError where they do not fit.
+        ``out`` holds float64 arrays of the results' shapes, strided or not. Raises InputError where they do not fit.
         """
         *given, out = args
         self._check(tuple(given), kwargs)
@@ -472,7 +475,11 @@ class Prepared:
         for target, leaf in zip(targets, leaves, strict=True):
             shape = np.shape(leaf)
             if not isinstance(target, np.ndarray) or target.shape != shape or target.dtype != np.float64:
-                found = f"{target.dtype} of shape {target.shape}" if isinstance(target, np.ndarray) else type(target).__name__
+                found = (
+                    f"{target.dtype} of shape {target.shape}"
+                    if isinstance(target, np.ndarray)
+                    else type(target).__name__
+                )
                 raise InputError(f"out must be a float64 array of shape {shape}; it is {found}.")
             if not target.flags.writeable:
                 raise InputError("out is read-only: pass an array that can be written to.")
@@ -566,7 +573,9 @@ def fitting_arrays(
     for leaf, shape in zip(leaves, shapes, strict=True):
         array = np.asarray(leaf)
         if array.dtype.kind not in "fiub" or array.shape != shape:
-            raise InputError(f"the {what} must hold real numbers in shape {shape}; it has {array.dtype} in {array.shape}.")
+            raise InputError(
+                f"the {what} must hold real numbers in shape {shape}; it has {array.dtype} in {array.shape}."
+            )
         arrays.append(np.ascontiguousarray(array, np.float64).reshape(shape))
     return arrays
 
@@ -685,7 +694,11 @@ def jvp(
     ``primals`` and ``tangents`` are sequences with one entry for each argument, nested alike; all arguments are
     differentiated.
     """
-    if not isinstance(primals, (tuple, list)) or not isinstance(tangents, (tuple, list)) or len(primals) != len(tangents):
+    if (
+        not isinstance(primals, (tuple, list))
+        or not isinstance(tangents, (tuple, list))
+        or len(primals) != len(tangents)
+    ):
         raise InputError("jvp takes a tuple of primals and a tuple of as many tangents.")
     derivative = _shared_derivative(function, Form.JVP, tuple(range(len(primals))), tier)
     value, tangent_out = derivative.evaluate(tuple(primals), {}, tuple(tangents))

@@ -112,8 +112,9 @@ def rarely(condition: Any, function: Callable[..., Any], operands: tuple[Any, ..
 
 
 def repeat_while(condition: Callable[..., Any], step: Callable[..., tuple[Any, ...]], *state: Any) -> tuple[Any, ...]:
-    """``state = step(*state)`` in every lane as long as ``condition(*state)`` holds there. Belongs behind ``rarely``."""
-    return _value_among(*state).repeat_while(condition, step, state)
+    """``state = step(*state)`` in every lane as long as ``condition(*state)`` holds there; only behind ``rarely``."""
+    repeated: tuple[Any, ...] = _value_among(*state).repeat_while(condition, step, state)
+    return repeated
 
 
 def _value_among(*operands: Any) -> Any:

@@ -24,6 +24,7 @@ from fastgrad.tape import Tape
 from fastgrad.transform.adjoint import adjoint
 from fastgrad.vm.array_executor import ArrayExecutor
 from fastgrad.vm.scalar_executor import BatchExecutor, ScalarExecutor
+from fastgrad.vm.wiring import Wiring
 
 Floats = NDArray[np.float64]
 
@@ -46,6 +47,8 @@ class Executor(Protocol):
     def __call__(self, inputs: Sequence[Floats], seeds: Sequence[Floats], results: Sequence[Floats]) -> int: ...
 
     def allocate(self) -> list[Floats]: ...
+
+    def wiring(self) -> Wiring | None: ...
 
 
 @dataclass(frozen=True)

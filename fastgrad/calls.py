@@ -241,7 +241,7 @@ def record_call(
     """Run the function on recorded values and return the tape of what it did."""
     with recording() as recorder:
         args, kwargs = _recorded_arguments(recorder, call, parameters)
-        result = function(*args, **kwargs)
+        result = _result_of(function, args, kwargs)
         aux: Any = None
         if has_aux:
             if not isinstance(result, tuple) or len(result) != 2:
@@ -259,6 +259,16 @@ def record_call(
     static = [leaf.original for argument in call.arguments for leaf in argument.leaves if not leaf.is_input]
     branch = Branch(tape, structure, leaves, aux_structure, aux_leaves, (kept, static), 0.0)
     return Recording(branch, lifted)
+
+
+def _result_of(function: Callable[..., Any], args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
+    try:
+        return function(*args, **kwargs)
+    except ValueError as error:
+        # where a recorded value is stored into an array of floats, NumPy hides the reason behind an error of its own
+        if isinstance(error.__cause__, LostDerivativeError):
+            raise error.__cause__ from None
+        raise
 
 
 def record_with_data(

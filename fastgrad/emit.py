@@ -105,7 +105,6 @@ class _Value:
     def apply_operation(self, operation: Any, operands: tuple[Any, ...]) -> Any:
         return operation.forward(*[x if isinstance(x, _Value) else self.emitter.float(x) for x in operands])
 
-
     def repeat_while(self, condition: Any, step: Any, state: tuple[Any, ...]) -> tuple[Any, ...]:
         emitter, builder = self.emitter, self.emitter.builder
         before = builder.block

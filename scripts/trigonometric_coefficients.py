@@ -117,8 +117,12 @@ def generate() -> str:
         error = max(abs(weight(z) * (horner(coefficients, z) - function(z))) for z in samples)
         lines += block(f"{meaning}; error 2**{mp.nstr(mp.log(error, 2), 3)}", name, coefficients)
     lines += ["# 2/pi", f"TWO_OVER_PI = {float(2 / mp.pi)!r}", ""]
-    lines += block("pi/2 in parts, each the nearest double to what the earlier ones leave", "HALF_PI", parts(mp.pi / 2, 3))
-    lines += [f"# 2**({HUGE_STEP}*j) * 2/pi without its multiples of 4, in four parts a row; j from 0 to {HUGE_ROWS - 1}"]
+    lines += block(
+        "pi/2 in parts, each the nearest double to what the earlier ones leave", "HALF_PI", parts(mp.pi / 2, 3)
+    )
+    lines += [
+        f"# 2**({HUGE_STEP}*j) * 2/pi without its multiples of 4, in four parts a row; j from 0 to {HUGE_ROWS - 1}"
+    ]
     lines += [f"HUGE_STEP = {HUGE_STEP}"]
     lines += block("four numbers a row", "HUGE_ROWS", huge_rows())
     return "\n".join(lines[:-1]) + "\n"

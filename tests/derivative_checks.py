@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from typing import Any
 
@@ -27,16 +28,17 @@ def slope(function: Callable[..., Any], args: list[Any], directions: list[Any], 
 
     rows = [difference(step / 2**k) for k in range(4)]
     for order in (1, 2, 3):
-        rows = [(4**order * fine - coarse) / (4**order - 1) for coarse, fine in zip(rows, rows[1:], strict=False)]
+        rows = [(4**order * fine - coarse) / (4**order - 1) for coarse, fine in itertools.pairwise(rows)]
     return rows[0]
 
 
 def check(function: Callable[..., Any], *args: Any, seed: int = 0) -> None:
     """Value, tangent and cotangent of a function of arrays agree with NumPy's values and their differences."""
     random = np.random.default_rng(seed)
-    arrays = [np.asarray(arg) for arg in args]
-    directions = [random.standard_normal(x.shape) for x in arrays]
-    expected_value = function(*args)
+    # numbers as NumPy has them, as the function sees them when it is recorded
+    arrays = [np.asarray(arg)[()] for arg in args]
+    directions = [np.asarray(random.standard_normal(x.shape))[()] for x in arrays]
+    expected_value = function(*arrays)
     value, tangent = fg.jvp(function, tuple(args), tuple(directions))
     assert [np.shape(leaf) for leaf in flatten(value)[0]] == [np.shape(leaf) for leaf in flatten(expected_value)[0]]
     np.testing.assert_allclose(flat(value), flat(expected_value), rtol=1e-13, atol=1e-14)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Callable
-from functools import lru_cache
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -45,7 +45,7 @@ def _module(function: Callable[..., Any], arity: int, width: int) -> Any:
     return module
 
 
-@lru_cache(maxsize=None)
+@cache
 def _compile(function: Callable[..., Any], arity: int, width: int) -> tuple[Any, Any, str]:
     binding.initialize_native_target()
     binding.initialize_native_asmprinter()

@@ -46,7 +46,7 @@ def _snapped_quotient(x: Any, y: Any) -> Any:
 
 
 def _one_digit(a: Any, b: Any) -> tuple[Any, Any]:
-    """Whole quotient and remainder of a/b < 2**53. The quotient may come out one too large; the fma is exact even so."""
+    """Whole quotient and remainder of a/b < 2**53. The quotient may be one too large; the fma is exact even so."""
     whole = trunc(a / b)
     r = fma(-whole, b, a)
     over = r < 0.0

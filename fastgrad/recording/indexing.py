@@ -41,7 +41,8 @@ def _guarded_array(item: RecordedArray) -> Any:
     """The concrete value of a recorded index; each element is guarded, since the result depends on all of them."""
     if item.shape == ():
         return bool(item) if item.dtype.kind == "b" else operator.index(item)
-    for element in item.ravel():
+    array: Any = item
+    for element in array.ravel():
         bool(element) if item.dtype.kind == "b" else operator.index(element)
     return np.asarray(item.value)
 

@@ -67,7 +67,7 @@ def apply_ufunc(ufunc: Any, method: str, inputs: tuple[Any, ...], kwargs: dict[s
     raise _unsupported(name)
 
 
-def _scipy_operation(ufunc: Any) -> ops.Operation | None:
+def _scipy_operation(ufunc: np.ufunc) -> ops.Operation | None:
     """The operation that a ufunc of scipy.special stands for; found only if the caller has imported SciPy."""
     special = sys.modules.get("scipy.special")
     if special is None or getattr(special, ufunc.__name__, None) is not ufunc:
@@ -128,7 +128,11 @@ def _only(kwargs: dict[str, Any], name: str, **allowed: Any) -> None:
     """Refuse keyword arguments that are given and differ from the value that changes nothing."""
     for key, value in kwargs.items():
         neutral = allowed.get(key, _NOTHING)
-        if value is None or value is neutral or (neutral is not _NOTHING and isinstance(value, str) and value == neutral):
+        if (
+            value is None
+            or value is neutral
+            or (neutral is not _NOTHING and isinstance(value, str) and value == neutral)
+        ):
             continue
         if key == "dtype" and np.dtype(value) == np.float64:
             continue
@@ -155,6 +159,11 @@ def _implements(*functions: Any) -> Callable[[Callable[..., Any]], Callable[...,
         return handler
 
     return register
+
+
+@_implements(np.copyto)
+def _copyto(dst: Any, src: Any, *args: Any, **kwargs: Any) -> None:
+    _refuse_out({"out": dst})
 
 
 # ---- shapes
@@ -244,7 +253,9 @@ def broadcast_to(array: Any, shape: Any, subok: bool = False) -> Any:
     if x.shape == shape:
         return x
     np.broadcast_to(np.broadcast_to(0, x.shape), shape)  # raises NumPy's own error
-    return apply_array(array_ops.broadcast_to, (x,), shape) if isinstance(x, RecordedArray) else np.broadcast_to(x, shape)
+    return (
+        apply_array(array_ops.broadcast_to, (x,), shape) if isinstance(x, RecordedArray) else np.broadcast_to(x, shape)
+    )
 
 
 @_implements(np.flip)
@@ -367,7 +378,9 @@ def _with_kept_axes(result: Any, x: Any, axes: tuple[int, ...], keepdims: Any) -
 
 
 def _reduction(operation: array_ops.ArrayOperation) -> Callable[..., Any]:
-    def reduce(a: Any, axis: Any = None, dtype: Any = None, out: Any = None, keepdims: Any = False, **kwargs: Any) -> Any:
+    def reduce(
+        a: Any, axis: Any = None, dtype: Any = None, out: Any = None, keepdims: Any = False, **kwargs: Any
+    ) -> Any:
         _refuse_options(operation.name, dtype=dtype, out=out, **kwargs)
         x = _as_array(a)
         axes = _axes(axis, x.ndim)
@@ -398,9 +411,7 @@ def _amin(a: Any, axis: Any = None, out: Any = None, keepdims: Any = False, **kw
 
 
 @_implements(np.prod)
-def _prod(
-    a: Any, axis: Any = None, dtype: Any = None, out: Any = None, keepdims: Any = False, **kwargs: Any
-) -> Any:
+def _prod(a: Any, axis: Any = None, dtype: Any = None, out: Any = None, keepdims: Any = False, **kwargs: Any) -> Any:
     """Products of halves, halved again: right derivatives at zeros, of any order, without a rule of its own."""
     _refuse_options("prod", dtype=dtype, out=out, **kwargs)
     x = _as_array(a)
@@ -542,7 +553,9 @@ def matmul(a: Any, b: Any, /, **kwargs: Any) -> Any:
     """``a @ b`` in all of NumPy's shapes, as products of matrices with equal leading axes."""
     _only(kwargs, "np.matmul", casting="same_kind", order="K")
     x, y = _as_array(a), _as_array(b)
-    shape = np.matmul(np.broadcast_to(0.0, x.shape), np.broadcast_to(0.0, y.shape)).shape if x.size * y.size == 0 else None
+    shape = (
+        np.matmul(np.broadcast_to(0.0, x.shape), np.broadcast_to(0.0, y.shape)).shape if x.size * y.size == 0 else None
+    )
     if 0 in (x.ndim, y.ndim):
         raise ValueError("matmul: operands need at least one dimension")
     left = reshape(x, (1, x.size)) if x.ndim == 1 else x

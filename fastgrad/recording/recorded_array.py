@@ -1,10 +1,10 @@
 """The values that flow through a function while it is recorded.
 
-A ``RecordedArray`` holds a NumPy value and the number of the node that computes it. It answers to operators here, and to
-indexing, methods and NumPy's two protocols through ``numpy_protocol``, so plain NumPy code runs on it unchanged; each
-operation runs for real on the values and adds a node. The way of one operation: ``apply`` finds the recorder and the operand nodes, computes the value with
-NumPy, appends the row. Operators on two scalars have a shorter way of their own, ``_scalar_method``, because recording
-a loop of scalar code is where recording costs most.
+A ``RecordedArray`` holds a NumPy value and the number of the node that computes it. It answers to operators here, and
+to indexing, methods and NumPy's two protocols through ``numpy_protocol``, so plain NumPy code runs on it unchanged.
+Each operation runs for real on the values and adds a node: ``apply`` finds the recorder and the operand nodes,
+computes the value with NumPy, and appends the row. Operators on two scalars have a shorter way of their own,
+``_scalar_method``, because recording a loop of scalar code is where recording costs most.
 """
 
 from __future__ import annotations
@@ -12,11 +12,10 @@ from __future__ import annotations
 import operator
 import sys
 from collections.abc import Callable, Iterator
-from functools import lru_cache
+from functools import cache
 from typing import Any, NoReturn
 
 import numpy as np
-from numpy.typing import NDArray
 
 from fastgrad import array_ops, ops
 from fastgrad.errors import InputError, LostDerivativeError, UnsupportedError, located
@@ -82,10 +81,12 @@ class RecordedArray:
     def __iter__(self) -> Iterator[Any]:
         if self.ndim == 0:
             raise TypeError("iteration over a 0-d array")
-        return (self[index] for index in range(len(self.value)))
+        rows: Any = self
+        return (rows[index] for index in range(len(self.value)))
 
     def __contains__(self, item: Any) -> bool:
-        return any(bool(element == item) for element in self.ravel())
+        array: Any = self
+        return any(bool(element == item) for element in array.ravel())
 
     # ---- the outcomes that a recording depends on
 
@@ -103,10 +104,10 @@ class RecordedArray:
         return int(self)
 
     def __floor__(self) -> int:
-        return int(np.floor(self))  # type: ignore[call-overload,no-any-return]
+        return int(np.floor(self))  # type: ignore[call-overload]
 
     def __ceil__(self) -> int:
-        return int(np.ceil(self))  # type: ignore[call-overload,no-any-return]
+        return int(np.ceil(self))  # type: ignore[call-overload]
 
     def __index__(self) -> int:
         outcome = operator.index(self.value)  # NumPy's own error for a float
@@ -121,7 +122,8 @@ class RecordedArray:
         raise LostDerivativeError(
             located(
                 "a recorded value was turned into a Python float (by float(), by storing it into a plain NumPy array, "
-                "by np.array(..., dtype=float) or by a function that knows only floats), which would drop its derivative",
+                "by np.array(..., dtype=float) or by a function that knows only floats), which would drop its "
+                "derivative",
                 user_line(),
                 "Keep the value as it is; build arrays with np.stack or np.array([...]) without dtype, and use NumPy's "
                 "functions instead of those of math.",
@@ -133,10 +135,9 @@ class RecordedArray:
 
     def _guard(self, outcome: float, operation: ops.Operation | None = None, *rest: float) -> None:
         """Guard that this value, passed through ``operation``, is ``outcome``."""
-        scalar = self if self.shape == () else self.reshape(())
-        if operation is None:
-            self.recorder.guard(scalar.node, outcome)
-        elif operation is ops.not_equal and self.dtype.kind == "b":
+        array: Any = self
+        scalar = self if self.shape == () else array.reshape(())
+        if operation is None or (operation is ops.not_equal and self.dtype.kind == "b"):
             self.recorder.guard(scalar.node, outcome)
         else:
             operands = (scalar.node, *map(self.recorder.scalar, rest))
@@ -177,7 +178,7 @@ def recorder_of(operands: tuple[Any, ...]) -> Recorder:
 def node_of(recorder: Recorder, operand: Any) -> int:
     """The node of any operand in this recorder's recording."""
     if operand.__class__ is RecordedArray:
-        return operand.node if operand.recorder is recorder else recorder.lift(operand)  # type: ignore[no-any-return]
+        return operand.node if operand.recorder is recorder else recorder.lift(operand)
     if isinstance(operand, np.ndarray):
         return recorder.array(operand)
     return recorder.scalar(operand)
@@ -209,7 +210,7 @@ def value_of(operand: Any) -> Any:
 
 
 def stacked(items: Any) -> Any:
-    """Nested lists, tuples or an object array, with recorded values inside, as one array (recorded if any of them is)."""
+    """Nested lists, tuples or an object array, with recorded values inside, as one array (recorded if any is)."""
     if isinstance(items, np.ndarray) and items.dtype.kind == "O":
         if items.ndim == 0:
             return normal_operand(items.item())
@@ -225,7 +226,9 @@ def stacked(items: Any) -> Any:
             located(f"a list of values of different shapes {sorted(shapes)}", user_line(), "Give them one shape.")
         )
     shape = (1, *shapes.pop())
-    rows = [apply_array(array_ops.reshape, (part,), shape) if _recorded(part) else np.reshape(part, shape) for part in parts]
+    rows = [
+        apply_array(array_ops.reshape, (part,), shape) if _recorded(part) else np.reshape(part, shape) for part in parts
+    ]
     return rows[0] if len(rows) == 1 else apply_array(array_ops.concatenate, tuple(rows), 0)
 
 
@@ -255,7 +258,7 @@ def apply_array(operation: array_ops.ArrayOperation, operands: tuple[Any, ...], 
     return RecordedArray(recorder, node, value)
 
 
-@lru_cache(maxsize=None)
+@cache
 def concrete(operation: ops.Operation) -> Callable[..., Any]:
     """The function that computes an operation's value while recording: NumPy's, or else the VM's own."""
     if operation.on_arrays is not None:
@@ -348,7 +351,9 @@ def _logical(operation: ops.Operation, reflected: bool = False) -> Callable[...,
 def require_truth_values(operands: tuple[Any, ...]) -> None:
     """Raises UnsupportedError where ``& | ^ ~`` would act on bits."""
     if any(np.asarray(value_of(operand)).dtype.kind != "b" for operand in operands):
-        raise _refused("an operation on the bits of numbers", "Between truth values (x > 0) the operators & | ^ ~ work.")
+        raise _refused(
+            "an operation on the bits of numbers", "Between truth values (x > 0) the operators & | ^ ~ work."
+        )
 
 
 def _in_place(name: str) -> Callable[..., Any]:
@@ -367,7 +372,8 @@ def _in_place(name: str) -> Callable[..., Any]:
         result = compute(self, other)
         if result.shape != self.shape:
             raise ValueError(
-                f"non-broadcastable output operand with shape {self.shape} doesn't match the broadcast shape {result.shape}"
+                f"non-broadcastable output operand with shape {self.shape} doesn't match the broadcast shape "
+                f"{result.shape}"
             )
         if not np.can_cast(result.dtype, self.dtype, "same_kind"):
             raise TypeError(f"Cannot cast the result of an operation in place from {result.dtype} to {self.dtype}")
@@ -377,16 +383,16 @@ def _in_place(name: str) -> Callable[..., Any]:
     return method
 
 
-def copy_of(x: RecordedArray) -> RecordedArray:
-    """The same node under another name, which changes in place by itself."""
-    return RecordedArray(x.recorder, x.node, x.value.copy())
+def copy_of(x: Any) -> Any:
+    """The same node under another name, which changes in place by itself; a plain array or number copied."""
+    return RecordedArray(x.recorder, x.node, x.value.copy()) if x.__class__ is RecordedArray else np.copy(x)[()]
 
 
-def _matmul(self: RecordedArray, other: Any) -> Any:
+def _matmul(self: Any, other: Any) -> Any:
     return np.matmul(self, other)
 
 
-def _reflected_matmul(self: RecordedArray, other: Any) -> Any:
+def _reflected_matmul(self: Any, other: Any) -> Any:
     return np.matmul(other, self)
 
 
@@ -394,9 +400,9 @@ def _divmod(self: RecordedArray, other: Any) -> tuple[Any, Any]:
     return apply(ops.floor_divide, (self, other)), apply(ops.remainder, (self, other))
 
 
-def _round(self: RecordedArray, decimals: int | None = None) -> Any:
+def _round(self: Any, decimals: int | None = None) -> Any:
     rounded = np.round(self, decimals or 0)
-    return rounded if decimals is not None else int(rounded)  # type: ignore[call-overload]
+    return rounded if decimals is not None else int(rounded)
 
 
 def _install() -> None:
@@ -422,15 +428,14 @@ def _install() -> None:
         setattr(RecordedArray, f"__{name}__", _method(ops.BY_NAME[operation_name]))
     for name, operation in [("neg", ops.negative), ("pos", ops.positive), ("abs", ops.absolute)]:
         setattr(RecordedArray, f"__{name}__", _method(operation))
-    others = {"pow": _power, "rpow": _method(ops.power, reflected=True), "invert": _logical(ops.logical_not)}
+    others: dict[str, Callable[..., Any]] = {
+        "pow": _power,
+        "rpow": _method(ops.power, reflected=True),
+        "invert": _logical(ops.logical_not),
+    }
     others |= {"matmul": _matmul, "rmatmul": _reflected_matmul, "divmod": _divmod, "round": _round}
     for name, method in others.items():
         setattr(RecordedArray, f"__{name}__", method)
 
 
 _install()
-
-
-def recorded_constant(recorder: Recorder, array: NDArray[Any]) -> RecordedArray:
-    """A captured array as a value of this recording."""
-    return RecordedArray(recorder, recorder.array(array), array)

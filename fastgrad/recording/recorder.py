@@ -194,10 +194,13 @@ class Recorder:
                 self.constants[position] = content
         n = len(self.rows)
         flat = list(chain.from_iterable(self.rows))
-        opcodes, operand_lists, shape_indices, positions, codes, instructions = (flat[k :: 6] for k in range(6))
+        columns: list[Any] = [flat[k::6] for k in range(6)]
+        opcodes, operand_lists, shape_indices, positions, codes, instructions = columns
         starts = np.zeros(n + 1, np.uint32)
         np.cumsum(np.fromiter(map(len, operand_lists), np.uint32, n), out=starts[1:])
-        guard_nodes, guard_values, guard_codes, guard_instructions = zip(*self.guards) if self.guards else ((),) * 4
+        guard_nodes, guard_values, guard_codes, guard_instructions = (
+            zip(*self.guards, strict=True) if self.guards else ((),) * 4
+        )
         sources, indices = _lines([*codes, *guard_codes], [*instructions, *guard_instructions])
         return Tape(
             opcodes=np.fromiter(opcodes, np.uint16, n),
@@ -223,7 +226,9 @@ def _same_content(x: NDArray[Any], y: NDArray[Any]) -> bool:
     return x.shape == y.shape and x.dtype == y.dtype and x.tobytes() == y.tobytes()
 
 
-def _lines(codes: Sequence[CodeType | None], instructions: Sequence[int]) -> tuple[tuple[Source, ...], NDArray[np.int32]]:
+def _lines(
+    codes: Sequence[CodeType | None], instructions: Sequence[int]
+) -> tuple[tuple[Source, ...], NDArray[np.int32]]:
     """The lines of a recording, each once, and for each instruction the index of its line (-1: none)."""
     n = len(codes)
     # bytecode lies inside its code object, so the sum of address and offset tells instructions apart

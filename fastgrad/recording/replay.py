@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from fastgrad import array_ops, ops
-from fastgrad.recording.recorded_array import RecordedArray, apply, apply_array, concrete
+from fastgrad.recording.recorded_array import RecordedArray, apply, apply_array, concrete, copy_of
 from fastgrad.tape import ARRAY_OPERATION, CONSTANT, INPUT, Tape, is_number
 
 __all__ = ["replay"]
@@ -31,7 +31,9 @@ def replay(tape: Tape, operands: Sequence[Any]) -> list[Any]:
             for expected in guards[index]:
                 value.recorder.guard(value.node, expected)
         values.append(value)
-    return [values[node] for node in tape.outputs.tolist()]
+    outputs = [values[node] for node in tape.outputs.tolist()]
+    # an output that is an operand gets a name of its own, as it would have been computed
+    return [copy_of(value) if any(value is operand for operand in operands) else value for value in outputs]
 
 
 def _apply(opcode: int, attribute: Any, operands: list[Any]) -> Any:

@@ -7,7 +7,7 @@ need none of it.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -66,15 +66,13 @@ def _register(kind: type) -> None:
     def children(value: Any) -> tuple[list[Any], None, list[str]]:
         return [getattr(value, name) for name in names], None, names
 
-    def rebuild(_: None, fields: Sequence[Any]) -> Any:
-        value = object.__new__(kind)
+    def rebuild(_: Any, fields: Iterable[Any]) -> Any:
+        value: Any = object.__new__(kind)
         for name, content in zip(names, fields, strict=True):
             object.__setattr__(value, name, content)
         return value
 
-    optree.register_pytree_node(
-        kind, children, rebuild, path_entry_type=optree.GetAttrEntry, namespace=_NAMESPACE
-    )
+    optree.register_pytree_node(kind, children, rebuild, path_entry_type=optree.GetAttrEntry, namespace=_NAMESPACE)
 
 
 def map_leaves(function: Callable[[Any], Any], nested: Any) -> Any:

@@ -184,7 +184,9 @@ class Entry:
 
     def _result_records(self) -> NDArray[Any]:
         records = np.zeros(len(self._shapes), isa.RESULT)
-        for k, (record, shape, targets) in enumerate(zip(records, self._shapes, self._wiring.result_words, strict=True)):
+        for k, (record, shape, targets) in enumerate(
+            zip(records, self._shapes, self._wiring.result_words, strict=True)
+        ):
             record["ndim"], record["shape"] = len(shape), _address(shape)
             record["targets"], record["n_targets"] = _address(targets), len(targets)
             record["number"] = _address(self._numbers) + self._numbers.itemsize * k
@@ -208,9 +210,7 @@ def places_of(places: Sequence[Place], values: Sequence[Any]) -> Places | None:
     return Places([row for row in rows if row], (places, values, contents))
 
 
-def entry_for(
-    executor: Executor, branch: Any, given: Sequence[Given], n_values: int, as_tuple: bool
-) -> Entry | None:
+def entry_for(executor: Executor, branch: Any, given: Sequence[Given], n_values: int, as_tuple: bool) -> Entry | None:
     """A new entry for plain arguments; None where the kernels cannot do what it needs."""
     wiring = executor.wiring() if _install() else None
     if wiring is None:

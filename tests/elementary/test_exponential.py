@@ -165,7 +165,7 @@ def test_log_double_carries_68_bits() -> None:
     x = np.concatenate([generator.uniform(0.7, 1.42, 400), np.exp(generator.uniform(-744, 709, 400)), [0.5, 2.0]])
     high, low = (evaluate(lambda x, i=i: exponential.log_double(x)[i], x) for i in (0, 1))
     with mp.workdps(DIGITS):
-        for a, h, part in zip(x, high, low):
+        for a, h, part in zip(x, high, low, strict=True):
             exact = mp.log(mpf(float(a)))
             assert abs(mpf(float(h)) + mpf(float(part)) - exact) <= abs(exact) * mpf(2) ** -68
 

@@ -125,7 +125,7 @@ def test_logaddexp_near_its_zeros_is_within_2_to_the_minus_53() -> None:
     y = np.log(-np.expm1(x))
     computed = evaluate(hyperbolic.logaddexp, x, y)
     with mp.workdps(DIGITS):
-        for a, b, result in zip(x, y, computed):
+        for a, b, result in zip(x, y, computed, strict=True):
             assert abs(mpf(float(result)) - log_of_sum(mpf(float(a)), mpf(float(b)))) < mpf(2) ** -53
 
 

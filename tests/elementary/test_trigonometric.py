@@ -1,4 +1,4 @@
-"""Sine, cosine, tangent and their inverses: ULPs against mpmath, special points, lanes equal to scalars, machine code."""
+"""Sine, cosine, tangent and their inverses: ULPs against mpmath, special points, same bits in lanes, machine code."""
 
 from __future__ import annotations
 

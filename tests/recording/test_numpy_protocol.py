@@ -167,7 +167,10 @@ CALLS: dict[str, tuple[Any, ...]] = {
     "questions": (lambda x: x * np.size(x) * np.ndim(x) * np.shape(x)[1] * np.size(x, 0), normal(2, 3)),
     "kinds": (lambda x: x * (np.isrealobj(x) + np.iscomplexobj(x)), normal(2)),
     "any": (lambda x: x * np.any(x > 0) * (x > -9).all() * np.all(x) * (x > 0).any(axis=0), normal(4)),
-    "astype": (lambda x: x.astype(float) + x.astype("float64") + (x > 0).astype(int) + (x > 0).astype(float), normal(4)),
+    "astype": (
+        lambda x: x.astype(float) + x.astype("float64") + (x > 0).astype(int) + (x > 0).astype(float),
+        normal(4),
+    ),
     "counting": (lambda x: x * (x > 0).sum() + x * np.count_nonzero([1, 0]), normal(4)),
     "powers": (lambda x: x**2 + x**3 + x**-1.0 + x**0.5 + x**1 + x**0 + 2.0**x + x**x, positive(4)),
     "powers of number": (lambda x: x**2 + x**3 + x**-1.0 + x**0.5 + x**1 + x**0 + 2.0**x + x**x, positive()),
@@ -202,7 +205,7 @@ def test_every_function_and_method_is_in_the_table():
             codes += [constant for constant in code.co_consts if hasattr(constant, "co_names")]
     names = {f.__name__ for f in numpy_protocol.FUNCTIONS} | set(numpy_protocol.METHODS)
     aliases = {"amax": "max", "amin": "amin", "around": "around", "min": "amin"}
-    missing = {name for name in names if aliases.get(name, name) not in called} - {"item", "transpose"}
+    missing = {name for name in names if aliases.get(name, name) not in called} - {"item", "transpose", "copyto"}
     assert not missing
 
 
@@ -301,13 +304,19 @@ REFUSED = {
     "unknown in a module": Refusal(
         lambda x: np.linalg.inv(x), fg.UnsupportedError, "np.linalg.inv cannot be recorded{}" + REMEDY
     ),
-    "unknown ufunc": Refusal(lambda x: np.nextafter(x, 1), fg.UnsupportedError, "np.nextafter cannot be recorded{}" + REMEDY),
+    "unknown ufunc": Refusal(
+        lambda x: np.nextafter(x, 1), fg.UnsupportedError, "np.nextafter cannot be recorded{}" + REMEDY
+    ),
     "unknown ufunc method": Refusal(
         lambda x: np.multiply.accumulate(x), fg.UnsupportedError, "np.multiply.accumulate cannot be recorded{}" + REMEDY
     ),
-    "unknown method": Refusal(lambda x: x.argsort(), fg.UnsupportedError, "the array method .argsort cannot be recorded{}" + REMEDY),
+    "unknown method": Refusal(
+        lambda x: x.argsort(), fg.UnsupportedError, "the array method .argsort cannot be recorded{}" + REMEDY
+    ),
     "option": Refusal(
-        lambda x: np.sum(x, initial=2.0), fg.UnsupportedError, "the argument initial=2.0 of np.sum cannot be recorded{}" + REMEDY
+        lambda x: np.sum(x, initial=2.0),
+        fg.UnsupportedError,
+        "the argument initial=2.0 of np.sum cannot be recorded{}" + REMEDY,
     ),
     "dtype": Refusal(
         lambda x: np.sum(x, dtype=np.float32),
@@ -379,7 +388,7 @@ def test_the_same_axis_twice_is_an_error_as_in_numpy():
     ],
 )
 def test_shapes_that_do_not_fit_raise_value_errors(call):
-    with pytest.raises(ValueError, match="."):
+    with pytest.raises(ValueError, match=r"\S"):
         fg.jacobian(call)(np.ones((3, 3)))
 
 

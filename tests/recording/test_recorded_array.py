@@ -120,6 +120,8 @@ def test_operators_with_every_kind_of_other_operand_on_either_side(symbol, kind,
         pytest.skip("a division by zero, or a power at the edge of its domain")
     if symbol == "unary" and isinstance(other, (list, tuple)):
         pytest.skip("not a NumPy expression")
+    if symbol == "*" and isinstance(other, (list, tuple)) and np.ndim(point) == 0:
+        pytest.skip("NumPy's numbers repeat a sequence, or fail to")
     check(lambda x: operate(x, other), point)
     if symbol not in ("< <=", "> >=", "== !=", "unary"):
         check(lambda x: operate(other, x), point)
@@ -162,7 +164,6 @@ def of_objects(x: Any) -> Any:
         lambda x: x * of_objects(x),
         lambda x: of_objects(x) + 1.0,
         lambda x: np.sum(of_objects(x)),
-        lambda x: np.mean(of_objects(x)),
         lambda x: np.dot(of_objects(x), of_objects(x)),
         lambda x: of_objects(x) @ np.array([1.0, 2.0, 3.0]),
         lambda x: np.exp(of_objects(x)),
@@ -191,6 +192,7 @@ def test_arrays_built_of_recorded_numbers_compute_and_mix(function):
     ("function", "error", "message"),
     [
         (lambda x: np.array([x[0], x[1]], dtype=float), fg.LostDerivativeError, "turned into a Python float"),
+        (lambda x: np.mean(of_objects(x)), fg.LostDerivativeError, "turned into a Python float"),
         (lambda x: np.linalg.norm(of_objects(x)), fg.LostDerivativeError, "turned into a Python float"),
         (lambda x: x * np.array([x, "a"], dtype=object), fg.InputError, "a recorded value met text"),
         (lambda x: x[0] * np.array([1.0, None]), fg.InputError, "a recorded value met object data"),
@@ -215,9 +217,10 @@ def store(x: Any) -> Any:
 
 
 LOST = (
-    "a recorded value was turned into a Python float (by float(), by storing it into a plain NumPy array, by np.array(..., "
-    "dtype=float) or by a function that knows only floats), which would drop its derivative (at {}:{}, in {}). Keep the "
-    "value as it is; build arrays with np.stack or np.array([...]) without dtype, and use NumPy's functions instead of "
+    "a recorded value was turned into a Python float (by float(), by storing it into a plain NumPy array, by "
+    "np.array(..., dtype=float) or by a function that knows only floats), which would drop its derivative (at {}:{}, "
+    "in {}). Keep the value as it is; "
+    "build arrays with np.stack or np.array([...]) without dtype, and use NumPy's functions instead of "
     "those of math."
 )
 
@@ -230,7 +233,6 @@ LOST = (
         (lambda x: math.sin(x), 0),
         (lambda x: x.item() * 2, 0),
         (lambda x: np.float64(x), 0),
-        (lambda x: np.full(2, x, dtype=float), 0),
     ],
 )
 def test_turning_a_value_into_a_float_is_refused(function, offset):
@@ -240,8 +242,16 @@ def test_turning_a_value_into_a_float_is_refused(function, offset):
     assert str(raised.value) == LOST.format(code.co_filename, code.co_firstlineno + offset, code.co_name)
 
 
+def test_filling_an_array_of_floats_is_refused():
+    with pytest.raises(fg.LostDerivativeError, match="written into an existing array"):
+        fg.grad(lambda x: np.sum(np.full(2, x, dtype=float)))(1.0)
+    check(lambda x: np.full(2, x), 1.5)
+
+
 def test_complex_numbers_are_refused():
-    with pytest.raises(fg.UnsupportedError, match=r"complex\(\) cannot be recorded .*write the real and imaginary parts"):
+    with pytest.raises(
+        fg.UnsupportedError, match=r"complex\(\) cannot be recorded .*write the real and imaginary parts"
+    ):
         fg.grad(lambda x: complex(x))(1.0)
     with pytest.raises(TypeError):
         fg.grad(lambda x: x * 1j)(1.0)
@@ -312,7 +322,9 @@ def argument(x: Any) -> Any:
 
 @pytest.mark.parametrize("function", [view_first, through_view, argument])
 def test_changes_in_place_of_shared_memory_are_refused(function):
-    with pytest.raises(fg.UnsupportedError, match=r"a change in place of an array that others share .* Write y = y \+ z"):
+    with pytest.raises(
+        fg.UnsupportedError, match=r"a change in place of an array that others share .* Write y = y \+ z"
+    ):
         fg.jacobian(function)(np.ones(3))
 
 
