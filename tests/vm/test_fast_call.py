@@ -176,7 +176,7 @@ PYTHONS_WORK = {
 
 
 @pytest.mark.parametrize("name", PYTHONS_WORK)
-def test_other_arguments_are_answered_as_before(name: str) -> None:
+def test_other_arguments_are_answered_as_before(name: str, answers: Answers) -> None:
     value = PYTHONS_WORK[name]
 
     def function(x: Any) -> Any:
@@ -184,6 +184,7 @@ def test_other_arguments_are_answered_as_before(name: str) -> None:
 
     expected = fg.grad(function)(value)
     g = warmed(fg.grad(function), X)
+    assert answers.during(lambda: g(value)) == 1
     found = g(value)
     assert type(found) is type(expected)
     np.testing.assert_array_equal(found, expected)
@@ -325,8 +326,9 @@ def test_into_memory_of_a_captured_array() -> None:
 
 def test_a_prepared_derivative_refuses_other_shapes_that_its_derivative_knows() -> None:
     g = fg.grad(lambda x: np.sum(x**2))
-    p, three = g.prepare(X), np.ones(3)
+    three = np.ones(3)
     warmed(g, three)
+    p = g.prepare(X)
     p(X)
     with pytest.raises(InputError, match="prepared for"):
         p(three)
@@ -507,6 +509,20 @@ def test_a_recording_sees_the_derivative_of_what_the_closure_holds() -> None:
 
     assert fg.grad(outer)(5.0) == 60.0
     assert g(3.0) == 12.0
+
+
+def test_a_recording_sees_what_lies_deeper_than_surroundings_are_looked_into() -> None:
+    factors: Any = ([2.0],)
+    g = warmed(fg.grad(lambda x: factors[0][0] * x * x), 3.0)
+
+    def outer(y: Any) -> Any:
+        factors[0][0] = y
+        try:
+            return g(3.0) * y
+        finally:
+            factors[0][0] = 2.0
+
+    assert fg.grad(outer)(5.0) == 60.0
 
 
 def test_perturbations_are_told_apart_with_warm_derivatives() -> None:
