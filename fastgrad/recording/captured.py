@@ -61,7 +61,7 @@ class Surroundings:
         """Find the places anew: since the last time, functions may have been defined or replaced."""
         with self._lock:
             self._found: list[Place] = []
-            self._seen: set[int] = set()
+            self._seen: set[int | tuple[int, str]] = set()
             self._kept: list[Any] = []
             self._visit(self._function)
             self.places = self._found  # all at once: other threads read them meanwhile
@@ -93,8 +93,11 @@ class Surroundings:
         self._seen.add(id(function))
         self._kept.append(function)
         if isinstance(function, functools.partial):
-            self._fixed(lambda: function.args)
+            for argument in function.args:
+                self._add(Place("fixed", None, functools.partial(_itself, argument)), ())
             self._fixed(lambda: function.keywords)
+            for name in function.keywords:
+                self._add(Place("fixed", None, functools.partial(function.keywords.get, name, ABSENT)), ())
             self._visit(function.func)
         elif isinstance(function, MethodType):
             self._fixed(lambda: function.__self__)
@@ -104,10 +107,14 @@ class Surroundings:
             self._visit_function(function)
         elif not isinstance(function, _OPAQUE):
             self._fixed(lambda: function)
-            call = _inherited(type(function), "__call__")
-            if isinstance(call, FunctionType):
-                self._add_attributes(type(function).__mro__, _names(call.__code__))
-                self._visit(call)
+            self._visit_call_of(function)
+
+    def _visit_call_of(self, value: Any) -> None:
+        """What the function reads that runs when an object of the user's own classes is called."""
+        call = _inherited(type(value), "__call__")
+        if isinstance(call, FunctionType) and not _is_library(call.__code__.co_filename):
+            self._add_attributes(type(value).__mro__, _names(call.__code__))
+            self._visit(call)
 
     def _fixed(self, read: Callable[[], Any]) -> None:
         self._found.append(Place("fixed", None, read))
@@ -115,6 +122,8 @@ class Surroundings:
     def _visit_function(self, function: FunctionType) -> None:
         self._found.append(Place("defaults", function, lambda: function.__defaults__))
         self._found.append(Place("keyword defaults", function, lambda: function.__kwdefaults__))
+        for k in range(len(function.__defaults__ or ())):
+            self._add(Place("fixed", None, functools.partial(_default, function, k)), ())
         names = _names(function.__code__)
         for cell in function.__closure__ or ():
             self._add(Place("cell", cell, functools.partial(_content, cell)), names)
@@ -137,15 +146,24 @@ class Surroundings:
             self._add_attributes((value,), names)
         elif not isinstance(value, (*_BY_VALUE, *_NOT_LOOKED_INTO)):
             self._add_attributes(type(value).__mro__, names)
+            self._visit_call_of(value)
         elif isinstance(value, type):
             self._add_attributes(value.__mro__, names)
 
     def _add_attributes(self, holders: Sequence[Any], names: Sequence[str]) -> None:
         """The attributes of modules or classes, such as those that an object inherits, that the function may name."""
         for holder in holders:
-            if id(holder) not in self._seen and not _belongs_to_library(holder):
-                self._seen.add(id(holder))
-                self._add_items(vars(holder), [name for name in names if not name.startswith("__")])
+            if _belongs_to_library(holder):
+                continue
+            for name in names:
+                if name in vars(holder) and not name.startswith("__") and (id(holder), name) not in self._seen:
+                    self._seen.add((id(holder), name))
+                    self._add_items(vars(holder), (name,))
+                    method = _function_behind(vars(holder)[name])
+                    if isinstance(holder, type) and method is not None:
+                        # what the method may name in its object
+                        self._add_attributes(holders, _names(method.__code__))
+                        self._visit(method)
 
 
 def is_told_by_identity(value: Any) -> bool:
@@ -155,6 +173,15 @@ def is_told_by_identity(value: Any) -> bool:
     if isinstance(value, (list, dict, set, deque)):
         return False
     return not hasattr(value, "__dict__") and not _slots_of(type(value))  # type: ignore[arg-type]
+
+
+def _itself(value: Any) -> Any:
+    return value
+
+
+def _default(function: FunctionType, position: int) -> Any:
+    defaults = function.__defaults__ or ()
+    return defaults[position] if position < len(defaults) else ABSENT
 
 
 def _content(cell: Any) -> Any:
@@ -175,6 +202,15 @@ def _names(code: CodeType | None) -> tuple[str, ...]:
 def _inherited(kind: type, name: str) -> Any:
     """The attribute as it stands in the class or the nearest of its bases."""
     return next((vars(base)[name] for base in kind.__mro__ if name in vars(base)), None)
+
+
+def _function_behind(attribute: Any) -> FunctionType | None:
+    """The function that a class makes a method or a property of."""
+    if isinstance(attribute, property):
+        attribute = attribute.fget
+    elif isinstance(attribute, (staticmethod, classmethod)):
+        attribute = attribute.__func__
+    return attribute if isinstance(attribute, FunctionType) else None
 
 
 @functools.cache

@@ -23,7 +23,7 @@ def getitem(x: RecordedArray, index: Any) -> Any:
 
 def _plain(item: Any) -> Any:
     """An index entry as None, Ellipsis, an int, a slice, or an array of integers or truth values."""
-    if item is None or item is Ellipsis or isinstance(item, SCALARS):
+    if item is None or item is Ellipsis or (isinstance(item, SCALARS) and not isinstance(item, bool)):
         return item
     if isinstance(item, slice):
         return slice(*(None if part is None else operator.index(part) for part in (item.start, item.stop, item.step)))

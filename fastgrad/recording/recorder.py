@@ -8,6 +8,7 @@ never mistakes an outer variable for its own.
 from __future__ import annotations
 
 import threading
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from itertools import chain
@@ -188,9 +189,11 @@ class Recorder:
 
     def build(self, outputs: Sequence[int]) -> Tape:
         """The tape of what was recorded, with these nodes as outputs."""
+        uses = Counter(id(self.constants[position]) for position in self.snapshots)
         for position, content in self.snapshots.items():
-            if not _same_content(content, self.constants[position]):
-                # the function changed it after it was used: what counts is what it held then
+            array = self.constants[position]
+            if uses[id(array)] > 1 or not _same_content(content, array):
+                # the function itself changes it: what counts is what it held when it was used
                 self.constants[position] = content
         n = len(self.rows)
         flat = list(chain.from_iterable(self.rows))
