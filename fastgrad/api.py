@@ -138,6 +138,8 @@ class Derivative:
     def evaluate(self, args: tuple[Any, ...], kwargs: dict[str, Any], seeds: Any) -> Any:
         """The results for these arguments; ``seeds`` are the cotangents or tangents where the form takes them."""
         call = self.bind(args, kwargs)
+        if self.form is Form.HVP:
+            seeds = self._in_order_of_arguments(call, seeds)
         if innermost_recorder() is not None:
             return self._evaluate_in_recording(call, seeds)
         results: list[Floats] = []
@@ -264,6 +266,19 @@ class Derivative:
 
     def executor(self, branch: Branch, call: Call) -> Executor:
         return branch.executor(self.form.order, self.request(branch, call), call.wrt)
+
+    def _in_order_of_arguments(self, call: Call, tangents: Any) -> Any:
+        """Tangents given in the order of ``argnums``, in that of the call."""
+        if not isinstance(self.argnums, tuple) or not isinstance(tangents, (tuple, list)):
+            return tangents
+        if len(tangents) != len(self._keys):
+            return tangents  # which seed_arrays refuses
+        found = [argument.key for argument in call.arguments if argument.differentiated]
+        n_args = sum(not isinstance(argument.key, str) for argument in call.arguments)
+        by_key = {
+            self._key(key, dict.fromkeys(found), n_args): part for key, part in zip(self._keys, tangents, strict=True)
+        }
+        return tuple(by_key[key] for key in found)
 
     def seed_arrays(self, branch: Branch, call: Call, seeds: Any) -> list[Floats]:
         """The cotangents (tangents) as arrays. Raises InputError where they do not fit the results (arguments)."""

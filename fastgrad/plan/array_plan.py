@@ -109,6 +109,7 @@ class _Group:
     nodes: list[int] = field(default_factory=list)
     # node -> places that its value is stored (False) or accumulated (True) into
     stores: dict[int, list[tuple[Place, bool]]] = field(default_factory=dict)
+    guarded_loads: list[int] = field(default_factory=list)
 
 
 class _Planner:
@@ -170,6 +171,9 @@ class _Planner:
                 self._sum(node)
             else:
                 self._evaluate(node)
+        for node in self.guards:
+            if not self.is_elementwise(node) or node in scatters.terms:
+                self._guarded_load(node)
         self._outputs()
         steps = [step for _, step in sorted(self._steps(), key=lambda item: item[0])]
         return ArrayPlan(
@@ -340,6 +344,14 @@ class _Planner:
         step = Evaluation(entry, self.tape.attribute_of(node), operands, self._own_place(node))
         self.evaluations.setdefault(self.stages[node], []).append(step)
 
+    def _guarded_load(self, node: int) -> None:
+        """A guard on what no segment computes (an input, a view, a reduction) is checked by one that loads it."""
+        stage = self.stages[node] + 1
+        group = self.groups.setdefault((stage, self.shapes[node]), _Group(self.shapes[node]))
+        if node not in group.nodes:
+            group.nodes.append(node)
+        group.guarded_loads.append(node)
+
     def _outputs(self) -> None:
         """Copies for outputs that are views, inputs, constants, or another output again."""
         for number, node in enumerate(self.tape.outputs.tolist()):
@@ -382,6 +394,9 @@ class _Planner:
                     operands.append(program.load(self._spread(operand, group.shape)))
             slots[node] = program.operation(self.opcodes[node], operands)
             for number, expected in self.guards.get(node, ()):
+                program.guard(number, slots[node], expected)
+        for node in group.guarded_loads:
+            for number, expected in self.guards[node]:
                 program.guard(number, slots[node], expected)
         stores = [
             (slots[node], place, accumulate) for node, found in group.stores.items() for place, accumulate in found

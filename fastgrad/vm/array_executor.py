@@ -77,7 +77,7 @@ class ArrayExecutor:
             result[...] = value
         blocks = iter(results[self._n_values :])
         for cotangent in cotangents:
-            flats = [next(blocks).reshape(cotangent.size, -1) for _ in derivatives]
+            flats = [next(blocks).reshape(cotangent.size, row.size) for row in derivatives]
             for element in range(cotangent.size):
                 if failed >= 0:
                     return failed
