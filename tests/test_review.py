@@ -1,0 +1,74 @@
+"""Cases in which a wrong result once came out, or could well have: small programs against closed forms."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+import fastgrad as fg
+
+# below and above the size at which tapes of arrays run segment by segment
+SIZES = [5, 5_000]
+assert_equal = np.testing.assert_allclose
+
+
+def _by_an_element_of_a_mask(x: Any) -> Any:
+    positive = x > 0
+    return np.sum(np.sin(x)) if positive[3] else np.sum(x**2)
+
+
+def _by_any(x: Any) -> Any:
+    return np.sum(np.sin(x)) if (x > 0.5).all() else np.sum(x**2)
+
+
+def _by_a_count(x: Any) -> Any:
+    return np.sum(np.sin(x)) if (x < 0).sum() == 0 else np.sum(x**2)
+
+
+def _by_a_truncated_sum(x: Any) -> Any:
+    return np.sum(np.sin(x)) if int(np.sum(x)) == len(x) else np.sum(x**2)
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("function", [_by_an_element_of_a_mask, _by_any, _by_a_count, _by_a_truncated_sum])
+def test_a_guard_on_a_view_or_a_reduction_is_checked(function: Callable[..., Any], size: int) -> None:
+    gradient = fg.grad(function)
+    ones = np.ones(size)
+    other = ones.copy()
+    other[3] = -1.0
+    for _ in range(3):
+        assert_equal(gradient(ones), np.cos(ones))
+        assert_equal(gradient(other), 2 * other)
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_a_jacobian_may_have_no_rows_or_no_columns(size: int) -> None:
+    x, none = np.ones(size), np.zeros(0)
+    rows = fg.jacobian(lambda x: np.sin(np.exp(x))[:0])(x)
+    assert rows.shape == (0, size)
+    columns = fg.jacobian(lambda x, y: np.sin(np.cos(y)) * np.sum(x), argnums=(0, 1))(none, x)
+    assert columns[0].shape == (size, 0)
+    assert_equal(columns[1], np.zeros((size, size)))
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("argnums", [(0, 1), (1, 0), (-1, 0), ("y", "x"), ("y", 0)])
+def test_the_vectors_of_hvp_come_in_the_order_of_argnums(argnums: tuple[Any, Any], size: int) -> None:
+    random = np.random.default_rng(1)
+    x, y, of_x, of_y = random.standard_normal((4, size))
+
+    def function(x: Any, y: Any) -> Any:
+        return np.sum(x * y**2)
+
+    expected = {"x": 2 * y * of_y, "y": 2 * y * of_x + 2 * x * of_y}
+    names = [key if isinstance(key, str) else "xy"[key] for key in argnums]
+    vectors = tuple({"x": of_x, "y": of_y}[name] for name in names)
+    for found, name in zip(fg.hvp(function, argnums)(x, y, vectors), names, strict=True):
+        assert_equal(found, expected[name])
+    # and inside a recording
+    nested = fg.grad(lambda scale: np.sum(fg.hvp(function, argnums)(x, y, (vectors[0] * scale, vectors[1]))[0]))(1.0)
+    first_only = fg.hvp(function, argnums)(x, y, (vectors[0], 0 * vectors[1]))[0]
+    assert_equal(nested, np.sum(first_only), rtol=1e-9)
