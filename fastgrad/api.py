@@ -197,14 +197,14 @@ class Derivative:
     def fitting_branch(self, call: Call, run: Callable[[Branch, Call], int]) -> tuple[Branch, Call]:
         """Run on the branch that fits the call, recording it if need be; also says which data was taken as static."""
         signature = self.signature(call)
+        if self._cache.branches(signature):
+            return self._run(signature, call, run), call
         static = call.with_static_data()
-        if not self._cache.branches(signature) and len(static.inputs) < len(call.inputs):
+        if len(static.inputs) < len(call.inputs):
             # data that could not be recorded is part of the signature
             as_static = self.signature(static)
             if self._cache.branches(as_static):
                 return self._run(as_static, static, run), static
-        if self._cache.branches(signature):
-            return self._run(signature, call, run), call
         found: list[Call] = []
 
         def record() -> Branch:

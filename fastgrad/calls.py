@@ -10,6 +10,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -69,15 +70,15 @@ class Call:
 
     arguments: tuple[Argument, ...]
 
-    @property
+    @cached_property
     def inputs(self) -> list[Leaf]:
         return [leaf for argument in self.arguments for leaf in argument.leaves if leaf.is_input]
 
-    @property
+    @cached_property
     def arrays(self) -> list[Floats]:
         return [leaf.array for leaf in self.inputs if leaf.array is not None]
 
-    @property
+    @cached_property
     def wrt(self) -> tuple[int, ...]:
         """The positions, among the tape's inputs, of the differentiated leaves."""
         flags = [a.differentiated for a in self.arguments for leaf in a.leaves if leaf.is_input]
