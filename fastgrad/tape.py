@@ -27,8 +27,9 @@ All values are float64; truth values are 1.0 and 0.0. ``Tape.validate`` checks e
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 from typing import Any, NamedTuple
 
@@ -210,7 +211,8 @@ class Tape:
         return int(self.hash[:15], 16)
 
     def __reduce__(self) -> Any:
-        return _rebuilt, tuple(getattr(self, entry.name) for entry in fields(self))
+        numbers = tuple(map(is_number, self.constants))
+        return _rebuilt, (numbers, *(getattr(self, entry.name) for entry in fields(self)))
 
     # ---- checking
 
@@ -221,8 +223,11 @@ class Tape:
         return self
 
 
-def _rebuilt(*arrays: Any) -> Tape:
-    return Tape(*arrays).validate()
+def _rebuilt(numbers: Sequence[bool], *arrays: Any) -> Tape:
+    tape = Tape(*arrays).validate()
+    # pickling forgets which arrays are read-only
+    constants = (number_array(float(c)) if n else c for c, n in zip(tape.constants, numbers, strict=True))
+    return replace(tape, constants=tuple(constants))
 
 
 def _listing(tape: Tape) -> Iterator[str]:
@@ -283,16 +288,26 @@ def _problems(tape: Tape) -> Iterator[str]:
         yield "the guard arrays differ in length"
     if not all(isinstance(s, tuple) and all(isinstance(d, int) and d >= 0 for d in s) for s in tape.shapes):
         yield "shapes must be tuples of non-negative whole numbers"
-    if not all(isinstance(c, np.ndarray) and c.dtype.kind in "fiub" for c in tape.constants):
+    if not all(isinstance(c, np.ndarray) and c.dtype.kind in "fiub" and c.dtype.itemsize <= 8 for c in tape.constants):
         yield "constants must be arrays of real numbers"
-    if tape.input_names and len(tape.input_names) != len(tape.inputs):
+    if tape.input_names and [type(name) for name in tape.input_names] != [str] * len(tape.inputs):
         yield "there must be one name for each input"
+    if not all(map(_is_plain, tape.attributes)):
+        yield "attributes must be nested tuples of numbers, strings and None"
+    if not all(isinstance(s, Source) and [type(part) for part in s] == [str, int, str] for s in tape.sources):
+        yield "sources must be lines of the user's program"
     if sorted(np.flatnonzero(tape.opcodes == INPUT).tolist()) != sorted(tape.inputs.tolist()):
         yield "inputs must list every input node once"
     for index in range(n):
         yield from _node_problems(tape, index)
     if any(tape.shape_of(index) != () for index in tape.guard_nodes):
         yield "a guard must be on a scalar"
+
+
+def _is_plain(attribute: Any) -> bool:
+    if type(attribute) is tuple:
+        return all(map(_is_plain, attribute))
+    return attribute is None or type(attribute) in (int, float, str)
 
 
 def _node_problems(tape: Tape, index: int) -> Iterator[str]:
@@ -325,8 +340,19 @@ def _node_problems(tape: Tape, index: int) -> Iterator[str]:
             expected = operation.shape_rule(tape.attribute_of(index), *shapes)
         except (TypeError, ValueError, IndexError, KeyError, AttributeError):
             expected = None
+    if operation in (array_ops.gather, array_ops.scatter_add) and expected == shape:
+        of = shapes[0] if operation is array_ops.gather else shape
+        if not _are_positions(tape, int(operands[1]), math.prod(of)):
+            yield f"node {index} ({operation.name}) needs a constant array of positions from 0 to {math.prod(of) - 1}"
     if expected != shape:
         yield f"node {index} ({operation.name}) cannot have shape {shape} from operands of shapes {shapes}"
+
+
+def _are_positions(tape: Tape, index: int, size: int) -> bool:
+    if tape.opcodes[index] != CONSTANT:
+        return False
+    positions = tape.constant_of(index)
+    return not positions.size or bool(np.all((positions >= 0) & (positions < size) & (positions == np.floor(positions))))
 
 
 def _broadcast(shapes: Sequence[Shape]) -> Shape | None:

@@ -124,7 +124,7 @@ def test_wrong_indices_raise_numpys_errors(index: Any, message: str):
 
 
 def test_a_recorded_float_is_no_index():
-    with pytest.raises(TypeError, match="'numpy.float64' object cannot be interpreted as an integer"):
+    with pytest.raises(TypeError, match=r"'numpy\.float64' object cannot be interpreted as an integer"):
         fg.jacobian(lambda x: x[x[0]])(np.ones(3))
-    with pytest.raises(TypeError, match="'numpy.float64' object cannot be interpreted as an integer"):
+    with pytest.raises(TypeError, match=r"'numpy\.float64' object cannot be interpreted as an integer"):
         fg.jacobian(lambda x: range(x[0]))(np.ones(3))
