@@ -5,9 +5,12 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+from generated_file import write_or_check
+
+import fastgrad
 from fastgrad import array_ops, ops
 
-PAGE = Path(__file__).parent.parent / "docs" / "operations.md"
+PAGE = Path(__file__).resolve().parent.parent / "docs" / "operations.md"
 
 
 def page() -> str:
@@ -24,7 +27,8 @@ def page() -> str:
         "|---|---|---|---|",
     ]
     for operation in ops.TABLE:
-        names = ", ".join(f"`{name}`" for name in operation.answers_to) or "(derivatives only)"
+        public = (f"fastgrad.{operation.name}",) if operation.name in fastgrad.__all__ else ()
+        names = ", ".join(f"`{name}`" for name in operation.answers_to or public) or "(derivatives only)"
         derivative = "0" if operation.piecewise_constant else "yes"
         lines.append(f"| {operation.name} | {names} | {operation.ulp:g} | {derivative} |")
     lines += ["", "## Arrays", "", "| operation | moves elements only |", "|---|---|"]
@@ -33,8 +37,4 @@ def page() -> str:
 
 
 if __name__ == "__main__":
-    if "--check" in sys.argv:
-        if not PAGE.exists() or PAGE.read_text() != page():
-            sys.exit(f"{PAGE} is stale: run python scripts/operations_page.py")
-    else:
-        PAGE.write_text(page())
+    sys.exit(write_or_check(PAGE, page))

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from exponential_coefficients import horner, remez
+from generated_file import write_or_check
 from mpmath import mp, mpf
 
 mp.dps = 60
@@ -103,15 +104,5 @@ def generate() -> str:
     return "\n".join(lines[:-1]) + "\n"
 
 
-def main() -> int:
-    text = generate()
-    if "--check" in sys.argv[1:]:
-        stale = not MODULE.exists() or MODULE.read_text() != text
-        print(f"{MODULE.name} is {'stale' if stale else 'up to date'}")
-        return int(stale)
-    MODULE.write_text(text)
-    return 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(write_or_check(MODULE, generate))
