@@ -135,6 +135,8 @@ def bind(
         key = names.get(argnum, argnum) if isinstance(argnum, str) else argnum + len(args) * (argnum < 0)
         if not (key in kwargs if isinstance(key, str) else 0 <= key < len(args)):
             raise InputError(_no_such_argument(argnum, args, kwargs))
+        if key in chosen:
+            raise InputError(f"argnums {argnums!r} names an argument twice.")
         chosen.add(key)
     given: list[tuple[Key, Any]] = [*enumerate(args), *kwargs.items()]
     return Call(tuple(_argument(key, value, key in chosen, varying) for key, value in given))
