@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Hashable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fastgrad.api import Derivative, Form
-from fastgrad.branches import Branch
+from fastgrad.branches import Branch, OutputLeaf
 from fastgrad.calls import Call, Key
 from fastgrad.config import resolve_threads
 from fastgrad.errors import InputError
@@ -160,6 +160,8 @@ class Batched:
             leaves, structure = flatten(self.derivative(*args, **kwargs))
             return self.with_out_axes(structure.unflatten([np.empty((0, *np.shape(leaf))) for leaf in leaves]))
         structure = results[0][1]
+        if any(other != structure for _, other in results):
+            raise InputError(_OTHER_NESTING)
         columns = zip(*(leaves for leaves, _ in results), strict=True)
         return self.with_out_axes(structure.unflatten([_joined(column) for column in columns]))
 
@@ -175,6 +177,35 @@ class Batched:
 
 def _joined(column: Sequence[Any]) -> Any:
     return stacked(list(column)) if any(isinstance(leaf, RecordedArray) for leaf in column) else np.stack(column)
+
+
+_OTHER_NESTING = (
+    "vmap needs results nested alike for all examples; this function nests them differently on different branches. "
+    "Return the same keys and lengths on all of them."
+)
+
+
+def _for_both(branch: Branch, other: Branch) -> Branch:
+    """The first branch with leaves that hold the results of either. Raises InputError where there are none."""
+    if (branch.structure, branch.aux_structure) != (other.structure, other.aux_structure):
+        raise InputError(_OTHER_NESTING)
+    return replace(
+        branch,
+        leaves=tuple(map(_leaf_for_both, branch.leaves, other.leaves)),
+        aux_leaves=tuple(map(_leaf_for_both, branch.aux_leaves, other.aux_leaves)),
+    )
+
+
+def _leaf_for_both(leaf: OutputLeaf, other: OutputLeaf) -> OutputLeaf:
+    if leaf.dtype is not None and other.dtype is not None:
+        return OutputLeaf(np.result_type(leaf.dtype, other.dtype))
+    if leaf.dtype is other.dtype is None and (leaf.static is other.static or np.array_equal(leaf.static, other.static)):
+        return leaf
+    raise InputError(
+        "vmap returns auxiliary data that does not hang on the arguments as it is, so it must be the same for all "
+        f"examples; on different branches this function returns {leaf.static!r} and {other.static!r}. Leave it out, or "
+        "compute it from the arguments."
+    )
 
 
 class _Run:
@@ -223,8 +254,8 @@ class _Run:
         if executor is None:
             return None
         shapes = derivative.executor(branch, call).result_shapes
+        self.branch = branch if self.branch is None else _for_both(self.branch, branch)
         if not self.arrays:
-            self.branch = branch
             self.arrays = allocate_together([(self.batch.n, *shape) for shape in shapes])
         elif [array.shape[1:] for array in self.arrays] != list(shapes):
             raise InputError(

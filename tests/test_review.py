@@ -72,3 +72,41 @@ def test_the_vectors_of_hvp_come_in_the_order_of_argnums(argnums: tuple[Any, Any
     nested = fg.grad(lambda scale: np.sum(fg.hvp(function, argnums)(x, y, (vectors[0] * scale, vectors[1]))[0]))(1.0)
     first_only = fg.hvp(function, argnums)(x, y, (vectors[0], 0 * vectors[1]))[0]
     assert_equal(nested, np.sum(first_only), rtol=1e-9)
+
+
+MIXED = np.array([-1.0, 0.5, 2.5, -3.0])
+
+
+@pytest.mark.parametrize("inputs", [MIXED, MIXED[::-1]])
+@pytest.mark.parametrize("other", [lambda x: 0, lambda x: x > 1, lambda x: 0.0], ids=["whole", "flag", "float"])
+def test_examples_of_a_batch_may_return_numbers_of_different_dtypes(other: Callable[..., Any], inputs: Any) -> None:
+    def function(x: Any) -> Any:
+        return 1.5 * x if x > 0 else other(x)
+
+    positive = np.where(inputs > 0, 1.5, 0.0)
+    assert_equal(fg.vmap(function)(inputs), positive * inputs)
+    if other(1) is not False:
+        values, slopes = fg.vmap(fg.value_and_grad(function))(inputs)
+        assert_equal(values, positive * inputs)
+        assert_equal(slopes, positive)
+
+
+@pytest.mark.parametrize("recorded", [False, True])
+def test_examples_of_a_batch_must_return_results_nested_alike(recorded: bool) -> None:
+    def function(x: Any) -> Any:
+        return {"a": x, "b": 2 * x} if x > 0 else {"b": 3 * x, "c": x}
+
+    def batch(x: Any) -> Any:
+        return np.sum(fg.vmap(function)(x)["b"])
+
+    with pytest.raises(fg.errors.InputError, match="nested alike"):
+        fg.grad(batch)(MIXED) if recorded else batch(MIXED)
+
+
+def test_plain_auxiliary_data_must_be_the_same_for_all_examples_of_a_batch() -> None:
+    gradient = fg.vmap(fg.grad(lambda x: (1.5 * x, "up") if x > 0 else (x, "down"), has_aux=True))
+    with pytest.raises(fg.errors.InputError, match="'up' and 'down'|'down' and 'up'"):
+        gradient(MIXED)
+    slopes, word = gradient(np.abs(MIXED))
+    assert_equal(slopes, np.full(4, 1.5))
+    assert word == "up"
