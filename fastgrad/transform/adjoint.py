@@ -15,7 +15,7 @@ from fastgrad.array_ops import sum_to_shape
 from fastgrad.tape import ARRAY_OPERATION, CONSTANT, INPUT, Tape
 from fastgrad.transform.symbolic import SymbolicTape, Value
 
-__all__ = ["active_nodes", "adjoint"]
+__all__ = ["active_nodes", "adjoint", "filled", "input_names", "is_zero"]
 
 
 def adjoint(tape: Tape, wrt: Sequence[int], n_outputs: int, seeded: bool) -> Tape:
@@ -26,9 +26,9 @@ def adjoint(tape: Tape, wrt: Sequence[int], n_outputs: int, seeded: bool) -> Tap
     is 1. Its outputs are those of ``tape`` and the cotangent of each input in ``wrt``, of the input's shape.
     """
     symbolic = SymbolicTape(tape.sources)
-    inputs = [symbolic.input(shape, name) for shape, name in zip(tape.input_shapes, _input_names(tape), strict=True)]
+    inputs = [symbolic.input(shape, name) for shape, name in zip(tape.input_shapes, input_names(tape), strict=True)]
     seeds = [
-        symbolic.input(shape, f"cotangent{k}") if seeded else _ones(symbolic, shape)
+        symbolic.input(shape, f"cotangent{k}") if seeded else filled(symbolic, 1.0, shape)
         for k, shape in enumerate(tape.output_shapes[:n_outputs])
     ]
     values = symbolic.replay(tape, inputs)
@@ -44,10 +44,13 @@ def adjoint(tape: Tape, wrt: Sequence[int], n_outputs: int, seeded: bool) -> Tap
             for operand, contribution in _contributions(tape, index, cotangents.pop(index), values, active):
                 _accumulate(cotangents, operand, contribution)
     outputs = [values[node] for node in tape.outputs.tolist()]
-    return symbolic.build(outputs + [cotangents.get(node) or _zeros(symbolic, tape.shape_of(node)) for node in wanted])
+    return symbolic.build(
+        outputs + [cotangents.get(node) or filled(symbolic, 0.0, tape.shape_of(node)) for node in wanted]
+    )
 
 
-def _input_names(tape: Tape) -> Sequence[str]:
+def input_names(tape: Tape) -> Sequence[str]:
+    """One name for each input, made up where the tape has none."""
     return tape.input_names or [f"input{k}" for k in range(len(tape.inputs))]
 
 
@@ -94,14 +97,6 @@ def active_nodes(tape: Tape, wanted: Sequence[int]) -> list[bool]:
             continue
         active[index] = any(active[operand] for operand in flat[starts[index] : starts[index + 1]])
     return active
-
-
-def _ones(symbolic: SymbolicTape, shape: tuple[int, ...]) -> Value:
-    return filled(symbolic, 1.0, shape)
-
-
-def _zeros(symbolic: SymbolicTape, shape: tuple[int, ...]) -> Value:
-    return filled(symbolic, 0.0, shape)
 
 
 def filled(symbolic: SymbolicTape, number: float, shape: tuple[int, ...]) -> Value:

@@ -12,7 +12,7 @@ import numpy as np
 
 from fastgrad import array_ops
 from fastgrad.tape import Tape
-from fastgrad.transform.adjoint import adjoint, filled
+from fastgrad.transform.adjoint import adjoint, filled, input_names
 from fastgrad.transform.symbolic import SymbolicTape, Value
 
 __all__ = ["jacobian"]
@@ -26,7 +26,7 @@ def jacobian(tape: Tape, wrt: Sequence[int], n_outputs: int) -> Tape:
     """
     derived = adjoint(tape, wrt, n_outputs, seeded=True)
     symbolic = SymbolicTape(tape.sources)
-    inputs = [symbolic.input(shape, name) for shape, name in zip(tape.input_shapes, tape.input_names, strict=True)]
+    inputs = [symbolic.input(shape, name) for shape, name in zip(tape.input_shapes, input_names(tape), strict=True)]
     shapes = tape.output_shapes[:n_outputs]
     values: list[Value] = []
     blocks: list[Value] = []

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from fastgrad import array_ops, ops
 from fastgrad.tape import ARRAY_OPERATION, INPUT, Tape
-from fastgrad.transform.adjoint import active_nodes, filled, is_zero
+from fastgrad.transform.adjoint import active_nodes, filled, input_names, is_zero
 from fastgrad.transform.symbolic import SymbolicTape, Value
 
 __all__ = ["tangent"]
@@ -19,8 +19,7 @@ def tangent(tape: Tape, wrt: Sequence[int], n_outputs: int) -> Tape:
     in ``wrt``; its outputs are those of ``tape`` and the tangent of each of the first ``n_outputs``.
     """
     symbolic = SymbolicTape(tape.sources)
-    names = tape.input_names or [f"input{k}" for k in range(len(tape.inputs))]
-    inputs = [symbolic.input(shape, name) for shape, name in zip(tape.input_shapes, names, strict=True)]
+    inputs = [symbolic.input(shape, name) for shape, name in zip(tape.input_shapes, input_names(tape), strict=True)]
     wanted = [int(tape.inputs[position]) for position in wrt]
     tangents: dict[int, Value] = {
         node: symbolic.input(tape.shape_of(node), f"tangent{k}") for k, node in enumerate(wanted)
