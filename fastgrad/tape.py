@@ -352,7 +352,9 @@ def _are_positions(tape: Tape, index: int, size: int) -> bool:
     if tape.opcodes[index] != CONSTANT:
         return False
     positions = tape.constant_of(index)
-    return not positions.size or bool(np.all((positions >= 0) & (positions < size) & (positions == np.floor(positions))))
+    return not positions.size or bool(
+        np.all((positions >= 0) & (positions < size) & (positions == np.floor(positions)))
+    )
 
 
 def _broadcast(shapes: Sequence[Shape]) -> Shape | None:
