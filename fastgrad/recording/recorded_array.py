@@ -13,6 +13,7 @@ import operator
 import sys
 from collections.abc import Callable, Iterator
 from functools import cache
+from threading import get_ident
 from typing import Any, NoReturn
 
 import numpy as np
@@ -293,10 +294,9 @@ def _scalar_method(operation: ops.Operation, compute: Callable[[Any, Any], Any],
     general = _method(operation, reflected)
 
     def method(self: RecordedArray, other: Any) -> Any:
-        value = self.value
-        if value.__class__ is not float64:
+        value, recorder = self.value, self.recorder
+        if value.__class__ is not float64 or recorder.thread != get_ident():
             return general(self, other)
-        recorder = self.recorder
         kind = other.__class__
         if kind is float or kind is float64 or kind is int:
             node = recorder.scalar(other)

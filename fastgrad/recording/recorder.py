@@ -18,7 +18,7 @@ from typing import Any, NoReturn
 import numpy as np
 from numpy.typing import NDArray
 
-from fastgrad.errors import LeakedValueError, located
+from fastgrad.errors import LeakedValueError, UnsupportedError, located
 from fastgrad.recording.source import source_of_instruction, user_frame, user_line
 from fastgrad.tape import CONSTANT, INPUT, Shape, Source, Tape, number_array
 
@@ -90,10 +90,12 @@ class Recorder:
         "scalars",
         "shapes",
         "snapshots",
+        "thread",
     )
 
     def __init__(self, level: int) -> None:
         self.level = level
+        self.thread = threading.get_ident()
         self.rows: list[Row] = []
         self.inputs: list[int] = []
         self.input_names: list[str] = []
@@ -125,10 +127,22 @@ class Recorder:
 
     def _append(self, opcode: int, operands: tuple[int, ...], shape: Shape, position: int) -> int:
         frame = user_frame()
+        self._check_thread()
         rows = self.rows
         node = len(rows)
         rows.append((opcode, operands, self._shape_index(shape), position, frame.f_code, frame.f_lasti))
         return node
+
+    def _check_thread(self) -> None:
+        # two threads that append at once would take the same number for different nodes
+        if threading.get_ident() != self.thread:
+            raise UnsupportedError(
+                located(
+                    "a recorded value was used in another thread than that of its recording",
+                    user_line(),
+                    "Compute in one thread inside the function, or take a derivative in each thread.",
+                )
+            )
 
     def _shape_index(self, shape: Shape) -> int:
         return self.shapes.setdefault(shape, len(self.shapes))
@@ -182,6 +196,7 @@ class Recorder:
     def guard(self, node: int, value: float) -> None:
         """Note that the branch being recorded is right only while ``node`` has this value."""
         frame = user_frame()
+        self._check_thread()
         len(self.rows)  # refuses a value whose recording has ended
         self.guards.append((node, float(value), frame.f_code, frame.f_lasti))
 
