@@ -30,8 +30,8 @@ Floats = NDArray[np.float64]
 
 MAX_SIGNATURES = 64
 MAX_BRANCHES = 32
-# Instructions up to which a tape of arrays runs as straight-line scalar code. Measured on a 2.6 GHz Xeon: an
-# instruction takes 1.2 ns there and a segment of the array executor 1-2 us, but planning costs 0.3 us an instruction.
+# Instructions up to which a tape of arrays runs as straight-line scalar code, measured in CONTRIBUTING.md (Decisions);
+# beyond it, up to how many instructions for each scalar node.
 SCALAR_LIMIT = 3_000
 SCALAR_SHARE = 4
 

@@ -6,7 +6,8 @@ A tape of ``n`` nodes holds (arrays are read-only):
 ``opcodes``            uint16[n]   ``INPUT``, ``CONSTANT``, the code of an elementary operation (``ops.TABLE``), or
                                    ``ARRAY_OPERATION + code`` of an array operation (``array_ops.TABLE``)
 ``operand_starts``     uint32[n+1] node i has the operands ``operands[operand_starts[i]:operand_starts[i + 1]]``
-``operands``           uint32[m]   node numbers, each less than the node that it is an operand of
+``operands``           uint32[m]   node numbers, each less than the node that it is an operand of; the positions of
+                                   ``gather`` and ``scatter_add`` are a constant of whole numbers within the array
 ``shape_indices``      uint32[n]   the node's shape is ``shapes[shape_indices[i]]``
 ``attribute_indices``  int32[n]    what else the node needs is ``attributes[...]``; for a constant it is the position
                                    in ``constants``; -1: nothing

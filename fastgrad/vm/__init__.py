@@ -1,1 +1,1 @@
-"""The virtual machine: compiled once per machine, it runs every tape. Start with ``README.md`` beside this file."""
+"""The machine that runs every tape, compiled once per computer: see README.md in this folder."""
