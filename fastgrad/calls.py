@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from fastgrad.branches import Branch, OutputLeaf
 from fastgrad.errors import InputError, LostDerivativeError, UnsupportedError
 from fastgrad.recording import numpy_protocol  # noqa: F401 - gives recorded arrays their NumPy functions
-from fastgrad.recording.recorded_array import RecordedArray, stacked
+from fastgrad.recording.recorded_array import RecordedArray, means_more_than_its_data, stacked
 from fastgrad.recording.recorder import Recorder, recording
 from fastgrad.recording.structures import Structure, flatten
 
@@ -154,6 +154,12 @@ def _no_such_argument(argnum: Key, args: tuple[Any, ...], kwargs: dict[str, Any]
 
 def _argument(key: Key, value: Any, differentiated: bool, varying: frozenset[tuple[Key, int]]) -> Argument:
     leaves, structure = flatten(value)
+    for leaf in leaves:
+        if means_more_than_its_data(leaf):
+            raise InputError(
+                f"{_called(key)} holds a {type(leaf).__name__}, whose mask or own arithmetic a recording would lose. "
+                "Pass a plain array (np.asarray), and a mask as one more argument."
+            )
     found = tuple(
         _differentiated_leaf(leaf, key)
         if differentiated

@@ -110,3 +110,24 @@ def test_plain_auxiliary_data_must_be_the_same_for_all_examples_of_a_batch() -> 
     slopes, word = gradient(np.abs(MIXED))
     assert_equal(slopes, np.full(4, 1.5))
     assert word == "up"
+
+
+MASKED = np.ma.array([1.0, 2.0, 3.0], mask=[False, True, False])
+MATRIX = np.ones((1, 3)).view(np.matrix)
+
+
+@pytest.mark.filterwarnings("ignore:the matrix subclass:PendingDeprecationWarning")
+@pytest.mark.parametrize("strange", [MASKED, MASKED.astype(int), MATRIX])
+def test_masked_arrays_and_matrices_are_refused(strange: Any) -> None:
+    x = np.ones(3)
+    gradient = fg.grad(lambda x, data: np.sum(x**2 * data))
+    for _ in range(3):  # the kernels answer the later ones
+        assert_equal(gradient(x, x), 2 * x)
+    for function, args in (
+        (gradient, (strange, x)),
+        (gradient, (x, strange)),
+        (fg.grad(lambda x: np.sum(x * strange)), (x,)),
+        (fg.grad(lambda x: np.sum(np.multiply(strange, x))), (x,)),
+    ):
+        with pytest.raises(fg.errors.InputError, match=r"MaskedArray|matrix"):
+            function(*args)

@@ -192,6 +192,10 @@ def normal_operand(operand: Any) -> Any:
     if isinstance(operand, (list, tuple)) or (isinstance(operand, np.ndarray) and operand.dtype.kind == "O"):
         return stacked(operand)
     array = operand if isinstance(operand, np.ndarray) else np.asarray(operand)
+    if means_more_than_its_data(array):
+        raise InputError(
+            located(f"a recorded value met a {type(array).__name__}", user_line(), "Use a plain array (np.asarray).")
+        )
     if array.dtype.kind not in "fiub":
         kind = {"c": "complex numbers", "U": "text", "S": "text"}.get(array.dtype.kind, f"{array.dtype} data")
         raise InputError(
@@ -203,6 +207,12 @@ def normal_operand(operand: Any) -> Any:
         )
     # a captured 0-d array stays one: its content may change
     return array if array.ndim or array is operand else array.item()
+
+
+def means_more_than_its_data(x: Any) -> bool:
+    """Whether it is an array of a kind that NumPy computes with otherwise: masked, or a matrix."""
+    # np.ma loads at its first use, and plain arrays need none of it
+    return isinstance(x, np.ndarray) and type(x) is not np.ndarray and isinstance(x, (np.ma.MaskedArray, np.matrix))
 
 
 def value_of(operand: Any) -> Any:
