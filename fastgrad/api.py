@@ -246,9 +246,10 @@ class Derivative:
         if self.form.needs_scalar:
             shapes = branch.tape.output_shapes[: branch.n_main_outputs]
             if len(shapes) != 1 or branch.structure.tree is not None:
+                found = "one value inside a container" if len(shapes) == 1 else f"{len(shapes)} values"
                 raise InputError(
                     f"{self.form.value} needs a function that returns one number; {self._name()} returned "
-                    f"{len(shapes)} values. Use jacobian, or has_aux=True for what comes beside the number."
+                    f"{found}. Use jacobian, or has_aux=True for what comes beside the number."
                 )
             if shapes[0] != ():
                 raise InputError(

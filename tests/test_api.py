@@ -368,23 +368,25 @@ def test_arguments_that_cannot_be_differentiated(x, what):
         )
 
 
+ONE_NUMBER = "grad needs a function that returns one number; <lambda> returned "
+OR_JACOBIAN = "Use jacobian, or has_aux=True for what comes beside the number."
+NO_NUMBER = (
+    "which cannot be differentiated. Return real numbers or arrays (in any nesting of tuples, lists and dicts), other "
+    "things beside them with has_aux=True."
+)
+
+
 @pytest.mark.parametrize(
     ("function", "message"),
     [
-        (lambda x: x, "grad needs a function that returns one number; <lambda> returned an array of shape (3,). Sum it, "
-                      "or use jacobian."),
-        (lambda x: (x[0], x[1]), "grad needs a function that returns one number; <lambda> returned 2 values. Use "
-                                 "jacobian, or has_aux=True for what comes beside the number."),
-        (lambda x: [x[0]], "grad needs a function that returns one number; <lambda> returned 1 values. Use jacobian, or "
-                           "has_aux=True for what comes beside the number."),
-        (lambda x: None, "the function returned NoneType, which cannot be differentiated. Return real numbers or arrays "
-                         "(in any nesting of tuples, lists and dicts), other things beside them with has_aux=True."),
-        (lambda x: "a", "the function returned str, which cannot be differentiated. Return real numbers or arrays "
-                        "(in any nesting of tuples, lists and dicts), other things beside them with has_aux=True."),
-        (lambda x: 1j, "the function returned complex, which cannot be differentiated. Return real numbers or arrays "
-                       "(in any nesting of tuples, lists and dicts), other things beside them with has_aux=True."),
+        (lambda x: x, ONE_NUMBER + "an array of shape (3,). Sum it, or use jacobian."),
+        (lambda x: (x[0], x[1]), ONE_NUMBER + "2 values. " + OR_JACOBIAN),
+        (lambda x: [x[0]], ONE_NUMBER + "one value inside a container. " + OR_JACOBIAN),
+        (lambda x: None, "the function returned NoneType, " + NO_NUMBER),
+        (lambda x: "a", "the function returned str, " + NO_NUMBER),
+        (lambda x: 1j, "the function returned complex, " + NO_NUMBER),
     ],
-)  # fmt: skip
+)
 def test_results_that_cannot_be_differentiated(function, message):
     raises(fg.InputError, message, lambda: fg.grad(function)(X))
 

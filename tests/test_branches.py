@@ -43,7 +43,7 @@ def collatz(x: Any) -> Any:
 
 
 def chained(x: Any) -> Any:
-    if x > 0 and x < 1 or x == 5:
+    if (x > 0 and x < 1) or x == 5:
         return x * 2
     if not x >= 0:
         return x * 3
@@ -57,7 +57,10 @@ CASES = {
     "conditions": (chained, [(0.5, 2.0), (5.0, 2.0), (-1.0, 3.0), (2.0, 5.0), (3.0, 4.0), (1.0, 4.0), (0.0, 4.0)]),
     "abs and max": (lambda x: max(abs(x), x * x), [(0.5, 1.0), (-0.5, -1.0), (3.0, 6.0), (-3.0, -6.0)]),
     "sorted": (lambda x: sorted([x, 1.0, 2 * x])[1], [(2.0, 1.0), (0.75, 0.0), (0.25, 2.0), (-1.0, 1.0)]),
-    "floor and ceil": (lambda x: math.floor(x) * x + math.ceil(x) * x + round(x) * x, [(1.2, 4.0), (1.7, 5.0), (-0.2, -1.0)]),
+    "floor and ceil": (
+        lambda x: math.floor(x) * x + math.ceil(x) * x + round(x) * x,
+        [(1.2, 4.0), (1.7, 5.0), (-0.2, -1.0)],
+    ),
     "truth": (lambda x: x * 2 if x else x * 3, [(1.0, 2.0), (0.0, 3.0), (-0.0, 3.0), (5e-324, 2.0)]),
     "nan": (lambda x: x * 2 if x == x else 3 * x, [(1.0, 2.0), (math.nan, 3.0), (2.0, 2.0), (math.nan, 3.0)]),
     "np.any": (lambda x: x * 2 if np.any(x > [1.0, 5.0]) else x * 3, [(0.0, 3.0), (2.0, 2.0), (6.0, 2.0)]),
@@ -94,7 +97,7 @@ def test_other_values_in_the_same_branch_need_no_recording():
     function, runs = counted(newton)
     value_and_grad = fg.value_and_grad(function)
     for x in np.linspace(2.0, 2.0001, 50):
-        value, slope = value_and_grad(x)
+        value, _ = value_and_grad(x)
         assert value == pytest.approx(math.sqrt(x), rel=1e-12)
     assert runs[0] == 1
 

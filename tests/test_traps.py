@@ -38,7 +38,11 @@ AT_ODD_POINTS: dict[str, tuple[Any, Any, Any]] = {
     "hypot at 0": (lambda x: np.hypot(x[0], x[1]), np.zeros(2), np.zeros(2)),
     "where and sqrt": (lambda x: np.where(x > 0, np.sqrt(x), 0.0), 0.0, 0.0),
     "where and log": (lambda x: np.where(x > 0, np.log(x), 0.0), -1.0, 0.0),
-    "where and division": (lambda x: np.sum(np.where(x != 0, 1 / x, 0.0)), np.array([0.0, 2.0]), np.array([0.0, -0.25])),
+    "where and division": (
+        lambda x: np.sum(np.where(x != 0, 1 / x, 0.0)),
+        np.array([0.0, 2.0]),
+        np.array([0.0, -0.25]),
+    ),
     "product with a zero": (lambda x: np.prod(x), np.array([2.0, 0.0, 3.0]), np.array([0.0, 6.0, 0.0])),
     "product with two zeros": (lambda x: np.prod(x), np.array([0.0, 0.0, 3.0]), np.zeros(3)),
     "infinite constant times 0 slope": (lambda x: np.where(x > 5, x * INF, x), 1.0, 1.0),

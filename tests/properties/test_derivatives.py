@@ -55,7 +55,9 @@ def run(program: Program, x: Any) -> Any:
 
 
 programs = st.lists(
-    st.tuples(st.integers(0, len(UNARY) + len(BINARY) - 1), st.integers(0, 30), st.integers(0, 30)), min_size=1, max_size=9
+    st.tuples(st.integers(0, len(UNARY) + len(BINARY) - 1), st.integers(0, 30), st.integers(0, 30)),
+    min_size=1,
+    max_size=9,
 )
 shapes = st.sampled_from([(SIDE,), (SIDE, SIDE)])
 

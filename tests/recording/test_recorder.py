@@ -111,14 +111,18 @@ def test_a_value_of_another_threads_recording_is_refused():
         fg.grad(function)(1.0)
 
 
-@pytest.mark.parametrize("operation", [lambda v: v * 2.0, lambda v: np.sin(v), lambda v: bool(v > 0), lambda v: bool(v)])
+@pytest.mark.parametrize(
+    "operation", [lambda v: v * 2.0, lambda v: np.sin(v), lambda v: bool(v > 0), lambda v: bool(v)]
+)
 def test_a_value_computed_with_in_another_thread_is_refused(operation):
     def function(x: Any) -> Any:
         with ThreadPoolExecutor(1) as pool:
             pool.submit(operation, x).result()
         return x
 
-    with pytest.raises(fg.UnsupportedError, match="in another thread than that of its recording .*take a derivative in"):
+    with pytest.raises(
+        fg.UnsupportedError, match=r"in another thread than that of its recording .*take a derivative in"
+    ):
         fg.grad(function)(1.0)
 
 

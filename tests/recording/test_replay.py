@@ -65,6 +65,6 @@ def test_guards_come_along_where_their_value_is_recorded():
 def test_an_output_that_is_an_operand_is_another_object():
     tape = fg.record(lambda x: (x, x), np.ones(2))
     x = np.array([1.0, 2.0])
-    first, second = replay(tape, [x])
-    first[0] = 9.0
+    outputs = replay(tape, [x])
+    outputs[0][0] = 9.0
     np.testing.assert_array_equal(x, [1.0, 2.0])
