@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 
 from fastgrad import ops
 
-__all__ = ["BY_NAME", "TABLE", "ArrayOperation", "sum_to_shape"]
+__all__ = ["TABLE", "ArrayOperation", "sum_to_shape"]
 
 Shape = tuple[int, ...]
 Cotangents = tuple[Any, ...]
@@ -58,7 +58,6 @@ class ArrayOperation:
 
 
 TABLE: list[ArrayOperation] = []
-BY_NAME: dict[str, ArrayOperation] = {}
 
 
 def _operation(
@@ -71,7 +70,6 @@ def _operation(
 ) -> ArrayOperation:
     entry = ArrayOperation(name, shape_rule, evaluate, vjp, jvp, movement, len(TABLE))
     TABLE.append(entry)
-    BY_NAME[name] = entry
     return entry
 
 

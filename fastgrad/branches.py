@@ -17,7 +17,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from fastgrad.plan.request import Kind, Request, result_shapes
+from fastgrad.plan.request import Request, result_shapes
 from fastgrad.plan.scalar_program import ScalarProgram, scalar_cost, scalar_program
 from fastgrad.recording.structures import Structure
 from fastgrad.tape import Tape
@@ -221,9 +221,7 @@ __all__ = [
     "Branch",
     "BranchCache",
     "Executor",
-    "Kind",
     "OutputLeaf",
-    "Request",
     "is_scalar_code",
     "run_fitting_branch",
     "timed",

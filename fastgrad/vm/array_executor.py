@@ -12,11 +12,10 @@ from numpy.typing import NDArray
 
 from fastgrad import array_ops
 from fastgrad.plan.array_plan import ArrayPlan, Copy, Evaluation, Place, Segment, array_plan
+from fastgrad.plan.derived import derived_tape
 from fastgrad.plan.request import Kind, Request, result_shapes
 from fastgrad.tape import Tape
-from fastgrad.transform.adjoint import adjoint
 from fastgrad.transform.symbolic import without_dead_nodes
-from fastgrad.transform.tangent import tangent
 from fastgrad.vm import instructions as isa
 from fastgrad.vm.binary import kernels
 from fastgrad.vm.scalar_executor import TILE_BYTES, Captured, aligned, taken
@@ -90,12 +89,11 @@ class ArrayExecutor:
 
 
 def _derived(tape: Tape, request: Request) -> Tape:
-    if request.kind is Kind.VALUES:
+    """The request's tape without what it hides; for a Jacobian the tape that is run once for each element."""
+    kind = Kind.VJP if request.kind is Kind.JACOBIAN else request.kind
+    derived = derived_tape(tape, replace(request, kind=kind))
+    if derived is tape:
         return tape
-    if request.kind is Kind.JVP:
-        derived = tangent(tape, request.wrt, request.n_outputs)
-    else:
-        derived = adjoint(tape, request.wrt, request.n_outputs, seeded=request.kind is not Kind.GRADIENT)
     return without_dead_nodes(replace(derived, outputs=derived.outputs[request.n_hidden :]))
 
 
