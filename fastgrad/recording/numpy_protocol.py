@@ -7,6 +7,7 @@ are elementary operations are read off ``ops.TABLE``. Whatever is not found is r
 from __future__ import annotations
 
 import math
+import operator
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
@@ -249,7 +250,7 @@ def _atleast_1d(*arrays: Any) -> Any:
 @_implements(np.broadcast_to)
 def broadcast_to(array: Any, shape: Any, subok: bool = False) -> Any:
     x = _as_array(array)
-    shape = (shape,) if isinstance(shape, (int, np.integer)) else tuple(shape)
+    shape = tuple(map(operator.index, shape)) if isinstance(shape, (tuple, list)) else (operator.index(shape),)
     if x.shape == shape:
         return x
     np.broadcast_to(np.broadcast_to(0, x.shape), shape)  # raises NumPy's own error
@@ -332,6 +333,15 @@ def _diagonal(a: Any, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Any:
     return apply_array(array_ops.gather, (x, np.diagonal(_positions(x), offset, axis1, axis2).copy()), None)
 
 
+def _whole(numbers: Any) -> Any:
+    """Whole numbers that shape a result, recorded ones guarded."""
+    if isinstance(numbers, (tuple, list)):
+        return [operator.index(number) for number in numbers]
+    if isinstance(numbers, RecordedArray):
+        return np.reshape([operator.index(number) for number in ravel(numbers)], numbers.shape)
+    return numbers
+
+
 def _positions(x: Any) -> Any:
     return np.arange(x.size).reshape(x.shape)
 
@@ -339,19 +349,19 @@ def _positions(x: Any) -> Any:
 @_implements(np.roll)
 def _roll(a: Any, shift: Any, axis: Any = None) -> Any:
     x = _as_array(a)
-    return apply_array(array_ops.gather, (x, np.roll(_positions(x), shift, axis)), None)
+    return apply_array(array_ops.gather, (x, np.roll(_positions(x), _whole(shift), axis)), None)
 
 
 @_implements(np.repeat)
 def _repeat(a: Any, repeats: Any, axis: Any = None) -> Any:
     x = _as_array(a)
-    return apply_array(array_ops.gather, (x, np.repeat(_positions(x), repeats, axis)), None)
+    return apply_array(array_ops.gather, (x, np.repeat(_positions(x), _whole(repeats), axis)), None)
 
 
 @_implements(np.tile)
 def _tile(A: Any, reps: Any) -> Any:
     x = _as_array(A)
-    return apply_array(array_ops.gather, (x, np.tile(_positions(x), reps)), None)
+    return apply_array(array_ops.gather, (x, np.tile(_positions(x), _whole(reps))), None)
 
 
 # ---- reductions
@@ -553,6 +563,9 @@ def matmul(a: Any, b: Any, /, **kwargs: Any) -> Any:
     """``a @ b`` in all of NumPy's shapes, as products of matrices with equal leading axes."""
     _only(kwargs, "np.matmul", casting="same_kind", order="K")
     x, y = _as_array(a), _as_array(b)
+    if x.dtype.kind == y.dtype.kind == "b":
+        # NumPy adds truth values as "or"
+        return apply(ops.not_equal, (matmul(*(z + 0 for z in (x, y))), 0))
     shape = (
         np.matmul(np.broadcast_to(0.0, x.shape), np.broadcast_to(0.0, y.shape)).shape if x.size * y.size == 0 else None
     )

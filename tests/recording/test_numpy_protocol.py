@@ -404,3 +404,30 @@ def test_infinities_beside_the_argument_leave_its_tangent_finite():
     value, tangent = fg.jvp(lambda x: np.concatenate([[np.inf, np.nan], x]), (np.ones(1),), (np.full(1, 3.0),))
     np.testing.assert_array_equal(value, [np.inf, np.nan, 1.0])
     np.testing.assert_array_equal(tangent, [0.0, 0.0, 3.0])
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda x, n: np.repeat(x, n),
+        lambda x, n: np.roll(x, n),
+        lambda x, n: np.tile(x, n),
+        lambda x, n: np.tile(x, (n, 2)),
+        lambda x, n: np.broadcast_to(x, (n, 3)),
+        lambda x, n: np.reshape(x, (n - 1, 3)),
+        lambda x, n: np.split(x, [n])[0],
+        lambda x, n: np.take(x, n),
+        lambda x, n: x[: n - 1] + np.zeros(n - 1),
+        lambda x, n: [x[k] for k in range(n)],
+    ],
+)
+def test_counts_that_were_recorded_shape_results(function):
+    check(lambda x: function(x, (x > 0).sum()), np.array([1.0, -2.0, 3.0]))
+
+
+def test_recorded_counts_repeat_each_element():
+    check(lambda x: np.repeat(x, (x > 0) + 0), np.array([1.0, -2.0, 3.0]))
+
+
+def test_products_of_truth_values_are_truth_values_as_in_numpy():
+    check(lambda x: ((x > 0) @ (x > 0)) * x + np.dot(x > 0, np.ones(3, bool)) * x, np.array([1.0, -2.0, 3.0]))
