@@ -18,6 +18,7 @@ from fastgrad.branches import Branch, BranchCache, Executor, OutputLeaf, run_fit
 from fastgrad.calls import Argnums, Call, Key, bind, parameters_of, record_call, record_with_data
 from fastgrad.config import resolve_tier
 from fastgrad.errors import InputError
+from fastgrad.plan.derived import derived_tape
 from fastgrad.plan.request import Kind, Request
 from fastgrad.recording.captured import Surroundings
 from fastgrad.recording.recorded_array import RecordedArray, apply
@@ -25,9 +26,6 @@ from fastgrad.recording.recorder import innermost_recorder
 from fastgrad.recording.replay import replay
 from fastgrad.recording.structures import Structure, flatten, map_leaves
 from fastgrad.tape import Tape
-from fastgrad.transform.adjoint import adjoint
-from fastgrad.transform.jacobian import jacobian as jacobian_tape
-from fastgrad.transform.tangent import tangent
 from fastgrad.vm.fast_call import FastCalls, Given, accelerate, entry_for, is_plain, places_of
 
 __all__ = [
@@ -596,19 +594,6 @@ def fitting_arrays(
     return arrays
 
 
-def derived_tape(tape: Tape, request: Request) -> Tape:
-    """The tape that computes what the request asks of ``tape``: its outputs, then the derivatives."""
-    match request.kind:
-        case Kind.VALUES:
-            return tape
-        case Kind.GRADIENT | Kind.VJP:
-            return adjoint(tape, request.wrt, request.n_outputs, seeded=request.kind is Kind.VJP)
-        case Kind.JVP:
-            return tangent(tape, request.wrt, request.n_outputs)
-        case Kind.JACOBIAN:
-            return jacobian_tape(tape, request.wrt, request.n_outputs)
-
-
 def _fastest(run: Callable[[], Any]) -> float:
     best, spent = math.inf, 0.0
     while spent < 0.02:
@@ -644,7 +629,13 @@ def grad(
 def value_and_grad(
     function: Callable[..., Any], argnums: Argnums = 0, has_aux: bool = False, *, tier: str | None = None
 ) -> Derivative:
-    """As :func:`grad`, returning ``(value, gradient)``; with ``has_aux``, ``((value, aux), gradient)``."""
+    """As :func:`grad`, returning ``(value, gradient)``; with ``has_aux``, ``((value, aux), gradient)``.
+
+    >>> import numpy as np
+    >>> value, gradient = value_and_grad(lambda x: np.sum(x**2))(np.array([1.0, 2.0]))
+    >>> float(value), gradient
+    (5.0, array([2., 4.]))
+    """
     return Derivative(function, Form.VALUE_AND_GRADIENT, argnums, has_aux, tier)
 
 
@@ -654,7 +645,7 @@ def jacobian(
     """The derivative of every element of the result by every element of the argument.
 
     For a result of shape ``out.shape`` and an argument of shape ``in.shape`` it has shape ``out.shape + in.shape``; a
-    nested result holds, at each leaf, the structure of the argument. Arguments as for :func:`grad`.
+    nested result holds, at each leaf, the structure of the argument. Arguments and errors as for :func:`grad`.
 
     >>> import numpy as np
     >>> jacobian(lambda x: x * x)(np.array([1.0, 2.0]))
@@ -669,7 +660,12 @@ def hessian(
 ) -> Derivative:
     """The second derivatives of a function that returns one number, of shape ``in.shape + in.shape``.
 
-    Forward mode over the gradient's tape. Arguments as for :func:`grad`.
+    The Jacobian of the gradient's tape. Arguments and errors as for :func:`grad`.
+
+    >>> import numpy as np
+    >>> hessian(lambda x: x[0] ** 2 * x[1])(np.array([3.0, 5.0]))
+    array([[10.,  6.],
+           [ 6.,  0.]])
     """
     return Derivative(function, Form.HESSIAN, argnums, has_aux, tier)
 
@@ -677,7 +673,12 @@ def hessian(
 def hvp(function: Callable[..., Any], argnums: Argnums = 0, *, tier: str | None = None) -> Callable[..., Any]:
     """Products of the Hessian with a vector: ``hvp(f)(x, v)``, the vector being the last argument.
 
-    ``v`` has the structure and shapes of the differentiated argument, and so has the result.
+    ``v`` has the structure and shapes of the differentiated argument, and so has the result. Raises InputError where it
+    has not; other errors as for :func:`grad`.
+
+    >>> import numpy as np
+    >>> hvp(lambda x: np.sum(x**3))(np.array([1.0, 2.0]), np.array([1.0, 0.0]))
+    array([6., 0.])
     """
     derivative = Derivative(function, Form.HVP, argnums, False, tier)
 
@@ -708,7 +709,11 @@ def jvp(
     """The value and its directional derivative: ``jvp(f, primals, tangents) -> (out, tangent_out)``.
 
     ``primals`` and ``tangents`` are sequences with one entry for each argument, nested alike; all arguments are
-    differentiated.
+    differentiated. ``tangent_out`` has the structure and shapes of the value. Raises InputError where they do not fit.
+
+    >>> value, tangent_out = jvp(lambda x, y: x * y, (2.0, 3.0), (1.0, 0.0))
+    >>> float(value), float(tangent_out)
+    (6.0, 3.0)
     """
     if (
         not isinstance(primals, (tuple, list))
@@ -725,7 +730,11 @@ def vjp(function: Callable[..., Any], *primals: Any, tier: str | None = None) ->
     """The value and the pullback: ``vjp(f, *primals) -> (out, pullback)``.
 
     ``pullback(cotangent)`` takes the structure and shapes of the result and returns a tuple with one cotangent for each
-    argument.
+    argument. Raises InputError where it does not fit.
+
+    >>> value, pullback = vjp(lambda x, y: x * y, 2.0, 3.0)
+    >>> [float(cotangent) for cotangent in pullback(1.0)]
+    [3.0, 2.0]
     """
     argnums = tuple(range(len(primals)))
     kept = tuple(map_leaves(lambda x: x.copy() if isinstance(x, np.ndarray) else x, primal) for primal in primals)
@@ -739,7 +748,11 @@ def vjp(function: Callable[..., Any], *primals: Any, tier: str | None = None) ->
 
 
 def stop_gradient(x: Any) -> Any:
-    """``x`` itself (any structure), with derivative zero."""
+    """``x`` itself (any structure), with derivative zero.
+
+    >>> float(grad(lambda x: x * stop_gradient(x))(3.0))
+    3.0
+    """
     return map_leaves(lambda leaf: apply(ops.stop_gradient, (leaf,)) if isinstance(leaf, RecordedArray) else leaf, x)
 
 
@@ -748,6 +761,9 @@ def record(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Tape:
 
     Its inputs are the arguments' arrays and floats, in order; whole numbers and other arguments are part of it. Raises
     UnsupportedError where an operation cannot be recorded.
+
+    >>> record(lambda x, y: x * y + 1.0, 2.0, 3.0)
+    <Tape 2 inputs, 2 operations, 1 outputs>
     """
     call = bind(args, kwargs, (), parameters_of(function))
     return record_call(function, call, False, parameters_of(function)).branch.tape
