@@ -18,11 +18,10 @@ from fastgrad.tape import Tape
 from fastgrad.transform.symbolic import without_dead_nodes
 from fastgrad.vm import instructions as isa
 from fastgrad.vm.binary import kernels
-from fastgrad.vm.scalar_executor import TILE_BYTES, Captured, aligned, taken
+from fastgrad.vm.scalar_executor import MAX_LANES, Captured, aligned, fitting_lanes, taken
 from fastgrad.vm.wiring import Wiring
 
 Floats = NDArray[np.float64]
-MAX_LANES = 256
 MIN_LANES = 32
 
 
@@ -308,5 +307,4 @@ def _index_space(segment: Segment) -> tuple[tuple[int, ...], _Order]:
 
 
 def _lanes(segment: Segment) -> int:
-    fitting = TILE_BYTES // (8 * max(segment.sweep.n_slots, 1))
-    return min(MAX_LANES, max(MIN_LANES, 1 << max(fitting, 1).bit_length() - 1))
+    return fitting_lanes(segment.sweep.n_slots, MIN_LANES)

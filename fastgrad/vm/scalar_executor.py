@@ -366,6 +366,12 @@ def _moved(
     return [(position[place], offsets) for place, offsets in places]
 
 
+def fitting_lanes(n_rows: int, least: int) -> int:
+    """How many lanes, a power of two from ``least`` to ``MAX_LANES``, keep that many rows within ``TILE_BYTES``."""
+    fitting = max(TILE_BYTES // (8 * max(n_rows, 1)), 1)
+    return min(MAX_LANES, max(least, 1 << (fitting.bit_length() - 1)))
+
+
 # ---- batches
 
 
@@ -376,9 +382,7 @@ class BatchExecutor:
         """``shapes`` are those of the inputs of one example."""
         self.request = request
         self.sweep = _planned(program, request)
-        rows = self.sweep.n_slots + self.sweep.n_adjoints
-        fitting = TILE_BYTES // (8 * max(rows, 1))
-        self.lanes = min(MAX_LANES, max(isa.CHUNK, 1 << max(fitting, 1).bit_length() - 1))
+        self.lanes = fitting_lanes(self.sweep.n_slots + self.sweep.n_adjoints, isa.CHUNK)
         self._template = _tile_template(self.sweep, request, shapes)
         self._pool: list[_TileWorkspace] = []
 
