@@ -131,3 +131,17 @@ def test_masked_arrays_and_matrices_are_refused(strange: Any) -> None:
     ):
         with pytest.raises(fg.errors.InputError, match=r"MaskedArray|matrix"):
             function(*args)
+
+
+@pytest.mark.parametrize("positions", [np.array([0, 2]), np.array([True, False, True, False])])
+def test_captured_positions_that_change_in_place_are_seen(positions: Any) -> None:
+    def function(x: Any) -> Any:
+        return np.sum(x[positions] ** 2)
+
+    x = np.array([1.0, 2.0, 3.0, 4.0])
+    derivative = fg.grad(function)
+    for _ in range(4):
+        np.testing.assert_array_equal(derivative(x), [2.0, 0.0, 6.0, 0.0])
+    positions[...] = np.array([False, True, False, True]) if positions.dtype == bool else [1, 3]
+    for _ in range(4):
+        np.testing.assert_array_equal(derivative(x), [0.0, 4.0, 0.0, 8.0])

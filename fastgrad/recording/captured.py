@@ -3,7 +3,8 @@
 A recording is valid while all of that is the same: numbers and strings by value, anything else by identity, looking one
 level into lists, dicts and objects, and into modules and classes where the function names an attribute of theirs.
 ``Surroundings`` finds the places when a function is recorded and reads them at each call. Arrays count by identity,
-because a tape holds them by reference and sees their new content by itself.
+because a tape holds them by reference and sees their new content by itself; those of whole numbers or truth values, which
+a function may index with, count by content too.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ _LIBRARIES = tuple(
     for path, package in ((os.__file__, False), (np.__file__, True))
 )
 _MAX_ELEMENTS = 64
+_MAX_POSITIONS = 100_000  # comparing so many at each call takes some 20 us
 _IS_HEAP_TYPE = 1 << 9  # CPython's flag of classes that are not built in
 ABSENT = object()
 
@@ -168,6 +170,8 @@ class Surroundings:
 
 def is_told_by_identity(value: Any) -> bool:
     """Whether fingerprints of the object stay equal: they do not look at anything in it that can change."""
+    if _may_be_positions(value) or (isinstance(value, tuple) and any(map(_may_be_positions, value))):
+        return False
     if isinstance(value, (*_BY_VALUE, tuple, *_NOT_LOOKED_INTO)):
         return True
     if isinstance(value, (list, dict, set, deque)):
@@ -238,8 +242,17 @@ def _describe(value: Any, parts: list[Any]) -> None:
         parts.append(_by_value(value))
         return
     parts.append(id(value))
+    if _may_be_positions(value):
+        parts.append(value.tobytes())
     for element in _inside(value):
         parts.append(_by_value(element) if isinstance(element, _BY_VALUE) else id(element))
+        if _may_be_positions(element):
+            parts.append(element.tobytes())
+
+
+def _may_be_positions(value: Any) -> bool:
+    """Whether it is an array that a function may index with: what is at those positions is part of the recording."""
+    return isinstance(value, np.ndarray) and value.dtype.kind in "iub" and value.size <= _MAX_POSITIONS
 
 
 def _by_value(value: Any) -> tuple[Any, ...]:
