@@ -3,8 +3,8 @@
 A recording is valid while all of that is the same: numbers and strings by value, anything else by identity, looking one
 level into lists, dicts and objects, and into modules and classes where the function names an attribute of theirs.
 ``Surroundings`` finds the places when a function is recorded and reads them at each call. Arrays count by identity,
-because a tape holds them by reference and sees their new content by itself; those of whole numbers or truth values, which
-a function may index with, count by content too.
+because a tape holds them by reference and sees their new content by itself; those of whole numbers or truth values,
+which a function may index with, count by content too.
 """
 
 from __future__ import annotations
