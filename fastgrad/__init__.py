@@ -3,7 +3,7 @@
 Besides the names below, the elementary functions that NumPy lacks are here: ``fastgrad.erf``, ``ndtr``, ``gammaln``,
 ``sigmoid``, ``softplus``, ``fma`` and the others in ``fastgrad.functions.NAMES``.
 
-Importing the package loads nothing but the settings; what a name needs is loaded when it is first used.
+Importing the package loads NumPy and the tables of operations; what else a name needs is loaded when it is first used.
 """
 
 from importlib import import_module
@@ -19,12 +19,12 @@ from fastgrad.errors import (
     TapeError,
     UnsupportedError,
 )
+from fastgrad.tape import Tape
 
 if TYPE_CHECKING:
     from fastgrad.api import grad, hessian, hvp, jacobian, jvp, record, stop_gradient, value_and_grad, vjp
     from fastgrad.batch import vmap
     from fastgrad.check import DerivativeMismatchError, check_grads
-    from fastgrad.tape import Tape
 
 __all__ = [
     "DerivativeMismatchError",
@@ -51,7 +51,7 @@ __all__ = [
 
 __version__ = "0.1.0"
 
-_MODULES = {"vmap": "batch", "check_grads": "check", "DerivativeMismatchError": "check", "Tape": "tape"}
+_MODULES = {"vmap": "batch", "check_grads": "check", "DerivativeMismatchError": "check"}
 
 
 def __getattr__(name: str) -> Any:

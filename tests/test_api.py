@@ -290,7 +290,7 @@ NESTED = {
 }
 
 
-@pytest.mark.parametrize(("outer", "inner"), itertools.product(NESTED, NESTED))
+@pytest.mark.parametrize(("outer", "inner"), list(itertools.product(NESTED, NESTED)))
 def test_every_transform_inside_every_other(outer, inner):
     def function(x: Any) -> Any:
         return np.sum(np.exp(x * 0.5) * x[::-1])

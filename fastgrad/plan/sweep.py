@@ -94,11 +94,12 @@ def _forms() -> tuple[Integers, NDArray[np.float64], Integers]:
 def _analyse(program: ScalarProgram, wrt: Sequence[int] | None, n_hidden: int) -> _Analysis:
     """Activity, usefulness and liveness of every slot, and the edges."""
     kinds, values, n_computed = _forms()
-    used_codes = np.unique(program.codes)
+    # np.unique would do for both lists, but it loads numpy.ma: 7 ms of a process's first gradient
+    used_codes = np.flatnonzero(np.bincount(program.codes, minlength=len(kinds)))
     constant = np.zeros(kinds.shape, bool)
     constant[used_codes] = kinds[used_codes] == isa.PARTIAL_CONSTANT
     # the constants among partial derivatives need slots of their own; 1.0 always has one
-    partial_numbers = np.unique(np.append(values[constant], 1.0))
+    partial_numbers = np.sort(np.array(list({1.0, *values[constant].tolist()})))
     number_slots = np.append(program.number_slots, program.n_slots + np.arange(len(partial_numbers)))
     n_slots = program.n_slots + len(partial_numbers)
     form_values = np.where(kinds == isa.PARTIAL_CONSTANT, 0.0, values).astype(np.int64)
