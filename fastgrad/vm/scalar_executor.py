@@ -203,12 +203,20 @@ def _adjoint_rows(position: int, step: int, count: int, address: int, sweep: int
     return [{**row, "address": address, "sweep": sweep}] if count else []
 
 
+def _is_reverse(n_outputs: int, n_inputs: int) -> bool:
+    """Whether a Jacobian takes a reverse sweep for each output, or a tangent sweep for each element of the inputs.
+
+    Single evaluations and batches ask here, so that both give the same bits.
+    """
+    return n_outputs <= n_inputs
+
+
 def _jacobian_layout(
     seeds: _Records, outputs: _Records, output_adjoints: list[list[int]], firsts: list[int], sizes: list[int]
 ) -> tuple[int, int, int]:
     """One seed for each output (reverse) or each input element (forward), whichever are fewer, MAX_SEEDS at a time."""
     n_outputs, n_inputs = sum(map(len, output_adjoints)), sum(sizes)
-    reverse = n_outputs <= n_inputs
+    reverse = _is_reverse(n_outputs, n_inputs)
     n_seeds = n_outputs if reverse else n_inputs
     width = min(MAX_SEEDS, -(-max(n_seeds, 1) // isa.CHUNK) * isa.CHUNK)
     seeded = (
@@ -521,14 +529,23 @@ def _tile_template(sweep: Sweep, request: Request, shapes: Sequence[Shape]) -> _
             seeds = [(shape, {"kind": isa.SEED_ADDRESS, "slot": rows}) for shape, rows in of_inputs]
             outputs += [(shape, {"kind": isa.OUT_ADJOINT, "slot": rows}) for shape, rows in main]
         case Kind.JACOBIAN:
-            n_sweeps = 0
-            for shape, rows in main:
-                sweeps = n_sweeps + np.arange(len(rows))
-                fixed.append((shape, {"sweep": sweeps, "kind": isa.SEED_CONSTANT, "value": 1.0, "slot": rows}))
-                for of, columns in of_inputs:
-                    fields = {"kind": isa.OUT_ADJOINT, "slot": np.tile(columns, len(rows))}
-                    outputs.append((shape + of, fields | {"sweep": np.repeat(sweeps, len(columns))}))
+            reverse = _is_reverse(sum(len(rows) for _, rows in main), sum(len(rows) for _, rows in of_inputs))
+            direction = isa.REVERSE if reverse else isa.TANGENT
+            seeded = main if reverse else of_inputs
+            # the sweeps of each output (reverse) or input (forward), one for each of its elements
+            n_sweeps, sweeps = 0, list[NDArray[np.int64]]()
+            for shape, rows in seeded:
+                sweeps.append(n_sweeps + np.arange(len(rows)))
+                fixed.append((shape, {"sweep": sweeps[-1], "kind": isa.SEED_CONSTANT, "value": 1.0, "slot": rows}))
                 n_sweeps += len(rows)
+            for i, (shape, rows) in enumerate(main):
+                for j, (of, columns) in enumerate(of_inputs):
+                    # the adjoint of an input in an output's sweep, or the tangent of an output in an input's
+                    if reverse:
+                        slots, of_sweep = np.tile(columns, len(rows)), np.repeat(sweeps[i], len(columns))
+                    else:
+                        slots, of_sweep = np.repeat(rows, len(columns)), np.tile(sweeps[j], len(rows))
+                    outputs.append((shape + of, {"kind": isa.OUT_ADJOINT, "slot": slots, "sweep": of_sweep}))
     return _TileTemplate(
         inputs=_rows(isa.INPUT_ROW, inputs),
         # constant seeds have no address to fill in

@@ -113,6 +113,38 @@ def test_random_array_programs_agree_with_scalar_code(seed: int, n_steps: int, n
     assert_both_agree(Program(seed, n_steps), random.standard_normal(n), random.standard_normal((m, 3)))
 
 
+@pytest.mark.slow
+@settings(max_examples=3000, deadline=None)
+@given(st.integers(0, 10**9), st.integers(1, 25), SIZES, SIZES)
+def test_many_long_random_array_programs_agree_with_scalar_code(seed: int, n_steps: int, n: int, m: int) -> None:
+    random = np.random.default_rng(seed)
+    assert_both_agree(Program(seed, n_steps), random.standard_normal(n), random.standard_normal((m, 3)))
+
+
+@settings(max_examples=25, deadline=None, derandomize=True)
+@given(st.integers(0, 10**6), st.integers(1, 10))
+def test_batches_of_random_programs_have_the_bits_of_single_calls(seed: int, n_steps: int) -> None:
+    assert_batches_have_the_bits_of_single_calls(seed, n_steps)
+
+
+@pytest.mark.slow
+@settings(max_examples=500, deadline=None)
+@given(st.integers(0, 10**9), st.integers(1, 20))
+def test_many_batches_of_random_programs_have_the_bits_of_single_calls(seed: int, n_steps: int) -> None:
+    assert_batches_have_the_bits_of_single_calls(seed, n_steps)
+
+
+def assert_batches_have_the_bits_of_single_calls(seed: int, n_steps: int) -> None:
+    random = np.random.default_rng(seed)
+    program = Program(seed, n_steps)
+    x, y = random.standard_normal((9, 4)), random.standard_normal((9, 2, 3))
+    derivative = fg.jacobian(program, argnums=(0, 1))
+    batched = fg.vmap(derivative)(x, y)
+    for k in range(9):
+        for of_batch, single in zip(batched, derivative(x[k], y[k]), strict=True):
+            np.testing.assert_array_equal(of_batch[k], single)
+
+
 @pytest.mark.parametrize("n", [1, 7, 31, 32, 33, 255, 256, 257, 1000])
 def test_every_length_of_a_tile_is_right(n: int) -> None:
     x = np.random.default_rng(n).standard_normal(n + 1)
