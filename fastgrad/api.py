@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastgrad import ops
-from fastgrad.branches import Branch, BranchCache, Executor, OutputLeaf, run_fitting_branch, timed
+from fastgrad.branches import Branch, BranchCache, Executor, OutputLeaf
 from fastgrad.calls import Argnums, Call, Key, bind, parameters_of, record_call, record_with_data
 from fastgrad.config import resolve_tier
 from fastgrad.errors import InputError
@@ -195,48 +195,61 @@ class Derivative:
     def fitting_branch(self, call: Call, run: Callable[[Branch, Call], int]) -> tuple[Branch, Call]:
         """Run on the branch that fits the call, recording it if need be; also says which data was taken as static."""
         signature = self.signature(call)
-        if self._cache.branches(signature):
-            return self._run(signature, call, run), call
-        static = call.with_static_data()
-        if len(static.inputs) < len(call.inputs):
+        if not self._cache.branches(signature):
+            static = call.with_static_data()
             # data that could not be recorded is part of the signature
-            as_static = self.signature(static)
-            if self._cache.branches(as_static):
-                return self._run(as_static, static, run), static
-        found: list[Call] = []
+            if len(static.inputs) < len(call.inputs) and self._cache.branches(self.signature(static)):
+                call, signature = static, self.signature(static)
+        for branch in self._cache.branches(signature):
+            if run(branch, call) < 0:
+                self._cache.use(signature, branch)
+                return branch, call
+        branch, call = self._recorded(lambda kept: self._record_with_data(call, kept))
+        if run(branch, call) < 0:
+            self.file(call, branch)
+            return branch, call
+        branch = branch.without_guards()
+        run(branch, call)
+        return branch, call
 
-        def record() -> Branch:
-            self._surroundings.refresh()
-            kept = self._surroundings.references()
-            recording, used = record_with_data(self.function, call, self.has_aux, self._parameters, kept)
-            found.append(used)
-            self.check(recording.branch)
-            return recording.branch
-
-        branch = timed(record)
-        used = found[0]
-        self._cache.use(self.signature(used), branch)
-        return self._run(self.signature(used), used, run), used
-
-    def _run(self, signature: Hashable, call: Call, run: Callable[[Branch, Call], int]) -> Branch:
-        return run_fitting_branch(self._cache, signature, lambda: self.record(call), lambda branch: run(branch, call))
+    def _record_with_data(self, call: Call, kept: Any) -> tuple[Branch, Call]:
+        recording, used = record_with_data(self.function, call, self.has_aux, self._parameters, kept)
+        return recording.branch, used
 
     def branches(self, signature: Hashable) -> tuple[Branch, ...]:
         return self._cache.branches(signature)
 
     def record(self, call: Call) -> Branch:
-        """Record the function at this call, checked, and remember nothing."""
+        """Record the function at this call, checked, with all data as inputs; ``file`` keeps it."""
 
-        def run() -> Branch:
-            self._surroundings.refresh()
-            kept = self._surroundings.references()
-            branch = record_call(self.function, call, self.has_aux, self._parameters, kept).branch
-            self.check(branch)
-            return branch
+        def record(kept: Any) -> tuple[Branch, Call]:
+            return record_call(self.function, call, self.has_aux, self._parameters, kept).branch, call
 
-        return timed(run)
+        return self._recorded(record)[0]
+
+    def _recorded(self, record: Callable[[Any], tuple[Branch, Call]]) -> tuple[Branch, Call]:
+        """A new branch, and what the function saw around it while it was recorded."""
+        start = time.perf_counter()
+        self._surroundings.refresh()
+        before = self._surroundings.fingerprint()
+        branch, used = record(self._surroundings.references())
+        self.check(branch)
+        if self._surroundings.fingerprint() == before:
+            branch.fingerprint = before
+        branch.record_seconds = time.perf_counter() - start
+        return branch, used
+
+    def file(self, call: Call, branch: Branch) -> None:
+        """Keep a branch for calls like the one that it was recorded for.
+
+        If another thread, or the function itself, changed what is around the function meanwhile, nobody can say what
+        the recording goes with: it serves its own call only.
+        """
+        if branch.fingerprint is not None:
+            self._cache.use((call.signature(), branch.fingerprint), branch)
 
     def remember(self, signature: Hashable, branch: Branch) -> None:
+        """Put a branch that is kept already in front."""
         self._cache.use(signature, branch)
 
     def check(self, branch: Branch) -> None:

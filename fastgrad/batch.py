@@ -236,7 +236,7 @@ class _Run:
             index = 0 if remaining is None else int(remaining[0])
             example = self.derivative.bind(*self.batch.example(index), self.batch.varying)
             branch = self.derivative.record(example)
-            self.derivative.remember(self.signature, branch)
+            self.derivative.file(example, branch)
             done = self._through(branch, remaining)
             if done is None:
                 return False

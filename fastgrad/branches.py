@@ -8,7 +8,6 @@ its guards as it runs. If none fits, the function is recorded again and the new 
 from __future__ import annotations
 
 import threading
-import time
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, field, replace
@@ -70,6 +69,8 @@ class Branch:
     aux_leaves: tuple[OutputLeaf, ...]
     kept: Any
     record_seconds: float
+    # what the function saw around it when this was recorded; None if that changed meanwhile
+    fingerprint: Hashable = None
     _made: dict[Any, Any] = field(default_factory=dict)
     _lock: threading.RLock = field(default_factory=threading.RLock)
 
@@ -191,38 +192,10 @@ class BranchCache:
         return sum(map(len, self._signatures.values()))
 
 
-Run = Callable[[Branch], int]
-
-
-def run_fitting_branch(cache: BranchCache, signature: Hashable, record: Callable[[], Branch], run: Run) -> Branch:
-    """Run the branch that fits, recording it if there is none yet; returns it. ``run`` returns -1 on success."""
-    for branch in cache.branches(signature):
-        if run(branch) < 0:
-            cache.use(signature, branch)
-            return branch
-    branch = record()
-    if run(branch) >= 0:
-        branch_here = branch.without_guards()
-        run(branch_here)
-        return branch_here
-    cache.use(signature, branch)
-    return branch
-
-
-def timed(record: Callable[[], Branch]) -> Branch:
-    """Record and note how long it took."""
-    start = time.perf_counter()
-    branch = record()
-    branch.record_seconds = time.perf_counter() - start
-    return branch
-
-
 __all__ = [
     "Branch",
     "BranchCache",
     "Executor",
     "OutputLeaf",
     "is_scalar_code",
-    "run_fitting_branch",
-    "timed",
 ]
