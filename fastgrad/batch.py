@@ -20,6 +20,7 @@ from fastgrad.branches import Branch, OutputLeaf
 from fastgrad.calls import Call, Key
 from fastgrad.config import resolve_threads
 from fastgrad.errors import InputError
+from fastgrad.plan.request import result_shapes
 from fastgrad.recording.indexing import getitem
 from fastgrad.recording.recorded_array import RecordedArray, stacked
 from fastgrad.recording.recorder import innermost_recorder
@@ -250,10 +251,12 @@ class _Run:
     def _through(self, branch: Branch, remaining: NDArray[np.intp] | None) -> NDArray[np.intp] | None:
         """Run examples (None: all) through a branch; those that do not belong to it, or None if it is not for lanes."""
         derivative, call = self.derivative, self.call
-        executor = branch.batch_executor(derivative.form.order, derivative.request(branch, call), call.wrt)
+        order, request = derivative.form.order, derivative.request(branch, call)
+        executor = branch.batch_executor(order, request, call.wrt)
         if executor is None:
             return None
-        shapes = derivative.executor(branch, call).result_shapes
+        tape = branch.tape_for(order, call.wrt)
+        shapes = result_shapes(tape.output_shapes, tape.input_shapes, request)
         self.branch = branch if self.branch is None else _for_both(self.branch, branch)
         if not self.arrays:
             self.arrays = allocate_together([(self.batch.n, *shape) for shape in shapes])

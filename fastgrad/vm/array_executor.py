@@ -228,8 +228,7 @@ class SegmentCall:
             "jobs": self.jobs.ctypes.data,
             "n_jobs": len(self.jobs),
         }
-        for name, value in fields.items():
-            self.job[name] = value
+        isa.set_fields(self.job, fields)
         self.address = self.job.ctypes.data
 
     def _fill(self, job: NDArray[Any], segment: Segment, lanes: int) -> None:
@@ -258,8 +257,7 @@ class SegmentCall:
             "last_tile": isa.n_tiles(shape, lanes),
             "failed_lanes": self.failed_lanes.ctypes.data,
         }
-        for name, value in fields.items():
-            job[name] = value
+        isa.set_fields(job, fields)
 
 
 class _Rows:

@@ -59,6 +59,5 @@ def run_elementwise(words: Any, n_slots: int, columns: list[Any], results: list[
         "last_tile": isa.n_tiles((n,), LANES),
         "failed_lanes": failed_lanes.ctypes.data,
     }
-    for name, value in fields.items():
-        job[name] = value
+    isa.set_fields(job, fields)
     kernels().run_tiles(job.ctypes.data)

@@ -150,8 +150,7 @@ class Entry:
             "n_values": n_values,
             "as_tuple": as_tuple,
         }
-        for name, value in fields.items():
-            self._record[name] = value
+        isa.set_fields(self._record, fields)
         self.address = _address(self._record)
 
     def fits(self, branch: Any, given: Sequence[Given]) -> bool:

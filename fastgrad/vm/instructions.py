@@ -20,7 +20,7 @@ last to first.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from math import prod
@@ -354,6 +354,12 @@ def new_job() -> npt.NDArray[Any]:
     job = np.zeros(1, JOB)
     job["n_sweeps"] = job["seed_width"] = 1
     return job
+
+
+def set_fields(records: npt.NDArray[Any], fields: Mapping[str, Any]) -> None:
+    """Write fields, by name, into every one of these records."""
+    for name, value in fields.items():
+        records[name] = value
 
 
 def field_offset(record: np.dtype[Any], name: str) -> int:

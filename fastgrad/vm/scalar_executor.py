@@ -335,8 +335,7 @@ class Runner:
             "n_outputs": len(self.outputs),
             "seed_width": layout.seed_width,
         }
-        for name, value in fields.items():
-            self.job[name] = value
+        isa.set_fields(self.job, fields)
         self.address = self.job.ctypes.data
 
     def run(self, inputs: Sequence[Floats], seeds: Sequence[Floats], results: Sequence[Floats]) -> int:
@@ -474,8 +473,7 @@ def _rows(kind: np.dtype[Any], groups: Sequence[tuple[Shape, dict[str, Any]]]) -
     records = np.zeros(sum(math.prod(shape) for shape, _ in groups), kind)
     bounds = np.cumsum([0, *(math.prod(shape) for shape, _ in groups)])
     for start, end, (_, fields) in zip(bounds, bounds[1:], groups, strict=False):
-        for name, value in fields.items():
-            records[name][start:end] = value
+        isa.set_fields(records[start:end], fields)
     position = np.arange(len(records))
     if "sweep" in _fields_of(kind):
         order = np.argsort(records["sweep"], kind="stable")
@@ -602,6 +600,5 @@ class _TileWorkspace:
             "failed": 0 if failed is None else failed.ctypes.data,
             "failed_lanes": self.failed_lanes.ctypes.data,
         }
-        for name, value in fields.items():
-            job[name] = value
+        isa.set_fields(job, fields)
         kernels().run_tiles(job.ctypes.data)
