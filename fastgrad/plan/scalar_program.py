@@ -47,22 +47,26 @@ class ScalarProgram:
     guard_numbers: NDArray[np.int64]
 
 
-def scalar_cost(tape: Tape) -> int:
-    """How many instructions the tape's scalar program would have, about."""
+def scalar_cost(tape: Tape) -> float:
+    """How many instructions the tape's scalar program would have, about; infinite where it cannot have one."""
     sizes = np.array([math.prod(shape) for shape in tape.shapes], np.int64)
     node_sizes = sizes[tape.shape_indices]
     elementary = tape.opcodes < len(ops.TABLE)
-    total = int(node_sizes[elementary].sum())
+    total = float(node_sizes[elementary].sum())
     for index in np.flatnonzero((tape.opcodes >= ARRAY_OPERATION) & (tape.opcodes < INPUT)).tolist():
         entry = array_ops.TABLE[int(tape.opcodes[index]) - ARRAY_OPERATION]
-        first = tape.shape_of(int(tape.operands_of(index)[0]))
-        if entry is array_ops.matmul:
-            total += 2 * int(node_sizes[index]) * first[-1]
-        elif not entry.movement:
-            total += math.prod(first) * (4 if entry in (array_ops.max_, array_ops.min_) else 1)
+        operands = tape.operands_of(index).tolist()
+        if not entry.movement:
+            if entry.scalar_code is None or not _has_positions(tape, entry, operands):
+                return math.inf
+            total += entry.scalar_cost(tape.attribute_of(index), *map(tape.shape_of, operands))
         # moving elements costs planning time though it costs no instruction
         total += int(node_sizes[index]) // 8
     return total
+
+
+def _has_positions(tape: Tape, entry: array_ops.ArrayOperation, operands: Sequence[int]) -> bool:
+    return all(tape.opcodes[operands[k]] == CONSTANT for k in entry.position_operands)
 
 
 def scalar_program(tape: Tape) -> ScalarProgram:
@@ -183,11 +187,11 @@ class _Writer:
         entry = array_ops.TABLE[opcode - ARRAY_OPERATION]
         if entry.movement:
             self._set(index, entry.evaluate(attribute, *operands))
-        elif entry in (array_ops.gather, array_ops.scatter_add):
-            positions = tape.constant_of(nodes[1]).astype(np.int64)
-            self._set(index, _INDEXED[entry](self, attribute, operands[0], positions))
-        else:
-            self._set(index, _COMPUTED[entry](self, attribute, *operands))
+            return
+        for k in entry.position_operands:
+            operands[k] = tape.constant_of(nodes[k]).astype(np.int64)
+        assert entry.scalar_code is not None
+        self._set(index, entry.scalar_code(self, attribute, *operands))
 
     def _finish(self) -> ScalarProgram:
         tape = self.tape
@@ -215,88 +219,3 @@ class _Writer:
 
 def _joined(parts: Sequence[NDArray[Any]], empty: NDArray[Any]) -> NDArray[Any]:
     return np.concatenate(parts) if parts else empty
-
-
-# ---- array operations that compute
-
-
-def _reduced_first(axes: Sequence[int], x: Slots) -> Slots:
-    """The slots with all reduced axes in front, as one."""
-    rest = [axis for axis in range(x.ndim) if axis not in axes]
-    moved = x.transpose(*axes, *rest)
-    return moved.reshape(math.prod(x.shape[axis] for axis in axes), *(x.shape[axis] for axis in rest))
-
-
-def _sum(writer: _Writer, axes: Sequence[int], x: Slots) -> Slots:
-    """Pairwise sums: short chains of dependent additions, and errors that grow with the logarithm of the length."""
-    rows = _reduced_first(axes, x)
-    if len(rows) == 0:
-        return np.zeros(rows.shape[1:], np.int64)
-    while len(rows) > 1:
-        half = len(rows) // 2
-        rows = np.concatenate([writer.emit(ops.add, rows[:half], rows[half : 2 * half]), rows[2 * half :]])
-    return np.asarray(rows[0])
-
-
-def _extremum(writer: _Writer, operation: ops.Operation, axes: Sequence[int], x: Slots) -> Slots:
-    rows = _reduced_first(axes, x)
-    result: Slots = np.asarray(rows[0])
-    for row in rows[1:]:
-        result = writer.emit(operation, result, row, edge_free=True)
-    if len(rows) == 1:
-        return result
-    # all elements that share the extremum share its derivative equally
-    chosen = writer.emit(ops.equal, rows, result)
-    weights = writer.emit(ops.divide, chosen, _sum(writer, (0,), chosen))
-    edges = np.stack(np.broadcast_arrays(result, rows, weights), axis=-1)
-    writer.extra_edges.append(edges.reshape(-1, 3))
-    return result
-
-
-def _cumsum(writer: _Writer, axis: int, x: Slots) -> Slots:
-    rows = list(np.moveaxis(x, axis, 0))
-    for k in range(1, len(rows)):
-        rows[k] = writer.emit(ops.add, rows[k - 1], rows[k])
-    return np.moveaxis(np.stack(rows), 0, axis) if rows else x
-
-
-def _matmul(writer: _Writer, _: None, x: Slots, y: Slots) -> Slots:
-    if x.shape[-1] == 0:
-        return np.zeros(x.shape[:-1] + y.shape[-1:], np.int64)
-    total: Slots | None = None
-    for k in range(x.shape[-1]):
-        product = writer.emit(ops.multiply, x[..., :, k, np.newaxis], y[..., np.newaxis, k, :])
-        total = product if total is None else writer.emit(ops.add, total, product)
-    assert total is not None
-    return total
-
-
-def _gather(writer: _Writer, _: None, x: Slots, positions: NDArray[np.int64]) -> Slots:
-    return x.ravel()[positions]
-
-
-def _scatter_add(writer: _Writer, shape: Sequence[int], x: Slots, positions: NDArray[np.int64]) -> Slots:
-    """Elements in order, all first additions to a place together, then all second ones, and so on."""
-    result = np.zeros(math.prod(shape), np.int64)
-    pending, targets = x.ravel(), positions.ravel()
-    while len(pending):
-        _, first = np.unique(targets, return_index=True)
-        now = targets[first]
-        taken = result[now] == 0
-        result[now[taken]] = pending[first[taken]]
-        if not taken.all():
-            result[now[~taken]] = writer.emit(ops.add, result[now[~taken]], pending[first[~taken]])
-        left = np.ones(len(pending), bool)
-        left[first] = False
-        pending, targets = pending[left], targets[left]
-    return result.reshape(tuple(shape))
-
-
-_INDEXED: dict[array_ops.ArrayOperation, Any] = {array_ops.gather: _gather, array_ops.scatter_add: _scatter_add}
-_COMPUTED: dict[array_ops.ArrayOperation, Any] = {
-    array_ops.sum_: _sum,
-    array_ops.max_: lambda writer, axes, x: _extremum(writer, ops.maximum, axes, x),
-    array_ops.min_: lambda writer, axes, x: _extremum(writer, ops.minimum, axes, x),
-    array_ops.cumsum: _cumsum,
-    array_ops.matmul: _matmul,
-}

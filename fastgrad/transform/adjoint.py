@@ -91,9 +91,10 @@ def active_nodes(tape: Tape, wanted: Sequence[int]) -> list[bool]:
     for node in wanted:
         active[node] = True
     starts, flat = tape.operand_starts.tolist(), tape.operands.tolist()
-    steps = [operation.piecewise_constant for operation in ops.TABLE]
+    steps = {operation.code for operation in ops.TABLE if operation.piecewise_constant}
+    steps |= {ARRAY_OPERATION + operation.code for operation in array_ops.TABLE if operation.piecewise_constant}
     for index, opcode in enumerate(tape.opcodes.tolist()):
-        if opcode in (INPUT, CONSTANT) or (opcode < len(steps) and steps[opcode]):
+        if opcode in (INPUT, CONSTANT) or opcode in steps:
             continue
         active[index] = any(active[operand] for operand in flat[starts[index] : starts[index + 1]])
     return active

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import fastgrad as fg
-from fastgrad.recording import numpy_protocol
+from fastgrad.recording.functions import registry
 from tests.derivative_checks import check
 
 RANDOM = np.random.default_rng(7)
@@ -203,7 +203,7 @@ def test_every_function_and_method_is_in_the_table():
             code = codes.pop()
             called |= set(code.co_names)
             codes += [constant for constant in code.co_consts if hasattr(constant, "co_names")]
-    names = {f.__name__ for f in numpy_protocol.FUNCTIONS} | set(numpy_protocol.METHODS)
+    names = {f.__name__ for f in registry.FUNCTIONS} | set(registry.METHODS)
     aliases = {"amax": "max", "amin": "amin", "around": "around", "min": "amin"}
     missing = {name for name in names if aliases.get(name, name) not in called} - {"item", "transpose", "copyto"}
     assert not missing

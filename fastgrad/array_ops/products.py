@@ -1,0 +1,54 @@
+"""Products of matrices, with the same leading axes on both sides."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from fastgrad import ops
+from fastgrad.array_ops.movement import transpose
+from fastgrad.array_ops.table import ArrayOperation, ScalarWriter, Shape, Slots, array_operation, require
+
+
+def _matmul_shape(_: None, x: Shape, y: Shape) -> Shape:
+    require(len(x) == len(y) >= 2 and x[:-2] == y[:-2] and x[-1] == y[-2], "matrices do not fit")
+    return x[:-1] + y[-1:]
+
+
+def _transposed(x: Any) -> Any:
+    n = len(x.shape)
+    return transpose(x, attribute=(*range(n - 2), n - 1, n - 2))
+
+
+def _matmul_jvp(_: None, tangents: Sequence[Any], x: Any, y: Any, r: Any) -> Any:
+    parts = []
+    if tangents[0] is not None:
+        parts.append(matmul(tangents[0], y))
+    if tangents[1] is not None:
+        parts.append(matmul(x, tangents[1]))
+    return parts[0] if len(parts) == 1 else parts[0] + parts[1]
+
+
+def _matmul_slots(writer: ScalarWriter, _: None, x: Slots, y: Slots) -> Slots:
+    if x.shape[-1] == 0:
+        return np.zeros(x.shape[:-1] + y.shape[-1:], np.int64)
+    total: Slots | None = None
+    for k in range(x.shape[-1]):
+        product = writer.emit(ops.multiply, x[..., :, k, np.newaxis], y[..., np.newaxis, k, :])
+        total = product if total is None else writer.emit(ops.add, total, product)
+    assert total is not None
+    return total
+
+
+matmul: ArrayOperation = array_operation(
+    "matmul",
+    _matmul_shape,
+    lambda _, x, y: np.matmul(x, y),
+    lambda _, ct, x, y, r: (matmul(ct, _transposed(y)), matmul(_transposed(x), ct)),
+    _matmul_jvp,
+    scalar_code=_matmul_slots,
+    scalar_cost=lambda _, x, y: 2 * math.prod(x) * y[-1],
+)

@@ -1,0 +1,125 @@
+"""What an entry of the table of array operations is, and the table itself.
+
+An entry holds
+
+``name``        the operation's name
+``shape_rule``  the result's shape from the attribute and the operands' shapes; raises ValueError where they do not fit
+``evaluate``    the result with NumPy, from the attribute and the operands as arrays
+``vjp``         the operands' cotangents (None: has none) from attribute, cotangent, operands and result
+``jvp``         the result's tangent from attribute, tangents (None: zero), operands and result; None where the
+                operation is linear in each operand for itself, which is then used instead
+``movement``    elements are moved, repeated or dropped (or zeros put in between) and nothing is computed: ``evaluate``
+                is then right for arrays of anything, and the planner runs it on places instead of numbers
+``piecewise_constant``  every derivative is zero, and ``vjp`` is never asked
+``scalar_code`` the operation as instructions on scalars: the result's slots from a writer (see ``ScalarWriter``), the
+                attribute and the operands' slots; None where only NumPy can do it
+``scalar_cost`` how many instructions that takes, about, from the attribute and the operands' shapes
+``position_operands``  operands that are not numbers to compute with but positions: ``scalar_code`` is given their
+                content, and can be used only where they are constants
+
+``vjp`` and ``jvp`` are written with operators, entries of ``ops`` and entries of this table, so they run on the values
+of a tape under construction; derivatives of any order come from these rules alone. A value has a ``shape`` and answers
+to ``apply_array_operation``.
+
+To add an operation, add one entry to the module of its kind. An operation's code is its position in the table, so the
+package imports its modules in a fixed order.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastgrad import ops
+
+Shape = tuple[int, ...]
+Cotangents = tuple[Any, ...]
+Slots = NDArray[np.int64]
+
+
+class ScalarWriter(Protocol):
+    """What ``scalar_code`` writes to."""
+
+    # rows (slot of the result, slot of the operand, slot of the partial derivative), for instructions emitted with
+    # ``edge_free``
+    extra_edges: list[NDArray[np.int64]]
+
+    def emit(self, operation: ops.Operation, *operands: Any, edge_free: bool = False) -> Slots:
+        """One instruction for each element of the operands' slots, broadcast together."""
+        ...
+
+
+def _size_of_first(attribute: Any, *shapes: Shape) -> float:
+    return math.prod(shapes[0])
+
+
+@dataclass(frozen=True, eq=False)
+class ArrayOperation:
+    """One entry of the table. Calling it records it on the tape that its operands belong to."""
+
+    name: str
+    shape_rule: Callable[..., Shape]
+    evaluate: Callable[..., Any]
+    vjp: Callable[..., Cotangents]
+    jvp: Callable[..., Any] | None
+    movement: bool
+    piecewise_constant: bool
+    scalar_code: Callable[..., Slots] | None
+    scalar_cost: Callable[..., float]
+    position_operands: tuple[int, ...]
+    code: int
+
+    def __call__(self, *operands: Any, attribute: Any = None) -> Any:
+        for operand in operands:
+            apply = getattr(operand, "apply_array_operation", None)
+            if apply is not None:
+                return apply(self, operands, attribute)
+        raise TypeError(f"fastgrad: array operation {self.name!r} needs a tape value among its operands.")
+
+    def __repr__(self) -> str:
+        return f"<array operation {self.name}>"
+
+
+TABLE: list[ArrayOperation] = []
+
+
+def array_operation(
+    name: str,
+    shape_rule: Callable[..., Shape],
+    evaluate: Callable[..., Any],
+    vjp: Callable[..., Cotangents],
+    jvp: Callable[..., Any] | None = None,
+    *,
+    movement: bool = False,
+    piecewise_constant: bool = False,
+    scalar_code: Callable[..., Slots] | None = None,
+    scalar_cost: Callable[..., float] = _size_of_first,
+    position_operands: tuple[int, ...] = (),
+) -> ArrayOperation:
+    """Add an entry to the table."""
+    entry = ArrayOperation(
+        name,
+        shape_rule,
+        evaluate,
+        vjp,
+        jvp,
+        movement,
+        piecewise_constant,
+        scalar_code,
+        scalar_cost,
+        position_operands,
+        len(TABLE),
+    )
+    TABLE.append(entry)
+    return entry
+
+
+def require(fits: bool, problem: str) -> None:
+    """Raise ValueError where shapes do not fit."""
+    if not fits:
+        raise ValueError(problem)

@@ -1,0 +1,1 @@
+"""NumPy's functions in terms of the operation tables, a module for each kind."""
