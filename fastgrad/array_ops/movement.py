@@ -97,6 +97,47 @@ place: ArrayOperation = array_operation(
 )
 
 
+def _clear_shape(spec: SliceSpec, of: Shape) -> Shape:
+    _check_slice(spec, of)
+    return of
+
+
+def _update_shape(spec: SliceSpec, of: Shape, part: Shape) -> Shape:
+    require(part == _slice_shape(spec, of), "the slice does not fit")
+    return of
+
+
+def _updated(spec: SliceSpec, x: NDArray[Any], part: Any) -> NDArray[Any]:
+    out = np.array(x)
+    out[slices_of(spec)] = part
+    return out
+
+
+def _update_jvp(spec: SliceSpec, tangents: Sequence[Any], x: Any, part: Any, r: Any) -> Any:
+    of_x, of_part = tangents
+    if of_x is None:
+        return place(of_part, attribute=(x.shape, spec))
+    return clear_slice(of_x, attribute=spec) if of_part is None else update_slice(of_x, of_part, attribute=spec)
+
+
+# an array with zeros in a slice of it, and one with another array there
+clear_slice: ArrayOperation = array_operation(
+    "clear_slice",
+    _clear_shape,
+    lambda spec, x: _updated(spec, x, 0),
+    lambda spec, ct, x, r: (clear_slice(ct, attribute=spec),),
+    movement=True,
+)
+update_slice: ArrayOperation = array_operation(
+    "update_slice",
+    _update_shape,
+    _updated,
+    lambda spec, ct, x, part, r: (clear_slice(ct, attribute=spec), slice_(ct, attribute=spec)),
+    _update_jvp,
+    movement=True,
+)
+
+
 def _concatenate_shape(axis: int, *shapes: Shape) -> Shape:
     first = shapes[0]
     require(0 <= axis < len(first), "no such axis")
