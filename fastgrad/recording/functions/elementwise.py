@@ -1,6 +1,4 @@
-"""Choices and elementwise functions that are not ufuncs, ufuncs written in terms of others, and what asks or makes
-arrays of a recorded one's shape.
-"""
+"""Choices and elementwise functions that are not ufuncs, and ufuncs written in terms of others."""
 
 from __future__ import annotations
 
@@ -17,8 +15,7 @@ from fastgrad.recording.functions.registry import (
     only,
     unsupported,
 )
-from fastgrad.recording.functions.shapes import broadcast_to
-from fastgrad.recording.recorded_array import RecordedArray, apply, copy_of, value_of
+from fastgrad.recording.recorded_array import RecordedArray, apply
 
 
 @implements(np.where)
@@ -53,24 +50,6 @@ def _round(a: Any, decimals: int = 0, out: Any = None) -> Any:
 
 
 FUNCTIONS[np.fix] = lambda x, out=None: apply(ops.trunc, (x,))
-FUNCTIONS[np.real] = lambda val: val
-FUNCTIONS[np.copy] = lambda a, order="K", subok=False: copy_of(a)
-FUNCTIONS[np.zeros_like] = lambda a, *args, **kwargs: np.zeros_like(value_of(a), *args, **kwargs)
-FUNCTIONS[np.ones_like] = lambda a, *args, **kwargs: np.ones_like(value_of(a), *args, **kwargs)
-FUNCTIONS[np.empty_like] = lambda a, *args, **kwargs: np.empty_like(value_of(a), *args, **kwargs)
-FUNCTIONS[np.shape] = lambda a: a.shape
-FUNCTIONS[np.ndim] = lambda a: a.ndim
-FUNCTIONS[np.size] = lambda a, axis=None: a.size if axis is None else a.shape[axis]
-FUNCTIONS[np.iscomplexobj] = lambda x: False
-FUNCTIONS[np.isrealobj] = lambda x: True
-
-
-@implements(np.full_like)
-def _full_like(a: Any, fill_value: Any, *args: Any, **kwargs: Any) -> Any:
-    if isinstance(fill_value, RecordedArray):
-        return broadcast_to(fill_value, np.shape(value_of(a)))
-    return np.full_like(value_of(a), fill_value, *args, **kwargs)
-
 
 UFUNCS |= {
     np.divmod: lambda x, y: (apply(ops.floor_divide, (x, y)), apply(ops.remainder, (x, y))),

@@ -8,7 +8,7 @@ import numpy as np
 
 from fastgrad import ops
 from fastgrad.errors import LostDerivativeError, located
-from fastgrad.recording.functions import elementwise, products, reductions  # noqa: F401 - whose functions are methods too
+from fastgrad.recording.functions import elementwise, making, products, reductions  # noqa: F401 - whose functions are methods too
 from fastgrad.recording.functions.registry import (
     FUNCTIONS,
     METHODS,
