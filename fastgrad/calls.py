@@ -47,7 +47,8 @@ class Leaf:
     def recorded_value(self) -> Any:
         """What the recorded argument holds."""
         assert self.array is not None
-        return (self.array.astype(self.dtype) if self.whole else self.array)[()]
+        # memory of its own: the function may write into it
+        return self.array.astype(self.dtype if self.whole else np.float64)[()]
 
     @property
     def is_input(self) -> bool:

@@ -3,22 +3,44 @@
 from __future__ import annotations
 
 import operator
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 
 from fastgrad import array_ops
-from fastgrad.recording.recorded_array import RecordedArray, apply_array, stacked
+from fastgrad.recording.recorded_array import RecordedArray, apply_array, stacked, value_of
+from fastgrad.recording.storage import Storage
+from fastgrad.tape import ARRAY_OPERATION, Shape
 
 SCALARS = (int, np.integer)
 
 
 def getitem(x: RecordedArray, index: Any) -> Any:
-    """``x[index]`` for every index that NumPy takes; recorded whole numbers in it are guarded."""
-    items = [_plain(item) for item in (index if isinstance(index, tuple) else (index,))]
+    """``x[index]`` for every index that NumPy takes.
+
+    Recorded arrays of whole numbers are positions that a later input may change; single whole numbers and truth values,
+    on which the shape of the result depends, are guarded.
+    """
+    items = index if isinstance(index, tuple) else (index,)
+    if any(_is_positions(item) for item in items):
+        return _gathered(x, items)
+    items = tuple([_plain(item) for item in items])
+    value = x.value[items]
     if any(isinstance(item, np.ndarray) for item in items):
-        return _advanced(x, tuple(items))
-    return _basic(x, items)
+        return _advanced(x, items, value)
+    return _basic(x, items, value)
+
+
+def plain_index(index: Any) -> Any:
+    """An index without recorded values; those in it are guarded."""
+    return tuple(map(_plain, index)) if isinstance(index, tuple) else _plain(index)
+
+
+def _is_positions(item: Any) -> bool:
+    if isinstance(item, list):
+        item = stacked(item)
+    return isinstance(item, RecordedArray) and item.dtype.kind in "iu" and item.ndim > 0
 
 
 def _plain(item: Any) -> Any:
@@ -47,39 +69,87 @@ def _guarded_array(item: RecordedArray) -> Any:
     return np.asarray(item.value)
 
 
-def _basic(x: RecordedArray, items: list[Any]) -> Any:
+def _basic(x: RecordedArray, items: tuple[Any, ...], value: Any) -> Any:
+    """A slice and a reshape."""
     if Ellipsis not in items:
-        items = [*items, Ellipsis]
+        items = (*items, Ellipsis)
     n_axes = sum(1 for item in items if item is not None and item is not Ellipsis)
-    if n_axes > x.ndim:
-        x.value[tuple(items)]  # raises NumPy's own IndexError
     where = items.index(Ellipsis)
-    if Ellipsis in items[where + 1 :]:
-        raise IndexError("an index can only have a single ellipsis ('...')")
-    items[where : where + 1] = [slice(None)] * (x.ndim - n_axes)
+    items = (*items[:where], *[slice(None)] * (x.ndim - n_axes), *items[where + 1 :])
     spec: list[tuple[int, int, int]] = []
-    shape: list[int] = []
     for item in items:
         if item is None:
-            shape.append(1)
             continue
         length = x.shape[len(spec)]
         if isinstance(item, slice):
             start, stop, step = item.indices(length)
             count = len(range(start, stop, step))
             spec.append((start if count else 0, count, step))
-            shape.append(count)
         else:
-            position = operator.index(item)
-            if not -length <= position < length:
-                raise IndexError(f"index {position} is out of bounds for axis {len(spec)} with size {length}")
-            spec.append((position % length, 1, 1))
+            spec.append((operator.index(item) % length, 1, 1))
+    storage = x.storage if x.recorder.storages else None
+    if storage is not None and not isinstance(value, np.ndarray):
+        # an element is a view for as long as it takes to find its node
+        element = x.value[(*items, Ellipsis)]
+        return RecordedArray(x.recorder, _element_node(x, storage, element, tuple(spec)), value)
+    return x.view(value, lambda node: _sliced(x, node, tuple(spec), value.shape))
+
+
+def _element_node(x: RecordedArray, storage: Storage, element: Any, spec: Any) -> int:
+    if storage.is_all_newer(element, x.stamp):
+        return storage.node(element, -1, 0)
+    return _sliced(x, x.view(x.value, lambda node: node).node, spec, ())
+
+
+def _sliced(x: RecordedArray, node: int, spec: tuple[tuple[int, int, int], ...], shape: Shape) -> int:
+    add = x.recorder.add
+    part = tuple(count for _, count, _ in spec)
     if any(axis != (0, length, 1) for axis, length in zip(spec, x.shape, strict=True)):
-        x = apply_array(array_ops.slice_, (x,), tuple(spec))
-    return x if x.shape == tuple(shape) else apply_array(array_ops.reshape, (x,), tuple(shape))
+        node = add(ARRAY_OPERATION + array_ops.slice_.code, (node,), part, spec)
+    return node if part == shape else add(ARRAY_OPERATION + array_ops.reshape.code, (node,), shape, shape)
 
 
-def _advanced(x: RecordedArray, items: tuple[Any, ...]) -> Any:
+def _advanced(x: RecordedArray, items: tuple[Any, ...], value: Any) -> Any:
     """Integer arrays and masks: NumPy itself says which element goes where."""
-    positions = np.arange(x.size).reshape(x.shape)[items]
+    positions = np.ascontiguousarray(np.arange(x.size).reshape(x.shape)[items])
     return apply_array(array_ops.gather, (x, positions), None)
+
+
+def _gathered(x: RecordedArray, items: tuple[Any, ...]) -> Any:
+    """Arrays of positions that are recorded: where each element comes from is computed, so that it may change later."""
+    items = tuple([stacked(item) if _is_positions(item) else _plain(item) for item in items])
+    concrete = tuple([value_of(item) for item in items])
+    shape = x.value[concrete].shape  # NumPy's own errors
+    axes = dict(_axes_of_items(items, x.ndim))
+    flat: Any = np.zeros(shape, np.int64)
+    for axis, length in enumerate(x.shape):
+        position = axes.get(axis)
+        if position is None or not isinstance(items[position], RecordedArray):
+            along = _ramp(x.shape, axis)[concrete]
+        else:
+            item: Any = items[position]
+            # NumPy says which element of the index array belongs to which element of the result
+            numbers = np.arange(item.size).reshape(item.shape)
+            numbered = (*concrete[:position], numbers, *concrete[position + 1 :])
+            places = _ramp((*x.shape[:axis], item.size, *x.shape[axis + 1 :]), axis)[numbered]
+            from_start = np.where(item < 0, item + length, item)
+            along = apply_array(array_ops.gather, (from_start, np.ascontiguousarray(places)), None)
+        flat = flat * length + along
+    return apply_array(array_ops.gather, (x, flat), None)
+
+
+def _ramp(shape: Shape, axis: int) -> Any:
+    """An array whose elements are their positions along an axis."""
+    return np.broadcast_to(np.arange(shape[axis]).reshape(-1, *(1,) * (len(shape) - axis - 1)), shape)
+
+
+def _axes_of_items(items: tuple[Any, ...], ndim: int) -> Iterator[tuple[int, int]]:
+    """Each axis that an item of an index stands for, with the item's position; slices and numbers included."""
+    lengths = [item.ndim if isinstance(item, np.ndarray) and item.dtype.kind == "b" else 1 for item in items]
+    lengths = [0 if item is None or item is Ellipsis else n for item, n in zip(items, lengths, strict=True)]
+    axis = 0
+    for position, (item, n) in enumerate(zip(items, lengths, strict=True)):
+        if item is Ellipsis:
+            n = ndim - sum(lengths)
+        yield from ((axis + k, position) for k in range(n))
+        axis += n

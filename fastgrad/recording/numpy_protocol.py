@@ -14,6 +14,8 @@ from typing import Any
 import numpy as np
 
 from fastgrad import ops
+from fastgrad.errors import LostDerivativeError, located
+from fastgrad.recording.assignment import setitem, update_at
 from fastgrad.recording.functions import methods  # noqa: F401 - these, and the functions that they name, are the ones loaded at once
 from fastgrad.recording.functions.registry import (
     FUNCTIONS,
@@ -21,15 +23,14 @@ from fastgrad.recording.functions.registry import (
     UFUNC_METHODS,
     UFUNCS,
     as_array,
-    implements,
     only,
-    refuse_out,
     reshape,
     unsupported,
 )
 from fastgrad.recording.functions.shapes import matrix_transpose, ravel, transpose
 from fastgrad.recording.indexing import getitem
 from fastgrad.recording.recorded_array import RecordedArray, apply, require_truth_values
+from fastgrad.recording.source import user_line
 
 # modules of functions that few programs call: loaded when one is called that the others do not have
 _LOADED_LATE = ("linalg",)
@@ -46,7 +47,12 @@ _UFUNCS: dict[Any, ops.Operation] = {
 
 def apply_ufunc(ufunc: Any, method: str, inputs: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     """``RecordedArray.__array_ufunc__``."""
-    refuse_out(kwargs)
+    out = kwargs.pop("out", None)
+    if out is not None and any(target is not None for target in out):
+        return _into(out, apply_ufunc(ufunc, method, inputs, kwargs))
+    if method == "at":
+        target, *rest = inputs
+        return update_at(ufunc, _target(target), *rest)
     if method == "__call__":
         if ufunc in UFUNCS:
             return UFUNCS[ufunc](*inputs, **kwargs)
@@ -78,6 +84,9 @@ def _scipy_operation(ufunc: np.ufunc) -> ops.Operation | None:
 
 def apply_function(function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     """``RecordedArray.__array_function__``."""
+    if kwargs.get("out") is not None:
+        kwargs = dict(kwargs)
+        return _into((kwargs.pop("out"),), apply_function(function, args, kwargs))
     handler = FUNCTIONS.get(function)
     if handler is None:
         load_all()
@@ -85,6 +94,39 @@ def apply_function(function: Any, args: tuple[Any, ...], kwargs: dict[str, Any])
     if handler is None:
         raise unsupported(f"np{function.__module__.removeprefix('numpy')}.{function.__name__}")
     return handler(*args, **kwargs)
+
+
+def _into(out: Any, results: Any) -> Any:
+    """Results written into the arrays of ``out=``, which are returned in their place."""
+    several = isinstance(results, tuple)
+    targets = list(out if isinstance(out, tuple) else (out,))
+    returned = []
+    for target, result in zip(targets, results if several else (results,), strict=True):
+        if target is None:
+            returned.append(result)
+            continue
+        array = _target(target)
+        if not np.can_cast(result.dtype, array.dtype, "same_kind"):
+            raise TypeError(f"Cannot cast the result from {result.dtype} to {array.dtype}, that of out, by same_kind")
+        if result.shape != array.shape:
+            raise ValueError(f"output array of shape {array.shape} does not fit the result's shape {result.shape}")
+        array[...] = result
+        returned.append(target)
+    return tuple(returned) if several else returned[0]
+
+
+def _target(array: Any) -> Any:
+    """The recorded array that a function is to write into."""
+    if isinstance(array, RecordedArray):
+        return array
+    raise LostDerivativeError(
+        located(
+            "a recorded value was to be written into an existing plain array (by out=, by an operator such as += or by "
+            "a function that writes in place), which would drop its derivative",
+            user_line(),
+            "Make the array inside the differentiated function (np.zeros, np.array), or write y = y + x.",
+        )
+    )
 
 
 def load_all() -> None:
@@ -109,11 +151,6 @@ def bound_method(x: RecordedArray, name: str) -> Any:
 _ON_BITS = (np.bitwise_and, np.bitwise_or, np.bitwise_xor, np.invert)
 
 
-@implements(np.copyto)
-def _copyto(dst: Any, src: Any, *args: Any, **kwargs: Any) -> None:
-    refuse_out({"out": dst})
-
-
 def _getattr(x: RecordedArray, name: str) -> Any:
     return bound_method(x, name)
 
@@ -134,6 +171,7 @@ def _install(attributes: Sequence[tuple[str, Any]]) -> None:
 _install(
     [
         ("__getitem__", getitem),
+        ("__setitem__", setitem),
         ("__getattr__", _getattr),
         ("__array_ufunc__", _array_ufunc),
         ("__array_function__", _array_function),

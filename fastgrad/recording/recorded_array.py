@@ -22,6 +22,7 @@ from fastgrad import array_ops, ops
 from fastgrad.errors import InputError, LostDerivativeError, UnsupportedError, located
 from fastgrad.recording.recorder import NO_ATTRIBUTE, SCALAR, Recorder
 from fastgrad.recording.source import user_line
+from fastgrad.recording.storage import Storage, root_of
 from fastgrad.tape import ARRAY_OPERATION, Shape
 from fastgrad.vm.evaluate import evaluator
 
@@ -31,13 +32,50 @@ _getframe = sys._getframe
 class RecordedArray:
     """A value of a recording; see the module's docstring."""
 
-    __slots__ = ("__weakref__", "node", "recorder", "value")
+    __slots__ = ("__weakref__", "_node", "recorder", "stamp", "value")
     __hash__ = None  # type: ignore[assignment]
 
-    def __init__(self, recorder: Recorder, node: int, value: Any) -> None:
+    def __init__(self, recorder: Recorder, node: int, value: Any, stamp: int = 0) -> None:
         self.recorder = recorder
-        self.node = node
+        self._node = node
         self.value = value
+        # after how many writes into its memory the node was right; see ``storage``
+        self.stamp = stamp
+
+    @property
+    def node(self) -> int:
+        """The node that holds what the array holds now."""
+        if self.recorder.storages:
+            storage = self.storage
+            if storage is not None and storage.count != self.stamp:
+                self._node = storage.node(self.value, self._node, self.stamp)
+                self.stamp = storage.count
+        return self._node
+
+    @property
+    def storage(self) -> Storage | None:
+        """What has been written into this array's memory, if anything has."""
+        value = self.value
+        return self.recorder.storages.get(id(root_of(value))) if isinstance(value, np.ndarray) else None
+
+    def view(self, value: Any, make: Callable[[int], int]) -> RecordedArray:
+        """Another view of this array's memory: ``make`` adds its node, given the node of this array."""
+        storage = self.storage
+        if storage is None:
+            return RecordedArray(self.recorder, make(self._node), value)
+        if isinstance(value, np.ndarray) and storage.is_all_newer(value, self.stamp):
+            return RecordedArray(self.recorder, storage.node(value, -1, 0), value, storage.count)
+        # parts of it that are out of date are renewed when it is used
+        return RecordedArray(self.recorder, make(self._node), value, self.stamp)
+
+    def __copy__(self) -> RecordedArray:
+        return copy_of(self)  # type: ignore[no-any-return]
+
+    def __deepcopy__(self, memo: Any) -> RecordedArray:
+        return copy_of(self)  # type: ignore[no-any-return]
+
+    def __reduce__(self) -> NoReturn:
+        raise _refused("pickling a recorded value", "Do it outside the differentiated function.")
 
     # ---- what NumPy users ask an array
 
@@ -143,12 +181,6 @@ class RecordedArray:
         else:
             operands = (scalar.node, *map(self.recorder.scalar, rest))
             self.recorder.guard(self.recorder.add(operation.code, operands, ()), outcome)
-
-    def __setitem__(self, index: Any, value: Any) -> NoReturn:
-        raise _refused(
-            "assignment into a recorded array",
-            "Build the new array instead: np.where, np.concatenate or np.stack.",
-        )
 
     def apply_operation(self, operation: ops.Operation, operands: tuple[Any, ...]) -> RecordedArray:
         return apply(operation, operands)
@@ -264,9 +296,16 @@ def apply_array(operation: array_ops.ArrayOperation, operands: tuple[Any, ...], 
     recorder = recorder_of(operands)
     # a 0-d array becomes a scalar, as NumPy's functions and indexing make it
     value = operation.evaluate(attribute, *map(value_of, operands))[()]
+    code = ARRAY_OPERATION + operation.code
+    if recorder.storages and _is_view(value, operands) and operands[0].recorder is recorder:
+        viewed: RecordedArray = operands[0]
+        return viewed.view(value, lambda node: recorder.add(code, (node,), value.shape, attribute))
     nodes = tuple([node_of(recorder, operand) for operand in operands])
-    node = recorder.add(ARRAY_OPERATION + operation.code, nodes, value.shape, attribute)
-    return RecordedArray(recorder, node, value)
+    return RecordedArray(recorder, recorder.add(code, nodes, value.shape, attribute), value)
+
+
+def _is_view(value: Any, operands: tuple[Any, ...]) -> bool:
+    return isinstance(value, np.ndarray) and len(operands) == 1 and root_of(value) is root_of(operands[0].value)
 
 
 @cache
@@ -311,7 +350,7 @@ def _scalar_method(operation: ops.Operation, compute: Callable[[Any, Any], Any],
         if kind is float or kind is float64 or kind is int:
             node = recorder.scalar(other)
         elif kind is RecordedArray and other.recorder is recorder and other.value.__class__ is float64:
-            node, other = other.node, other.value
+            node, other = other._node, other.value
         else:
             return general(self, other)
         rows = recorder.rows
@@ -319,10 +358,10 @@ def _scalar_method(operation: ops.Operation, compute: Callable[[Any, Any], Any],
         frame = _getframe(1)
         if reflected:
             result = compute(other, value)
-            operands = (node, self.node)
+            operands = (node, self._node)
         else:
             result = compute(value, other)
-            operands = (self.node, node)
+            operands = (self._node, node)
         rows.append((code, operands, SCALAR, NO_ATTRIBUTE, frame.f_code, frame.f_lasti))
         return RecordedArray(recorder, number, result)
 
@@ -371,14 +410,8 @@ def _in_place(name: str) -> Callable[..., Any]:
     compute: Callable[..., Any] = getattr(operator, name)
 
     def method(self: RecordedArray, other: Any) -> Any:
-        if self.shape == ():
+        if not isinstance(self.value, np.ndarray):
             return NotImplemented
-        # the second reference is the one that getrefcount holds; others are views of this array or its caller's own
-        if self.value.base is not None or sys.getrefcount(self.value) > 2:
-            raise _refused(
-                "a change in place of an array that others share (an argument, a view, or an array with views)",
-                "Write y = y + z instead of y += z (and likewise for the other operators), or change a copy.",
-            )
         result = compute(self, other)
         if result.shape != self.shape:
             raise ValueError(
@@ -387,7 +420,8 @@ def _in_place(name: str) -> Callable[..., Any]:
             )
         if not np.can_cast(result.dtype, self.dtype, "same_kind"):
             raise TypeError(f"Cannot cast the result of an operation in place from {result.dtype} to {self.dtype}")
-        self.recorder, self.node, self.value = result.recorder, result.node, result.value
+        array: Any = self
+        array[...] = result
         return self
 
     return method

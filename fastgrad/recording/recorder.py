@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from itertools import chain
 from types import CodeType
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +21,9 @@ from numpy.typing import NDArray
 from fastgrad.errors import LeakedValueError, UnsupportedError, located
 from fastgrad.recording.source import source_of_instruction, user_frame, user_line
 from fastgrad.tape import CONSTANT, INPUT, Shape, Source, Tape, number_array
+
+if TYPE_CHECKING:
+    from fastgrad.recording.storage import Storage
 
 # opcode, operands, index of the shape, index of the attribute (of a constant: its position among the constants; -1:
 # none), code object and instruction of the user's line
@@ -90,6 +93,7 @@ class Recorder:
         "scalars",
         "shapes",
         "snapshots",
+        "storages",
         "thread",
     )
 
@@ -111,6 +115,8 @@ class Recorder:
         # by recorder and node
         self.lifted: dict[tuple[int, int], tuple[Any, int]] = {}
         self.guards: list[tuple[int, float, CodeType, int]] = []
+        # memory that was written into, by the identity of the array that owns it
+        self.storages: dict[int, Storage] = {}
 
     def end(self) -> None:
         self.rows = _EndedRows()
@@ -188,8 +194,8 @@ class Recorder:
         if found is None:
             if outer.recorder not in _open.stack[: self.level]:
                 raise LeakedValueError(_leaked())
-            # the value itself may change in place later
-            kept = outer.__class__(outer.recorder, outer.node, outer.value)
+            # memory of its own: the value itself may change in place later
+            kept = outer.__class__(outer.recorder, outer.node, outer.value.copy())
             found = self.lifted[key] = (kept, self.add_input(outer.shape, f"lifted{len(self.lifted)}"))
         return found[1]
 
