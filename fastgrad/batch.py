@@ -15,11 +15,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fastgrad.api import Derivative, Form
 from fastgrad.branches import Branch, OutputLeaf
 from fastgrad.calls import Call, Key
 from fastgrad.config import resolve_threads
+from fastgrad.derivative import Derivative
 from fastgrad.errors import InputError
+from fastgrad.forms import Form
 from fastgrad.plan.request import result_shapes
 from fastgrad.recording.indexing import getitem
 from fastgrad.recording.recorded_array import RecordedArray, stacked
@@ -146,7 +147,7 @@ class Batched:
         if innermost_recorder() is not None:
             return self._one_by_one(batch)
         call = self.derivative.bind(*batch.example(0), batch.varying)
-        signature = self.derivative.signature(call)
+        signature = self.derivative.recordings.signature(call)
         run = _Run(self, batch, call, signature)
         return run.results() if run.all() else self._one_by_one(batch)
 
@@ -225,19 +226,19 @@ class _Run:
     def all(self) -> bool:
         """Run every example; False if the tape is not one for lanes."""
         remaining: NDArray[np.intp] | None = None
-        for branch in self.derivative.branches(self.signature):
+        for branch in self.derivative.recordings.branches(self.signature):
             done = self._through(branch, remaining)
             if done is None:
                 return False
             remaining = done
             if len(remaining) == 0:
-                self.derivative.remember(self.signature, branch)
+                self.derivative.recordings.remember(self.signature, branch)
                 return True
         while remaining is None or len(remaining):
             index = 0 if remaining is None else int(remaining[0])
             example = self.derivative.bind(*self.batch.example(index), self.batch.varying)
-            branch = self.derivative.record(example)
-            self.derivative.file(example, branch)
+            branch = self.derivative.recordings.record(example)
+            self.derivative.recordings.file(example, branch)
             done = self._through(branch, remaining)
             if done is None:
                 return False
@@ -283,7 +284,7 @@ class _Run:
 
     def results(self) -> Any:
         assert self.branch is not None
-        return self.batched.with_out_axes(self.derivative.package(self.branch, self.call, self.arrays))
+        return self.batched.with_out_axes(self.derivative.nesting.package(self.branch, self.call, self.arrays))
 
 
 # ---- arguments

@@ -20,7 +20,7 @@ import numpy as np
 import pytest
 
 import fastgrad as fg
-from fastgrad.api import Derivative
+from fastgrad.derivative import Derivative
 from fastgrad.errors import InputError
 from fastgrad.recording.captured import Surroundings
 from fastgrad.vm import fast_call

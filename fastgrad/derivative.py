@@ -1,0 +1,185 @@
+"""A function's derivative as an object to call."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastgrad.branches import Branch, Executor
+from fastgrad.calls import Argnums, Call, Key, bind, parameters_of, record_with_data
+from fastgrad.config import resolve_tier
+from fastgrad.errors import InputError
+from fastgrad.explanation import Explanation, explanation_of
+from fastgrad.forms import Form, check_result, request_of
+from fastgrad.plan.derived import derived_tape
+from fastgrad.plan.request import Request
+from fastgrad.prepared import Prepared
+from fastgrad.recording.recorder import innermost_recorder
+from fastgrad.recording.replay import replay
+from fastgrad.recordings import Recordings
+from fastgrad.results import Nesting, operand_of
+from fastgrad.vm.fast_call import FastCalls, Given, accelerate, entry_for, is_plain, places_of
+
+__all__ = ["Derivative"]
+
+Floats = NDArray[np.float64]
+
+
+class Derivative:
+    """A function's derivative: call it as the function itself is called.
+
+    Made by ``grad`` and its kin. It keeps the recordings of the function; see ``Recordings``.
+    """
+
+    __slots__ = ("__dict__", "__weakref__", "_fast")
+
+    def __init__(
+        self,
+        function: Callable[..., Any],
+        form: Form,
+        argnums: Argnums = 0,
+        has_aux: bool = False,
+        tier: str | None = None,
+    ) -> None:
+        if not callable(function):
+            raise InputError(f"{form.value} takes a function; it got {type(function).__name__}.")
+        self.function = function
+        self.form = form
+        self.argnums = argnums
+        self.has_aux = has_aux
+        self.tier = resolve_tier(tier)
+        self._keys = () if form is Form.VALUE else _checked_argnums(argnums)
+        self._parameters = parameters_of(function)
+        self._check = functools.partial(check_result, form, str(getattr(function, "__name__", "the function")))
+        self.recordings = Recordings(function, has_aux, self._check)
+        self.nesting = Nesting(form, argnums, self._keys, self._parameters, has_aux)
+        self._fast = FastCalls(type(self))
+        functools.update_wrapper(self, function, updated=())
+
+    def __repr__(self) -> str:
+        return f"<{self.form.value} of {getattr(self.function, '__name__', self.function)!s}>"
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        return self.evaluate(args, kwargs, None)
+
+    def __get__(self, instance: Any, owner: Any = None) -> Any:
+        """Inside a class a derivative is a method, as the function that it was made from would be."""
+        return self if instance is None else functools.partial(self, instance)
+
+    def evaluate(self, args: tuple[Any, ...], kwargs: dict[str, Any], seeds: Any) -> Any:
+        """The results for these arguments; ``seeds`` are the cotangents or tangents where the form takes them."""
+        call = self.bind(args, kwargs)
+        if self.form is Form.HVP:
+            seeds = self.nesting.in_order_of_arguments(call, seeds)
+        if innermost_recorder() is not None:
+            return self._evaluate_in_recording(call, seeds)
+        results: list[Floats] = []
+        seed_arrays: list[Floats] = []
+
+        def run(branch: Branch, call: Call) -> int:
+            executor = self.executor(branch, call)
+            results[:] = executor.allocate()
+            seed_arrays[:] = self.nesting.seed_arrays(branch, call, seeds)
+            return executor(call.arrays, seed_arrays, results)
+
+        branch, call = self.recordings.fitting_branch(call, run)
+        if seeds is None and not kwargs:
+            self._answer_without_python(branch, call)
+        return self.nesting.package(branch, call, results)
+
+    def _answer_without_python(self, branch: Branch, call: Call) -> None:
+        """Have the kernels answer calls like this one from now on, if they can and it was not the first."""
+        given, packing = _plain_arguments(call), self.nesting.plain_packing(branch, call)
+        if given is None or packing is None or not self._fast.is_worthwhile(branch):
+            return
+        surroundings = self.recordings.surroundings
+        found, values = surroundings.snapshot()
+        places = places_of(found, values)
+        entry = next((entry for entry in self._fast.entries if entry.fits(branch, given)), None)
+        if places is not None and entry is None:
+            entry = entry_for(self.executor(branch, call), branch, given, *packing)
+        if places is None or entry is None:
+            self._fast.give_up(branch)
+            return
+        # another thread may have changed what is around the function since the branch was chosen
+        signature = (call.signature(), surroundings.fingerprint(values))
+        if any(known is branch for known in self.recordings.branches(signature)):
+            entry.expect(places)
+            self._fast.add(entry)
+
+    def bind(
+        self, args: tuple[Any, ...], kwargs: dict[str, Any], varying: frozenset[tuple[Key, int]] = frozenset()
+    ) -> Call:
+        return bind(args, kwargs, self._keys, self._parameters, varying)
+
+    def request(self, branch: Branch, call: Call) -> Request:
+        return request_of(self.form, branch, call)
+
+    def executor(self, branch: Branch, call: Call) -> Executor:
+        return branch.executor(self.form.order, self.request(branch, call), call.wrt)
+
+    def _evaluate_in_recording(self, call: Call, seeds: Any) -> Any:
+        recording, call = record_with_data(self.function, call, self.has_aux, self._parameters)
+        branch = recording.branch
+        self._check(branch)
+        request = self.request(branch, call)
+        derived = derived_tape(branch.tape_for(self.form.order, call.wrt), request)
+        operands = [operand_of(leaf.original, leaf.array) for leaf in call.inputs]
+        seed_values = self.nesting.seed_values(branch, call, seeds)
+        results = replay(derived, [*operands, *recording.lifted, *seed_values])
+        return self.nesting.package(branch, call, results[request.n_hidden :])
+
+    def prepare(self, *args: Any, **kwargs: Any) -> Prepared:
+        """Do all checks and planning for arguments of these shapes now.
+
+        Returns an object that is called with arguments of the same shapes, or whose ``into(*args, out)`` writes the
+        result into the caller's float64 arrays.
+        """
+        return Prepared(self, args, kwargs)
+
+    def explain(self, *args: Any, **kwargs: Any) -> Explanation:
+        """What a call with these arguments will run: print it, or read its fields."""
+        call = self.bind(args, kwargs)
+        found: list[Executor] = []
+
+        def run(branch: Branch, call: Call) -> int:
+            executor = self.executor(branch, call)
+            found[:] = [executor]
+            return executor(call.arrays, self.nesting.zero_seeds(branch, call), executor.allocate())
+
+        branch, call = self.recordings.fitting_branch(call, run)
+        executor = found[0]
+        seeds, results = self.nesting.zero_seeds(branch, call), executor.allocate()
+        return explanation_of(
+            repr(self)[1:-1], branch, executor, lambda: executor(call.arrays, seeds, results), len(self.recordings)
+        )
+
+
+accelerate(Derivative)
+
+
+def _plain_arguments(call: Call) -> list[Given] | None:
+    """The arguments as the kernels take them; None where they are nested, named or of other types."""
+    given = []
+    for position, argument in enumerate(call.arguments):
+        if argument.key != position or argument.structure.tree is not None:
+            return None
+        leaf = argument.leaves[0]
+        plain = Given(leaf.original, None if leaf.array is None else leaf.array.shape)
+        if not is_plain(plain):
+            return None
+        given.append(plain)
+    return given
+
+
+def _checked_argnums(argnums: Argnums) -> tuple[Key, ...]:
+    keys = argnums if isinstance(argnums, tuple) else (argnums,)
+    if not keys or any(isinstance(key, bool) or not isinstance(key, (int, str)) for key in keys):
+        raise InputError(f"argnums must be an int, a name, or a tuple of these; it is {argnums!r}.")
+    if len(set(keys)) != len(keys):
+        raise InputError(f"argnums {argnums!r} names an argument twice.")
+    return keys
