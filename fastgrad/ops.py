@@ -36,7 +36,7 @@ from typing import Any
 import numpy as np
 
 from fastgrad import basis
-from fastgrad.elementary import exponential, gamma, hyperbolic, rounding, special, trigonometric
+from fastgrad.elementary import exponential, exponents, gamma, hyperbolic, rounding, special, trigonometric
 
 Interval = tuple[float, float]
 ANY: Interval = (-1e3, 1e3)
@@ -618,6 +618,40 @@ remainder = _operation(
 floor_divide: Operation = _step(
     "floor_divide", "numpy.floor_divide", rounding.floor_divide, "floor(x / y)", domain=(ANY, POSITIVE)
 )
+fraction = _operation(
+    "fraction",
+    "",
+    exponents.fraction,
+    lambda x, r: (1.0,),
+    on_arrays=lambda x: np.modf(x)[0],
+    reference="x - sign(x) * floor(abs(x))",
+    domain=(ANY,),
+)
+
+# ---- exponents and neighbours
+binary_exponent = _step(
+    "binary_exponent", "", exponents.binary_exponent, "frexp(x)[1]", on_arrays=lambda x: np.frexp(x)[1]
+)
+binary_mantissa = _operation(
+    "binary_mantissa",
+    "",
+    exponents.binary_mantissa,
+    lambda x, r: (ldexp(1.0, -binary_exponent(x)),),
+    on_arrays=lambda x: np.frexp(x)[0],
+    reference="frexp(x)[0]",
+    domain=(ANY,),
+)
+ldexp: Operation = _operation(
+    "ldexp",
+    "",
+    exponents.ldexp,
+    lambda x, y, r: (ldexp(1.0, y), 0.0),
+    on_arrays=lambda x, y: np.ldexp(x, np.asarray(y).astype(np.int64))[()],
+)
+nextafter = _operation(
+    "nextafter", "numpy.nextafter", exponents.nextafter, lambda x, y, r: (1.0, 0.0), domain=(ANY, ANY)
+)
+spacing = _step("spacing", "numpy.spacing", exponents.spacing, "")
 
 
 # ---- choices
