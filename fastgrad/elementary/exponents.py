@@ -1,4 +1,4 @@
-"""What stands in the bits of a float: its exponent, its mantissa, its fraction and its neighbours, as NumPy has them."""
+"""What the bits of a float hold: exponent, mantissa, fraction and neighbours, as NumPy has them."""
 
 from __future__ import annotations
 
