@@ -6,8 +6,9 @@ A tape of ``n`` nodes holds (arrays are read-only):
 ``opcodes``            uint16[n]   ``INPUT``, ``CONSTANT``, the code of an elementary operation (``ops.TABLE``), or
                                    ``ARRAY_OPERATION + code`` of an array operation (``array_ops.TABLE``)
 ``operand_starts``     uint32[n+1] node i has the operands ``operands[operand_starts[i]:operand_starts[i + 1]]``
-``operands``           uint32[m]   node numbers, each less than the node that it is an operand of; the positions of
-                                   ``gather`` and ``scatter_add`` are a constant of whole numbers within the array
+``operands``           uint32[m]   node numbers, each less than the node that it is an operand of; positions of
+                                   ``gather`` and ``scatter_add`` that are a constant are whole numbers within the
+                                   array
 ``shape_indices``      uint32[n]   the node's shape is ``shapes[shape_indices[i]]``
 ``attribute_indices``  int32[n]    what else the node needs is ``attributes[...]``; for a constant it is the position
                                    in ``constants``; -1: nothing
@@ -344,14 +345,14 @@ def _node_problems(tape: Tape, index: int) -> Iterator[str]:
     if operation in (array_ops.gather, array_ops.scatter_add) and expected == shape:
         of = shapes[0] if operation is array_ops.gather else shape
         if not _are_positions(tape, int(operands[1]), math.prod(of)):
-            yield f"node {index} ({operation.name}) needs a constant array of positions from 0 to {math.prod(of) - 1}"
+            yield f"node {index} ({operation.name}) needs positions from 0 to {math.prod(of) - 1}"
     if expected != shape:
         yield f"node {index} ({operation.name}) cannot have shape {shape} from operands of shapes {shapes}"
 
 
 def _are_positions(tape: Tape, index: int, size: int) -> bool:
     if tape.opcodes[index] != CONSTANT:
-        return False
+        return True  # computed ones are checked by NumPy as they are used
     positions = tape.constant_of(index)
     return not positions.size or bool(
         np.all((positions >= 0) & (positions < size) & (positions == np.floor(positions)))

@@ -40,7 +40,7 @@ def _extremum_shape(axes: Shape, of: Shape) -> Shape:
     return _reduced_shape(axes, of)
 
 
-def _expand(r: Any, axes: Shape, shape: Shape) -> Any:
+def expand(r: Any, axes: Shape, shape: Shape) -> Any:
     """A reduction's result, repeated over the axes that it was taken over."""
     kept = tuple(1 if axis in axes else length for axis, length in enumerate(shape))
     return broadcast_to(reshape(r, attribute=kept), attribute=shape)
@@ -68,19 +68,19 @@ sum_: ArrayOperation = array_operation(
     "sum",
     _reduced_shape,
     lambda axes, x: np.sum(x, axis=axes),
-    lambda axes, ct, x, r: (_expand(ct, axes, x.shape),),
+    lambda axes, ct, x, r: (expand(ct, axes, x.shape),),
     scalar_code=_sum_slots,
 )
 
 
 def _extremum_weights(axes: Shape, x: Any, r: Any) -> Any:
     # elements that share the extremum share its derivative equally
-    chosen = ops.where(ops.equal(x, _expand(r, axes, x.shape)), 1.0, 0.0)
-    return chosen / _expand(sum_(chosen, attribute=axes), axes, x.shape)
+    chosen = ops.where(ops.equal(x, expand(r, axes, x.shape)), 1.0, 0.0)
+    return chosen / expand(sum_(chosen, attribute=axes), axes, x.shape)
 
 
 def _extremum_vjp(axes: Shape, ct: Any, x: Any, r: Any) -> Cotangents:
-    return (ops.zero_product(_expand(ct, axes, x.shape), _extremum_weights(axes, x, r)),)
+    return (ops.zero_product(expand(ct, axes, x.shape), _extremum_weights(axes, x, r)),)
 
 
 def _extremum_jvp(axes: Shape, tangents: Sequence[Any], x: Any, r: Any) -> Any:
@@ -105,7 +105,7 @@ def _extremum_slots(operation: ops.Operation) -> Callable[..., Slots]:
     return write
 
 
-def _extremum(name: str, evaluate: Callable[..., Any], operation: ops.Operation) -> ArrayOperation:
+def extremum(name: str, evaluate: Callable[..., Any], operation: ops.Operation) -> ArrayOperation:
     return array_operation(
         name,
         _extremum_shape,
@@ -117,8 +117,8 @@ def _extremum(name: str, evaluate: Callable[..., Any], operation: ops.Operation)
     )
 
 
-max_: ArrayOperation = _extremum("max", np.max, ops.maximum)
-min_: ArrayOperation = _extremum("min", np.min, ops.minimum)
+max_: ArrayOperation = extremum("max", np.max, ops.maximum)
+min_: ArrayOperation = extremum("min", np.min, ops.minimum)
 
 
 def _cumsum_shape(axis: int, of: Shape) -> Shape:
@@ -126,7 +126,7 @@ def _cumsum_shape(axis: int, of: Shape) -> Shape:
     return of
 
 
-def _flip(x: Any, axis: int) -> Any:
+def flip(x: Any, axis: int) -> Any:
     spec = [(0, length, 1) for length in x.shape]
     spec[axis] = (max(x.shape[axis] - 1, 0), x.shape[axis], -1)
     return slice_(x, attribute=tuple(spec))
@@ -143,7 +143,7 @@ cumsum: ArrayOperation = array_operation(
     "cumsum",
     _cumsum_shape,
     lambda axis, x: np.cumsum(x, axis),
-    lambda axis, ct, x, r: (_flip(cumsum(_flip(ct, axis), attribute=axis), axis),),
+    lambda axis, ct, x, r: (flip(cumsum(flip(ct, axis), attribute=axis), axis),),
     scalar_code=_cumsum_slots,
 )
 

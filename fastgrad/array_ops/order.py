@@ -1,0 +1,100 @@
+"""Positions found by comparing: the order of elements, extrema, places in a sorted row, and counts.
+
+None of these results varies: they are steps, with derivative zero. What is then gathered at the positions varies, so
+that a later input with another order needs no new recording. Where elements tie, the positions are those that NumPy
+gives.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastgrad.array_ops.table import ArrayOperation, Cotangents, Shape, array_operation, require
+
+
+def _no_vjp(*_: Any) -> Cotangents:
+    raise AssertionError("a step is never asked for its derivative")
+
+
+def _step(name: str, shape_rule: Callable[..., Shape], evaluate: Callable[..., Any]) -> ArrayOperation:
+    return array_operation(name, shape_rule, evaluate, _no_vjp, piecewise_constant=True)
+
+
+def _require_axis(axis: int, of: Shape) -> None:
+    require(0 <= axis < len(of), "no such axis")
+
+
+def _same_shape(attribute: tuple[int, Any], of: Shape) -> Shape:
+    _require_axis(attribute[0], of)
+    return of
+
+
+def _without_axis(axis: int, of: Shape) -> Shape:
+    _require_axis(axis, of)
+    require(of[axis] > 0, "an empty array has no extremum")
+    return of[:axis] + of[axis + 1 :]
+
+
+def _flat(indices: NDArray[Any], axis: int) -> NDArray[Any]:
+    """Indices along an axis as positions in the flattened array."""
+    if indices.ndim == 1:
+        return indices
+    positions = np.arange(indices.size).reshape(indices.shape)
+    return np.take_along_axis(positions, indices, axis)
+
+
+def _argsort(attribute: tuple[int, str, str], x: NDArray[Any]) -> NDArray[Any]:
+    axis, kind, dtype = attribute
+    # whole numbers and truth values are sorted as such: which of two equal ones comes first may hang on that
+    return np.argsort(np.asarray(x).astype(dtype), axis, kind)  # type: ignore[call-overload, no-any-return]
+
+
+def _sort_positions(attribute: tuple[int, tuple[int, ...]], x: NDArray[Any]) -> NDArray[Any]:
+    axis, kth = attribute
+    indices = np.argpartition(x, kth, axis) if kth else np.argsort(x, axis, "stable")
+    return _flat(indices, axis)
+
+
+def _running_extremum(attribute: tuple[int, str], x: NDArray[Any]) -> NDArray[Any]:
+    axis, name = attribute
+    rows = np.moveaxis(np.asarray(x), axis, 0)
+    # -0.0 and 0.0 are equal, and NaN takes over once
+    values = getattr(np, name).accumulate(rows)
+    later, earlier = values[1:], values[:-1]
+    takes_over = (later != earlier) & ~((later != later) & (earlier != earlier))
+    numbers = np.arange(1, max(len(rows), 1)).reshape(-1, *[1] * (rows.ndim - 1))
+    since = np.zeros(rows.shape, np.intp)
+    since[1:] = np.maximum.accumulate(np.where(takes_over, numbers, 0))
+    return _flat(np.moveaxis(since, 0, axis), axis)
+
+
+def _bincount(length: int, x: NDArray[Any]) -> NDArray[Any]:
+    return np.bincount(np.ravel(x).astype(np.intp), minlength=length)
+
+
+def _lexsort_shape(axis: int, of: Shape) -> Shape:
+    require(len(of) > 0, "no keys")
+    _require_axis(axis, of[1:])
+    return of[1:]
+
+
+# indices along an axis; the attribute is (axis, kind of sort, dtype that the elements are shown in)
+argsort = _step("argsort", _same_shape, _argsort)
+# positions in the flattened array that put it in order along an axis: (axis, places that must be right, () for all)
+sort_positions = _step("sort_positions", _same_shape, _sort_positions)
+argmax = _step("argmax", _without_axis, lambda axis, x: np.argmax(x, axis))
+argmin = _step("argmin", _without_axis, lambda axis, x: np.argmin(x, axis))
+# positions in the flattened array of the largest (or smallest) element so far: (axis, name of the ufunc)
+running_extremum = _step("running_extremum", _same_shape, _running_extremum)
+# the keys are the rows of the operand
+lexsort = _step("lexsort", _lexsort_shape, lambda axis, keys: np.lexsort(keys, axis))
+# where the second operand belongs in the first; the attribute is "left" or "right"
+searchsorted = _step(
+    "searchsorted", lambda side, of, values: values, lambda side, x, values: np.searchsorted(x, values, side)
+)
+# how often each number below the attribute occurs
+bincount = _step("bincount", lambda length, of: (length,), _bincount)
