@@ -23,23 +23,27 @@ from fastgrad.recording.functions.registry import (
     UFUNC_METHODS,
     UFUNCS,
     as_array,
-    only,
     reshape,
     unsupported,
 )
 from fastgrad.recording.functions.shapes import matrix_transpose, ravel, transpose
+from fastgrad.recording.functions.ufunc_options import chosen, evaluation
 from fastgrad.recording.indexing import getitem
-from fastgrad.recording.recorded_array import RecordedArray, apply, require_truth_values
+from fastgrad.recording.recorded_array import RecordedArray, apply, normal_operand, require_truth_values, value_of
 from fastgrad.recording.source import user_line
 
 # modules of functions that few programs call: loaded when one is called that the others do not have
 _LOADED_LATE = ("linalg",)
+# modules outside NumPy whose functions have definitions
+_DEFINED_IN = {"math": "standard_library"}
 _UFUNCS: dict[Any, ops.Operation] = {
     getattr(np, name.partition(".")[2]): operation
     for operation in ops.TABLE
     for name in operation.answers_to
     if name.startswith("numpy.") and isinstance(getattr(np, name.partition(".")[2], None), np.ufunc)
 }
+# shares its operation with np.absolute, which keeps integers
+_VALUED_OTHERWISE = (np.fabs,)
 
 
 # ---- the two protocols
@@ -49,7 +53,8 @@ def apply_ufunc(ufunc: Any, method: str, inputs: tuple[Any, ...], kwargs: dict[s
     """``RecordedArray.__array_ufunc__``."""
     out = kwargs.pop("out", None)
     if out is not None and any(target is not None for target in out):
-        return _into(out, apply_ufunc(ufunc, method, inputs, kwargs))
+        where = kwargs.pop("where", True) if method == "__call__" else True
+        return into(out, chosen(where, apply_ufunc(ufunc, method, inputs, kwargs), out))
     if method == "at":
         target, *rest = inputs
         return update_at(ufunc, _target(target), *rest)
@@ -58,10 +63,13 @@ def apply_ufunc(ufunc: Any, method: str, inputs: tuple[Any, ...], kwargs: dict[s
             return UFUNCS[ufunc](*inputs, **kwargs)
         operation = _UFUNCS.get(ufunc) or _scipy_operation(ufunc)
         if operation is not None:
-            only(kwargs, f"np.{ufunc.__name__}", where=True, casting="same_kind", order="K", dtype=None)
             if ufunc in _ON_BITS:
                 require_truth_values(inputs)
-            return apply(operation, inputs)
+            result = apply(operation, inputs)
+            if kwargs or ufunc in _VALUED_OTHERWISE:
+                values = (value_of(normal_operand(operand)) for operand in inputs)
+                result.value = evaluation(ufunc, kwargs)(*values)
+            return result
     elif (ufunc, method) in UFUNC_METHODS:
         return UFUNC_METHODS[ufunc, method](*inputs, **kwargs)
     elif method == "outer":
@@ -86,7 +94,7 @@ def apply_function(function: Any, args: tuple[Any, ...], kwargs: dict[str, Any])
     """``RecordedArray.__array_function__``."""
     if kwargs.get("out") is not None:
         kwargs = dict(kwargs)
-        return _into((kwargs.pop("out"),), apply_function(function, args, kwargs))
+        return into((kwargs.pop("out"),), apply_function(function, args, kwargs))
     handler = FUNCTIONS.get(function)
     if handler is None:
         load_all()
@@ -96,7 +104,7 @@ def apply_function(function: Any, args: tuple[Any, ...], kwargs: dict[str, Any])
     return handler(*args, **kwargs)
 
 
-def _into(out: Any, results: Any) -> Any:
+def into(out: Any, results: Any) -> Any:
     """Results written into the arrays of ``out=``, which are returned in their place."""
     several = isinstance(results, tuple)
     targets = list(out if isinstance(out, tuple) else (out,))
@@ -119,6 +127,8 @@ def _target(array: Any) -> Any:
     """The recorded array that a function is to write into."""
     if isinstance(array, RecordedArray):
         return array
+    if hasattr(array, "promoted"):
+        return array.promoted()
     raise LostDerivativeError(
         located(
             "a recorded value was to be written into an existing plain array (by out=, by an operator such as += or by "
@@ -133,6 +143,13 @@ def load_all() -> None:
     """Register the definitions of the modules that are loaded late."""
     for name in _LOADED_LATE:
         import_module(f"fastgrad.recording.functions.{name}")
+
+
+def load_outside() -> None:
+    """Register the definitions for those modules outside NumPy that are loaded."""
+    for package, name in _DEFINED_IN.items():
+        if package in sys.modules:
+            import_module(f"fastgrad.recording.functions.{name}")
 
 
 def bound_method(x: RecordedArray, name: str) -> Any:

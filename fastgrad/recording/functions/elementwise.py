@@ -1,4 +1,4 @@
-"""Choices and elementwise functions that are not ufuncs, and ufuncs written in terms of others."""
+"""Choices and elementwise functions that are not ufuncs, and ufuncs that are several operations."""
 
 from __future__ import annotations
 
@@ -9,60 +9,226 @@ import numpy as np
 
 from fastgrad import ops
 from fastgrad.recording.functions.registry import (
-    FUNCTIONS,
     UFUNCS,
+    as_array,
+    axes_of,
     implements,
     only,
     unsupported,
+    whole,
 )
-from fastgrad.recording.recorded_array import RecordedArray, apply
+from fastgrad.recording.functions.ufunc_options import composes, evaluation
+from fastgrad.recording.recorded_array import apply, copy_of, normal_operand, value_of
+
+# ---- choices
 
 
 @implements(np.where)
 def _where(condition: Any, x: Any = None, y: Any = None, /) -> Any:
-    if x is None or y is None:
-        raise unsupported("np.where with one argument")
-    return apply(ops.where, (condition, x, y))
+    if (x is None) != (y is None):
+        raise ValueError("either both or neither of x and y should be given")
+    return np.nonzero(condition) if x is None else apply(ops.where, (condition, x, y))
 
 
 @implements(np.clip)
-def _clip(a: Any, a_min: Any = None, a_max: Any = None, out: Any = None, *, min: Any = None, max: Any = None) -> Any:
+def _clip(
+    a: Any,
+    a_min: Any = np._NoValue,
+    a_max: Any = np._NoValue,
+    out: Any = None,
+    *,
+    min: Any = np._NoValue,
+    max: Any = np._NoValue,
+    **kwargs: Any,
+) -> Any:
     only({"out": out}, "np.clip")
+    if (min is not np._NoValue or max is not np._NoValue) and not (a_min is a_max is np._NoValue):
+        raise ValueError("Passing `min` or `max` keyword argument when `a_min` and `a_max` are provided is forbidden.")
     low, high = (min if _is_absent(a_min) else a_min), (max if _is_absent(a_max) else a_max)
-    x = apply(ops.positive, (a,)) if _is_absent(low) and _is_absent(high) else a
+    # NumPy's definition
+    x = np.positive(a, **kwargs) if _is_absent(low) and _is_absent(high) else a
     if not _is_absent(low):
-        x = apply(ops.maximum, (x, low))
-    return x if _is_absent(high) else apply(ops.minimum, (x, high))
+        x = np.maximum(x, low, **kwargs)
+    return x if _is_absent(high) else np.minimum(x, high, **kwargs)
 
 
 def _is_absent(argument: Any) -> bool:
     return argument is None or argument is np._NoValue
 
 
+@implements(np.nan_to_num)
+def _nan_to_num(x: Any, copy: bool = True, nan: Any = 0.0, posinf: Any = None, neginf: Any = None) -> Any:
+    array = as_array(x)
+    if array.dtype.kind != "f":
+        return copy_of(array) if copy else array
+    limits = np.finfo(array.dtype)
+    result = apply(ops.where, (np.equal(array, np.inf), float(limits.max) if posinf is None else posinf, array))
+    result = apply(ops.where, (np.equal(array, -np.inf), float(limits.min) if neginf is None else neginf, result))
+    result = apply(ops.where, (np.isnan(array), nan, result))
+    if copy or array.ndim == 0:
+        return result
+    array[...] = result
+    return array
+
+
+# ---- rounding, and the parts of a number
+
+
 @implements(np.round, np.around)
 def _round(a: Any, decimals: int = 0, out: Any = None) -> Any:
     only({"out": out}, "np.round")
-    if decimals == 0:
-        return apply(ops.rint, (a,))
-    scale = 10.0 ** abs(decimals)
-    x = apply(ops.multiply if decimals > 0 else ops.divide, (a, scale))
-    return apply(ops.divide if decimals > 0 else ops.multiply, (apply(ops.rint, (x,)), scale))
+    x, decimals = as_array(a), whole((decimals,))[0]
+    if x.dtype.kind in "iub" and decimals >= 0:
+        rounded = apply(ops.positive, (x + 0 if x.dtype.kind == "b" else x,))
+    elif decimals == 0:
+        rounded = apply(ops.rint, (x,))
+    else:
+        # as NumPy computes it
+        scale = 10.0 ** abs(decimals)
+        scaled = apply(ops.multiply if decimals > 0 else ops.divide, (x, scale))
+        rounded = apply(ops.divide if decimals > 0 else ops.multiply, (apply(ops.rint, (scaled,)), scale))
+    rounded.value = np.round(x.value, decimals)
+    return rounded
 
 
-FUNCTIONS[np.fix] = lambda x, out=None: apply(ops.trunc, (x,))
+@implements(np.fix)
+def _fix(x: Any, out: Any = None) -> Any:
+    only({"out": out}, "np.fix")
+    return apply(ops.trunc, (x,))
+
+
+@implements(np.real_if_close)
+def _real_if_close(a: Any, tol: float = 100) -> Any:
+    return a
+
+
+@implements(np.angle)
+def _angle(z: Any, deg: bool = False) -> Any:
+    angle = apply(ops.arctan2, (0, z))
+    return angle * (180 / math.pi) if deg else angle
+
+
+@composes(np.modf)
+def _modf(x: Any) -> Any:
+    return apply(ops.fraction, (x,)), apply(ops.trunc, (x,))
+
+
+@composes(np.frexp)
+def _frexp(x: Any) -> Any:
+    return apply(ops.binary_mantissa, (x,)), apply(ops.binary_exponent, (x,))
+
+
+@composes(np.ldexp)
+def _ldexp(x: Any, exponent: Any) -> Any:
+    return apply(ops.ldexp, (x, exponent))
+
+
+@composes(np.float_power)
+def _float_power(x: Any, y: Any) -> Any:
+    whole_numbers = np.result_type(value_of(x), value_of(y)).kind in "iub"
+    return apply(ops.power, (np.multiply(x, 1.0) if whole_numbers else x, y))
+
+
+@composes(np.divmod)
+def _divmod(x: Any, y: Any) -> Any:
+    return apply(ops.floor_divide, (x, y)), apply(ops.remainder, (x, y))
+
+
+# ---- angles, waves and logarithms
+
+
+@composes(np.deg2rad, np.radians)
+def _radians(x: Any) -> Any:
+    return apply(ops.multiply, (x, math.pi / 180))
+
+
+@composes(np.rad2deg, np.degrees)
+def _degrees(x: Any) -> Any:
+    return apply(ops.multiply, (x, 180 / math.pi))
+
+
+@composes(np.logaddexp2)
+def _logaddexp2(x: Any, y: Any) -> Any:
+    scaled = (np.multiply(x, ops.LOG_2), np.multiply(y, ops.LOG_2))
+    return apply(ops.divide, (apply(ops.logaddexp, scaled), ops.LOG_2))
+
+
+# sin(y)/y as a series: 18 terms give it, and its first derivatives, to the last digit for abs(y) <= 2
+_SINC = tuple((-1.0) ** k / math.factorial(2 * k + 1) for k in range(18))
+
+
+@implements(np.sinc)
+def _sinc(x: Any) -> Any:
+    array = as_array(x)
+    y = array * math.pi
+    square = y * y
+    near = apply(ops.less_equal, (square, 4.0))
+    series: Any = _SINC[-1]
+    for coefficient in _SINC[-2::-1]:
+        series = series * square + coefficient
+    # the quotient has derivatives of its own only where it is taken
+    divisor = apply(ops.where, (near, 1.0, y))
+    result = apply(ops.where, (near, series, np.sin(divisor) / divisor))
+    result.value = np.sinc(array.value)
+    return result
+
+
+@implements(np.unwrap)
+def _unwrap(p: Any, discont: Any = None, axis: int = -1, *, period: Any = 2 * math.pi) -> Any:
+    x = as_array(p)
+    (axis,) = axes_of(axis, x.ndim)
+    # NumPy's own jumps, as numbers of periods
+    steps = np.diff(x, axis=axis)
+    whole_numbers = np.result_type(steps.dtype, value_of(period)).kind in "iu"
+    half = period // 2 if whole_numbers else period / 2
+    turns, rest = np.divmod(steps + half, period)
+    if not whole_numbers or value_of(period) % 2 == 0:
+        turns = turns - np.where(np.equal(rest, 0) & np.greater(steps, 0), 1, 0)
+    turns = np.where(np.less(np.abs(steps), period / 2 if discont is None else discont), 0, -turns)
+    first = np.zeros(tuple(1 if k == axis else length for k, length in enumerate(x.shape)))
+    result = x + np.concatenate([first, np.cumsum(turns, axis=axis)], axis) * period
+    result.value = np.unwrap(x.value, value_of(discont), axis, period=value_of(period))
+    return result
+
+
+# ---- tests of numbers
+
+
+@implements(np.isposinf)
+def _isposinf(x: Any, out: Any = None) -> Any:
+    only({"out": out}, "np.isposinf")
+    return np.equal(x, np.inf)
+
+
+@implements(np.isneginf)
+def _isneginf(x: Any, out: Any = None) -> Any:
+    only({"out": out}, "np.isneginf")
+    return np.equal(x, -np.inf)
+
+
+@implements(np.isclose)
+def _isclose(a: Any, b: Any, rtol: Any = 1e-05, atol: Any = 1e-08, equal_nan: bool = False) -> Any:
+    x, y = as_array(a), as_array(b)
+    # an infinity is close to itself alone
+    near = np.less_equal(np.abs(x - y), atol + rtol * np.abs(y)) & np.isfinite(y) | np.equal(x, y)
+    return near | (np.isnan(x) & np.isnan(y)) if equal_nan else near
+
+
+@implements(np.allclose)
+def _allclose(a: Any, b: Any, rtol: Any = 1e-05, atol: Any = 1e-08, equal_nan: bool = False) -> bool:
+    return bool(np.all(np.isclose(a, b, rtol, atol, equal_nan)))
+
+
+def _refused_on_whole_numbers(ufunc: np.ufunc) -> Any:
+    def refused(*inputs: Any, **kwargs: Any) -> Any:
+        # NumPy's own error for floats
+        evaluation(ufunc, kwargs)(*(value_of(normal_operand(operand)) for operand in inputs))
+        raise unsupported(f"np.{ufunc.__name__}")
+
+    return refused
+
 
 UFUNCS |= {
-    np.divmod: lambda x, y: (apply(ops.floor_divide, (x, y)), apply(ops.remainder, (x, y))),
-    np.deg2rad: lambda x: _times(x, math.pi / 180),
-    np.radians: lambda x: _times(x, math.pi / 180),
-    np.rad2deg: lambda x: _times(x, 180 / math.pi),
-    np.degrees: lambda x: _times(x, 180 / math.pi),
-    np.logaddexp2: lambda x, y: apply(
-        ops.divide, (apply(ops.logaddexp, (_times(x, ops.LOG_2), _times(y, ops.LOG_2))), ops.LOG_2)
-    ),
+    ufunc: _refused_on_whole_numbers(ufunc)
+    for ufunc in (np.gcd, np.lcm, np.left_shift, np.right_shift, np.bitwise_count, np.isnat)
 }
-
-
-def _times(x: Any, factor: float) -> Any:
-    """A product with a number; plain operands stay plain."""
-    return apply(ops.multiply, (x, factor)) if isinstance(x, RecordedArray) else np.multiply(x, factor)
