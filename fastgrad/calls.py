@@ -19,6 +19,8 @@ from numpy.typing import NDArray
 from fastgrad.branches import Branch, OutputLeaf
 from fastgrad.errors import InputError, LostDerivativeError, UnsupportedError
 from fastgrad.recording import numpy_protocol  # noqa: F401 - gives recorded arrays their NumPy functions
+from fastgrad.recording.fresh_array import unwrapped
+from fastgrad.recording.interception import interception
 from fastgrad.recording.recorded_array import RecordedArray, means_more_than_its_data, stacked
 from fastgrad.recording.recorder import Recorder, recording
 from fastgrad.recording.structures import Structure, flatten
@@ -272,6 +274,7 @@ def record_call(
 
 
 def _result_of(function: Callable[..., Any], args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
+    interception.open(function)
     try:
         return function(*args, **kwargs)
     except ValueError as error:
@@ -279,6 +282,8 @@ def _result_of(function: Callable[..., Any], args: Sequence[Any], kwargs: dict[s
         if isinstance(error.__cause__, LostDerivativeError):
             raise error.__cause__ from None
         raise
+    finally:
+        interception.close()
 
 
 def record_with_data(
@@ -325,7 +330,7 @@ def _outputs(
     """The leaves of a function's result; nodes of recorded and numeric ones are appended to ``nodes``."""
     leaves, structure = flatten(result)
     found = []
-    for leaf in leaves:
+    for leaf in map(unwrapped, leaves):
         value = stacked(leaf) if isinstance(leaf, np.ndarray) and leaf.dtype.kind == "O" else leaf
         if isinstance(value, RecordedArray):
             nodes.append(value.node if value.recorder is recorder else recorder.lift(value))

@@ -223,6 +223,10 @@ def normal_operand(operand: Any) -> Any:
         return operand
     if isinstance(operand, (list, tuple)) or (isinstance(operand, np.ndarray) and operand.dtype.kind == "O"):
         return stacked(operand)
+    if hasattr(operand, "recorded_form"):
+        # an array that the function has made: recorded by now, or plain
+        recorded = operand.recorded_form()
+        return operand.plain_form() if recorded is None else recorded
     array = operand if isinstance(operand, np.ndarray) else np.asarray(operand)
     if means_more_than_its_data(array):
         raise InputError(
