@@ -1,9 +1,10 @@
 """A scalar program made ready for the VM: words, edges, and where everything is in memory.
 
-Three rewritings, none of which changes a bit of a result (but the sign of a zero):
+Four rewritings, none of which changes a bit of a result (but the sign of a zero):
 
 - what neither an output nor a needed partial derivative depends on is left out;
 - a product that only one sum uses becomes one fused instruction with it (two roundings, as before);
+- a comparison that only a guard reads becomes one instruction with it, and a guard that was checked before is left out;
 - a slot whose adjoint is merely the adjoint of its only user (a factor of 1.0) is merged with it, so that sums cost no
   edges: a quarter of the edges of a Runge-Kutta step.
 """
@@ -54,7 +55,9 @@ def plan_sweep(program: ScalarProgram, wrt: Sequence[int] | None, n_hidden: int 
     analysis = _analyse(program, wrt, n_hidden)
     codes, operands, results, partials = _select(program, analysis)
     opcodes, operands, results, partials = _fuse(program, analysis, codes, operands, results, partials)
-    words = _encode(program, opcodes, operands, results, partials)
+    guards, alone = _guards(program, analysis, opcodes, operands, results)
+    opcodes, operands, results, partials = opcodes[alone], operands[alone], results[alone], partials[alone]
+    words = _encode(program, guards, opcodes, operands, results, partials)
     edges, adjoint_of_slot, n_adjoints = _merge_edges(program, analysis, wrt)
     numbers = np.zeros(len(analysis.number_slots), isa.CONSTANT)
     numbers["slot"], numbers["value"] = analysis.number_slots, analysis.numbers
@@ -199,20 +202,70 @@ def _fuse(
     return opcodes[~gone], operands[~gone], results[~gone], partials[~gone]
 
 
-def _encode(
-    program: ScalarProgram, opcodes: Integers, operands: Integers, results: Integers, partials: Integers
-) -> NDArray[np.uint32]:
-    """The words of the program, each guard after the instruction that makes what it checks."""
-    n_operands, n_computed, n_words = isa.N_OPERANDS[opcodes], isa.N_COMPUTED[opcodes], isa.N_WORDS[opcodes]
-    producer = np.full(program.n_slots, -1, np.int64)
-    fitting = results < program.n_slots
-    producer[results[fitting]] = np.flatnonzero(fitting)
+@dataclass(frozen=True)
+class _Guards:
+    """Rows of guards, in order: opcode, number, two slots; and how many instructions come before each."""
+
+    rows: Integers
+    starts: Integers
+
+
+def _guards(
+    program: ScalarProgram, analysis: _Analysis, opcodes: Integers, operands: Integers, results: Integers
+) -> tuple[_Guards, NDArray[np.bool_]]:
+    """The guards, each after the instruction that makes what it checks; and which instructions are still needed."""
+    alone = np.ones(len(opcodes), bool)
     n_guards = len(program.guard_slots)
-    guard_positions = producer[program.guard_slots]
+    if n_guards == 0:
+        return _Guards(np.zeros((0, isa.GUARD_WORDS), np.int64), np.zeros(0, np.int64)), alone
+    read = np.zeros(analysis.n_slots, bool)
+    for slots in (operands[operands >= 0], *program.outputs, analysis.edges[:, 2]):
+        read[slots] = True
+    producer = np.full(analysis.n_slots, -1, np.int64)
+    producer[results] = np.arange(len(results))
+    expected = np.zeros(analysis.n_slots)
+    expected[program.number_slots] = program.numbers
+    ends = producer[program.guard_slots] + 1
+    rows = np.stack(
+        [np.full(n_guards, isa.GUARD), program.guard_numbers, program.guard_slots, program.guard_expected], axis=1
+    )
+    seen: set[tuple[int, ...]] = set()
+    chosen = []
+    for k in np.argsort(ends, kind="stable").tolist():
+        instruction, slot = int(ends[k]) - 1, int(program.guard_slots[k])
+        fused = _FUSED_GUARDS.get(int(opcodes[instruction])) if instruction >= 0 and not read[slot] else None
+        outcome = expected[program.guard_expected[k]]
+        if fused and outcome in (0.0, 1.0):
+            *guards, swapped = fused
+            rows[k, 0] = guards[int(outcome)]
+            rows[k, 2:] = operands[instruction, 1::-1] if swapped else operands[instruction, :2]
+            alone[instruction] = False
+        check = (int(rows[k, 0]), int(rows[k, 2]), int(rows[k, 3]))
+        if check not in seen:
+            seen.add(check)
+            chosen.append(k)
+    before = np.concatenate([[0], np.cumsum(alone)])
+    return _Guards(rows[chosen], before[ends[chosen]]), alone
+
+
+_FUSED_GUARDS = {int(isa.VALUE[code]): guards for code, guards in isa.FUSED_GUARDS.items()}
+
+
+def _encode(
+    program: ScalarProgram,
+    guards: _Guards,
+    opcodes: Integers,
+    operands: Integers,
+    results: Integers,
+    partials: Integers,
+) -> NDArray[np.uint32]:
+    """The words of the program."""
+    n_operands, n_computed, n_words = isa.N_OPERANDS[opcodes], isa.N_COMPUTED[opcodes], isa.N_WORDS[opcodes]
+    n_guards = len(guards.rows)
     length_before = np.concatenate([[0], np.cumsum(n_words)])
-    guards_before = np.searchsorted(np.sort(guard_positions), np.arange(len(opcodes)), side="left")
-    starts = length_before[:-1] + 4 * guards_before
-    words = np.zeros(int(length_before[-1]) + 4 * n_guards + 1, np.uint32)
+    guards_before = np.searchsorted(guards.starts, np.arange(len(opcodes)), side="right")
+    starts = length_before[:-1] + isa.GUARD_WORDS * guards_before
+    words = np.zeros(int(length_before[-1]) + isa.GUARD_WORDS * n_guards + 1, np.uint32)
     words[starts] = opcodes
     words[starts + 1] = results
     for k in range(operands.shape[1]):
@@ -221,10 +274,9 @@ def _encode(
     for k in range(int(n_computed.max(initial=0))):
         has = n_computed > k
         words[starts[has] + 2 + n_operands[has] + k] = partials[has] + k
-    order = np.argsort(guard_positions, kind="stable")
-    at = length_before[guard_positions[order] + 1] + 4 * np.arange(n_guards)
-    words[at], words[at + 1] = isa.GUARD, program.guard_numbers[order]
-    words[at + 2], words[at + 3] = program.guard_slots[order], program.guard_expected[order]
+    at = length_before[guards.starts] + isa.GUARD_WORDS * np.arange(n_guards)
+    for k in range(isa.GUARD_WORDS):
+        words[at + k] = guards.rows[:, k]
     words[-1] = isa.END
     return words
 
@@ -306,7 +358,7 @@ def _decoded(words: NDArray[np.uint32]) -> Iterator[tuple[int, int | None, list[
     start = 0
     while flat[start] != isa.END:
         opcode = flat[start]
-        if opcode == isa.GUARD:
+        if opcode >= isa.GUARD:
             yield start, None, flat[start + 2 : start + 4]
         else:
             yield start, flat[start + 1], flat[start + 2 : start + 2 + int(isa.N_OPERANDS[opcode])]

@@ -3,11 +3,12 @@
 A program is an array of ``uint32`` words::
 
     opcode  out  operand...  computed partial...  memory[out] = forward(operands); each partial to its own slot
-    GUARD   guard_index  slot  expected_slot      stop, or mark the lane, where memory[slot] != memory[expected_slot]
+    guard   guard_index  slot  other_slot         stop, or mark the lane, where the guard's check does not hold
     END
 
 All operands are read before anything is written. A *slot* is one float64 of ``memory`` in a scalar job, a row of
-``lanes`` of them in a tiled one. Two NaNs count as equal in a guard.
+``lanes`` of them in a tiled one. ``GUARD`` checks that two slots are equal, and two NaNs count as equal; the other
+``GUARDS`` are that check fused with the comparison that makes the value.
 
 ``VALUE`` gives the opcode of an operation by its ``code`` in the table. An operation with partials that are more than
 copies of its operands, of its result or of constants has a second form that stores those partials too
@@ -28,7 +29,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fastgrad.ops import TABLE, Operation
+from fastgrad.ops import BY_NAME, TABLE, Operation
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -195,16 +196,35 @@ def _instructions() -> tuple[Instruction, ...]:
     return tuple(sorted(every, key=lambda entry: _COMMON.index(entry.name) if entry.name in _COMMON else len(_COMMON)))
 
 
+@dataclass(frozen=True)
+class Guard:
+    """One check of two slots; ``holds`` says when the sweep may go on."""
+
+    name: str
+    holds: Callable[[Any, Any], Any]
+
+
+GUARDS = (
+    Guard("guard", lambda x, y: (x == y) | ((x != x) & (y != y))),
+    Guard("guard_less", lambda x, y: x < y),
+    Guard("guard_not_less", lambda x, y: ~(x < y)),
+    Guard("guard_less_equal", lambda x, y: x <= y),
+    Guard("guard_not_less_equal", lambda x, y: ~(x <= y)),
+    Guard("guard_equal", lambda x, y: x == y),
+    Guard("guard_not_equal", lambda x, y: x != y),
+)
+GUARD_WORDS = 4
 INSTRUCTIONS = _instructions()
 N_COMMON = len(_COMMON)
 GUARD = len(INSTRUCTIONS)
-END = GUARD + 1
+END = GUARD + len(GUARDS)
 N_OPCODES = END + 1
-OPCODE_NAMES: tuple[str, ...] = (*(instruction.name for instruction in INSTRUCTIONS), "guard", "end")
+OPCODE_NAMES: tuple[str, ...] = (*(entry.name for entry in INSTRUCTIONS), *(guard.name for guard in GUARDS), "end")
 
-N_OPERANDS: npt.NDArray[np.int64] = np.array([*(entry.n_operands for entry in INSTRUCTIONS), 2, 0])
-N_COMPUTED: npt.NDArray[np.int64] = np.array([*(entry.n_computed for entry in INSTRUCTIONS), 0, 0])
-N_WORDS: npt.NDArray[np.int64] = np.array([*(entry.n_words for entry in INSTRUCTIONS), 4, 1])
+_N_GUARDS = len(GUARDS)
+N_OPERANDS: npt.NDArray[np.int64] = np.array([*(entry.n_operands for entry in INSTRUCTIONS), *[2] * _N_GUARDS, 0])
+N_COMPUTED: npt.NDArray[np.int64] = np.array([*(entry.n_computed for entry in INSTRUCTIONS), *[0] * _N_GUARDS, 0])
+N_WORDS: npt.NDArray[np.int64] = np.array([*(entry.n_words for entry in INSTRUCTIONS), *[GUARD_WORDS] * _N_GUARDS, 1])
 
 _OPCODE = {name: opcode for opcode, name in enumerate(OPCODE_NAMES)}
 FUSED: dict[str, int] = {entry.name: _OPCODE[entry.name] for entry in _FUSED}
@@ -212,6 +232,20 @@ VALUE: npt.NDArray[np.uint32] = np.array([_OPCODE[operation.name] for operation 
 WITH_PARTIALS: npt.NDArray[np.uint32] = np.array(
     [_OPCODE.get(f"{operation.name}_with_partials", _OPCODE[operation.name]) for operation in TABLE], np.uint32
 )
+# By the code of a comparison: the guards that its results 0.0 and 1.0 make with it, and whether the operands change
+# places.
+FUSED_GUARDS: dict[int, tuple[int, int, bool]] = {
+    operation.code: (_OPCODE[f"guard_{when_false}"], _OPCODE[f"guard_{when_true}"], swapped)
+    for operation, when_false, when_true, swapped in (
+        (BY_NAME["less"], "not_less", "less", False),
+        (BY_NAME["less_equal"], "not_less_equal", "less_equal", False),
+        (BY_NAME["greater"], "not_less", "less", True),
+        (BY_NAME["greater_equal"], "not_less_equal", "less_equal", True),
+        (BY_NAME["equal"], "not_equal", "equal", False),
+        (BY_NAME["not_equal"], "equal", "not_equal", False),
+    )
+}
+
 
 # ---- the job: what run_scalar and run_tiles are given, as 64-bit words
 

@@ -35,13 +35,15 @@ from fastgrad.vm.numba_kernel import (
 run_common = external("run_common", INTEGER, WORDS, INTEGER, FLOATS)
 step = external("step", INTEGER, WORDS, INTEGER, FLOATS)
 step_lanes = external("step_lanes", INTEGER, WORDS, INTEGER, FLOATS, INTEGER)
+check_lanes = external("check_lanes", NOTHING, WORDS, INTEGER, FLOATS, INTEGER, INTEGERS)
 add_product = external("add_product", NOTHING, FLOATS, FLOATS, FLOATS, INTEGER)
 add_product_careful = external("add_product_careful", NOTHING, FLOATS, FLOATS, FLOATS, INTEGER)
 add_scaled = external("add_scaled", NOTHING, FLOATS, FLOATS, FLOAT, INTEGER)
 add_scaled_careful = external("add_scaled_careful", NOTHING, FLOATS, FLOATS, FLOAT, INTEGER)
 sum_of_row = external("sum_of_row", FLOAT, FLOATS, INTEGER)
 
-GUARD = isa.GUARD
+END = isa.END
+GUARD_WORDS = isa.GUARD_WORDS
 N_OPERATIONS = len(isa.INSTRUCTIONS)
 
 # ---- one evaluation
@@ -56,12 +58,8 @@ def forward(words: Any, memory: Any) -> Any:
         opcode = words[position]
         if opcode < N_OPERATIONS:
             position = step(words, position, memory)
-        elif opcode == GUARD:
-            value = memory[int64(words[position + 2])]
-            expected = memory[int64(words[position + 3])]
-            if value != expected and (value == value or expected == expected):
-                return int64(words[position + 1])
-            position += 4
+        elif opcode < END:
+            return int64(words[position + 1])  # a guard is stopped at only where it fails
         else:
             return -1
 
@@ -138,23 +136,11 @@ def forward_lanes(words: Any, memory: Any, lanes: Any, failed: Any) -> None:
         opcode = words[position]
         if opcode < N_OPERATIONS:
             position = step_lanes(words, position, memory, lanes)
-        elif opcode == GUARD:
-            check_guard(words, position, memory, lanes, failed)
-            position += 4
+        elif opcode < END:
+            check_lanes(words, position, memory, lanes, failed)
+            position += GUARD_WORDS
         else:
             return
-
-
-@kernel(NOTHING, WORDS, INTEGER, FLOATS, INTEGER, INTEGERS)
-def check_guard(words: Any, position: Any, memory: Any, lanes: Any, failed: Any) -> None:
-    guard = int64(words[position + 1])
-    values = part(memory, int64(words[position + 2]) * lanes)
-    expected = part(memory, int64(words[position + 3]) * lanes)
-    for lane in range(lanes):
-        x, y = values[lane], expected[lane]
-        differs = (x != y) & ((x == x) | (y == y))
-        if differs & (failed[lane] == -1):
-            failed[lane] = guard
 
 
 @kernel(NOTHING, WORDS, INTEGER, FLOATS, FLOATS, INTEGER)

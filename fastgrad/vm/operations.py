@@ -2,9 +2,11 @@
 
 The kernels (``kernels.py``) call what is defined here by name:
 
-``run_common(words, position, memory) -> position``         scalar instructions up to the next that is not a common one
+``run_common(words, position, memory) -> position``         scalar instructions up to the next that is not a common one,
+                                                            and guards up to the first that fails
 ``step(words, position, memory) -> position``               one scalar instruction of the others
 ``step_lanes(words, position, memory, lanes) -> position``  one instruction over rows
+``check_lanes(words, position, memory, lanes, failed)``     one guard over rows
 ``add_product`` and its kin                                 the inner loops of sweeps over rows
 
 The common instructions are threaded: each ends with its own indirect jump to the next, which processors predict better
@@ -21,7 +23,16 @@ from llvmlite import ir
 
 from fastgrad import basis
 from fastgrad.emit import F64, I64, Emitter, FloatValue, IntegerValue
-from fastgrad.vm.instructions import CHUNK, INSTRUCTIONS, N_COMMON, N_OPCODES, Instruction
+from fastgrad.vm.instructions import (
+    CHUNK,
+    GUARD,
+    GUARD_WORDS,
+    GUARDS,
+    INSTRUCTIONS,
+    N_COMMON,
+    Guard,
+    Instruction,
+)
 
 I32 = ir.IntType(32)
 VOID = ir.VoidType()
@@ -35,6 +46,7 @@ SIGNATURES: dict[str, tuple[Any, tuple[Any, ...]]] = {
     "run_common": (I64, (POINTER, I64, POINTER)),
     "step": (I64, (POINTER, I64, POINTER)),
     "step_lanes": (I64, (POINTER, I64, POINTER, I64)),
+    "check_lanes": (VOID, (POINTER, I64, POINTER, I64, POINTER)),
     "add_product": (VOID, (POINTER, POINTER, POINTER, I64)),
     "add_product_careful": (VOID, (POINTER, POINTER, POINTER, I64)),
     "add_scaled": (VOID, (POINTER, POINTER, F64, I64)),
@@ -48,6 +60,7 @@ def emit_operations(module: ir.Module) -> None:
     _define_run_common(module)
     _define_step(module)
     _define_step_lanes(module)
+    _define_check_lanes(module)
     for careful in (False, True):
         _define_add_product(module, careful)
         _define_add_scaled(module, careful)
@@ -117,9 +130,10 @@ def _define_run_common(module: ir.Module) -> None:
     builder, (words, start, memory) = _begin(module, "run_common", "words position memory", inline=False)
     function = builder.function
     cases = [function.append_basic_block(instruction.name) for instruction in INSTRUCTIONS[:N_COMMON]]
+    checks = [function.append_basic_block(guard.name) for guard in GUARDS]
     other = function.append_basic_block("other")
-    blocks = [*cases, other]
-    table = _jump_table(module, function, [*cases, *[other] * (N_OPCODES - N_COMMON)])
+    blocks = [*cases, *checks, other]
+    table = _jump_table(module, function, [*cases, *[other] * (len(INSTRUCTIONS) - N_COMMON), *checks, other])
     origin = ir.FormattedConstant(I64, _address_of(cases[0]))
 
     def dispatch(position: Any) -> None:
@@ -132,21 +146,43 @@ def _define_run_common(module: ir.Module) -> None:
 
     arrivals = [(start, builder.block)]
     dispatch(start)
-    positions = []
-    for block in blocks:
+    positions = {}
+    for block, step in zip(blocks, (*INSTRUCTIONS[:N_COMMON], *GUARDS, None), strict=True):
         builder.position_at_end(block)
-        positions.append(builder.phi(I64))
-        if block is other:
-            builder.ret(positions[-1])
+        position = positions[block] = builder.phi(I64)
+        if step is None:
+            builder.ret(position)
             continue
-        instruction = INSTRUCTIONS[len(positions) - 1]
-        _scalar(builder, instruction, words, positions[-1], memory)
-        following = builder.add(positions[-1], _index(instruction.n_words))
+        if isinstance(step, Guard):
+            failed = function.append_basic_block("failed")
+            passed = function.append_basic_block("passed")
+            holds = _check(Emitter(builder), step, words, position, memory, _index(1))
+            builder.cbranch(holds.llvm, passed, failed).set_weights([1 << 20, 1])
+            builder.position_at_end(failed)
+            builder.ret(position)
+            builder.position_at_end(passed)
+            following = builder.add(position, _index(GUARD_WORDS))
+        else:
+            _scalar(builder, step, words, position, memory)
+            following = builder.add(position, _index(step.n_words))
         arrivals.append((following, builder.block))
         dispatch(following)
-    for position in positions:
+    for position in positions.values():
         for value, block in arrivals:
             position.add_incoming(value, block)
+
+
+def _check(emitter: Emitter, guard: Guard, words: Any, position: Any, memory: Any, lanes: Any, lane: Any = None) -> Any:
+    """Whether the guard holds for two slots, or for a chunk of lanes of theirs."""
+    builder = emitter.builder
+    values = []
+    for offset in (2, 3):
+        word = builder.gep(words, [builder.add(position, _index(offset))], source_etype=I32)
+        slot = builder.mul(builder.zext(builder.load(word, align=4, typ=I32), I64), lanes)
+        place = builder.gep(memory, [slot if lane is None else builder.add(slot, lane)], source_etype=F64)
+        alignment = 8 if lane is None else ROW_ALIGNMENT
+        values.append(FloatValue(emitter, builder.load(place, align=alignment, typ=emitter.float_type)))
+    return guard.holds(*values)
 
 
 def _jump_table(module: ir.Module, function: ir.Function, blocks: list[ir.Block]) -> ir.GlobalVariable:
@@ -227,6 +263,35 @@ def lanes_function(module: ir.Module, instruction: Instruction) -> ir.Function:
     _for_each_chunk(builder, lanes, body)
     builder.ret_void()
     return function
+
+
+def _define_check_lanes(module: ir.Module) -> None:
+    """Where a guard does not hold in a lane, ``failed`` of that lane becomes its number if it was -1."""
+    names = "words position memory lanes failed"
+    builder, (words, position, memory, lanes, failed) = _begin(module, "check_lanes", names, inline=False)
+    number = builder.load(builder.gep(words, [builder.add(position, _index(1))], source_etype=I32), align=4, typ=I32)
+    numbers = _splat(builder, builder.zext(number, I64))
+    opcode = builder.load(builder.gep(words, [position], source_etype=I32), align=4, typ=I32)
+    other = builder.append_basic_block("other")
+    switch = builder.switch(opcode, other)
+    for offset, guard in enumerate(GUARDS):
+        block = builder.append_basic_block(guard.name)
+        switch.add_case(ir.Constant(I32, GUARD + offset), block)
+        builder.position_at_end(block)
+
+        def body(lane: Any, guard: Guard = guard) -> None:
+            emitter = Emitter(builder, CHUNK)
+            holds = _check(emitter, guard, words, position, memory, lanes, lane)
+            with builder.if_then((~holds).in_any_lane(), likely=False):
+                place = builder.gep(failed, [lane], source_etype=I64)
+                before = IntegerValue(emitter, builder.load(place, align=8, typ=emitter.integer_type))
+                kept = (holds | (before != -1)).select(before, IntegerValue(emitter, numbers))
+                builder.store(kept.llvm, place, align=8)
+
+        _for_each_chunk(builder, lanes, body)
+        builder.ret_void()
+    builder.position_at_end(other)
+    builder.unreachable()
 
 
 def _switch(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -86,19 +85,77 @@ def test_edges_come_in_the_order_of_the_reverse_sweep() -> None:
         assert operand not in results[: k + 1]  # nothing is added to an adjoint that was passed on already
 
 
+def guards(sweep: Sweep) -> list[tuple[str, int]]:
+    return [(name, slots[0]) for name, slots in instructions(sweep) if name.startswith("guard")]
+
+
 def test_a_guard_stands_behind_the_instruction_that_it_checks() -> None:
     def branching(x: Any) -> Any:
         y = x * x
         if y > 1:
             y = np.exp(y)
-        return y if y > 2 else -y
+        if np.trunc(y) == 8103:
+            y = -y
+        return y if int(y) > 2 else -y
 
-    found = list(instructions(sweep_of(branching, 3.0)))
-    assert [name for name, _ in found] == ["multiply", "greater", "guard", "exp", "greater", "guard"]
-    for (_, before), (name, slots) in itertools.pairwise(found):
-        if name == "guard":
-            assert slots[1] == before[0]
-    assert [slots[0] for name, slots in found if name == "guard"] == [0, 1]
+    sweep = sweep_of(branching, 3.0)
+    assert names(sweep) == [
+        *("multiply", "guard_less", "exp", "trunc", "guard_equal", "negative", "trunc", "guard"),
+        "negative",
+    ]
+    assert [number for _, number in guards(sweep)] == [0, 1, 2]
+    made = {0}
+    for name, slots in instructions(sweep):
+        ready = {*made, *sweep.numbers["slot"].tolist(), *sweep.input_starts}
+        assert set(slots[1 : 1 + isa.N_OPERANDS[isa.OPCODE_NAMES.index(name)]]) <= ready
+        if not name.startswith("guard"):
+            made.add(slots[0])
+
+
+def decided(x: Any) -> Any:
+    """Every comparison, with either outcome."""
+    found = [x < 1, x < 5, x <= 1, x <= 5, x > 1, x > 5, x >= 1, x >= 5, x == 2, x == 3, x != 4]
+    return x * sum(2.0**k for k, outcome in enumerate(found) if outcome)
+
+
+def test_a_comparison_that_only_its_guard_reads_is_part_of_it() -> None:
+    assert names(sweep_of(decided, 2.0)) == [
+        *("guard_not_less", "guard_less", "guard_not_less_equal", "guard_less_equal", "guard_less", "guard_not_less"),
+        *("guard_less_equal", "guard_not_less_equal", "guard_equal", "guard_not_equal", "guard_not_equal"),
+        "multiply",
+    ]
+    assert names(sweep_of(lambda x: -x if x != 2 else x, 2.0)) == ["guard_equal"]
+
+
+def test_a_comparison_that_is_needed_elsewhere_stays() -> None:
+    def function(x: Any) -> Any:
+        positive = x > 0
+        return x * positive if positive else x
+
+    assert names(sweep_of(function, 2.0)) == ["greater", "guard", "multiply"]
+
+
+def test_a_check_made_twice_is_made_once() -> None:
+    def function(x: Any) -> Any:
+        total = x
+        for _ in range(5):
+            if x > 0:
+                total = total + 1.0
+            if np.less(0, x):
+                total = total + 1.0
+            if x <= 3:
+                total = total + np.exp(x)
+        return total
+
+    sweep = sweep_of(function, 2.0)
+    assert [name for name, _ in guards(sweep)] == ["guard_less", "guard_less_equal"]
+    assert guards(sweep)[0][1] == 0
+    assert guards(sweep)[1][1] == 2
+
+
+def test_guards_on_inputs_stand_first_and_those_of_an_empty_program_alone() -> None:
+    assert names(sweep_of(lambda x, y: x if y > 0 else -x, 1.0, 2.0)) == ["guard_less"]
+    assert names(sweep_of(lambda x, y: np.exp(x) * 2.0 if y[0] > x else x, 1.0, np.ones(1))) == ["guard_not_less"]
 
 
 @pytest.mark.parametrize("wrt", [(0,), (1,), (0, 1), (1, 0)])

@@ -130,6 +130,30 @@ def test_a_guard_compares_values(value: float, expected: float, failed: int) -> 
     assert lane_failed.tolist() == [failed] * 8
 
 
+HOLDS: dict[str, Any] = {
+    "guard_less": lambda x, y: x < y,
+    "guard_not_less": lambda x, y: not x < y,
+    "guard_less_equal": lambda x, y: x <= y,
+    "guard_not_less_equal": lambda x, y: not x <= y,
+    "guard_equal": lambda x, y: x == y,
+    "guard_not_equal": lambda x, y: x != y,
+}
+
+
+@pytest.mark.parametrize("name", HOLDS)
+@pytest.mark.parametrize("x", [1.0, 2.0, 0.0, -0.0, INF, NAN])
+@pytest.mark.parametrize("y", [1.0, 2.0, 0.0, -0.0, INF, NAN])
+def test_a_guard_with_a_comparison_of_its_own_decides_as_python_does(name: str, x: float, y: float) -> None:
+    words = program((name, 7, 0, 1), ("add", 2, 0, 1))
+    memory, failed = np.array([x, y, -5.0]), -1 if HOLDS[name](x, y) else 7
+    assert kernels().forward(address(words), address(memory)) == failed
+    assert (memory[2] == -5.0) == (failed != -1)
+    lane_memory, lane_failed = rows(3, 16), np.full(16, -1)
+    lane_memory[0, 3:], lane_memory[1, 3:] = x, y
+    kernels().forward_lanes(address(words), address(lane_memory), 16, address(lane_failed))
+    assert lane_failed.tolist() == [-1 if HOLDS[name](0.0, 0.0) else 7] * 3 + [failed] * 13
+
+
 def test_each_lane_keeps_its_first_failed_guard() -> None:
     words = program(("guard", 3, 0, 2), ("guard", 4, 1, 2))
     memory, failed = rows(3, 16), np.full(16, -1)
