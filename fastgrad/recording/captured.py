@@ -22,6 +22,8 @@ from typing import Any
 
 import numpy as np
 
+from fastgrad.recording.interception import original_of
+
 _BY_VALUE = (int, float, str, bytes, bool, complex, type(None), np.generic)
 _OPAQUE = (ModuleType, type, BuiltinFunctionType, np.ndarray, np.ufunc)
 _NOT_LOOKED_INTO = (*_OPAQUE, FunctionType, functools.partial, MethodType)
@@ -238,6 +240,7 @@ def _slots_of(kind: type) -> tuple[MemberDescriptorType, ...]:
 
 
 def _describe(value: Any, parts: list[Any]) -> None:
+    value = original_of(value)
     if isinstance(value, _BY_VALUE):
         parts.append(_by_value(value))
         return

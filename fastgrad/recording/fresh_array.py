@@ -184,9 +184,8 @@ def call_on_fresh(function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) 
         given = tuple([unwrapped(x) for x in args])
         if function in _WRITES_FIRST:
             given = (args[0].promoted() if isinstance(args[0], FreshArray) else args[0], *given[1:])
-        return apply_function(
-            function, given, {name: unwrapped(x) if name != "out" else x for name, x in kwargs.items()}
-        )
+        options = {name: unwrapped(x) if name != "out" else x for name, x in kwargs.items()}
+        return _wrapped(apply_function(function, given, options), args)
     plain = function(*map(unwrapped, args), **{name: unwrapped(x) for name, x in kwargs.items()})
     return _wrapped(plain, (*args, *kwargs.values()))
 

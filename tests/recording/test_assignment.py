@@ -1,0 +1,423 @@
+"""Assignment, views and changes in place: each program does under fastgrad what it does under NumPy."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from numpy import empty, zeros
+from typing import Any
+
+import numpy as np
+import pytest
+
+import fastgrad as fg
+from tests.derivative_checks import check
+
+X = np.array([1.1, 2.3, 0.7, 1.9, 2.9, 0.4])
+
+
+def one_element(x):
+    y = x.copy()
+    y[0] = y[1] * 2
+    return y**2
+
+
+def a_view_sees_a_write_to_its_base(x):
+    y = x * 1
+    v = y[1:4]
+    y[2] = x[0] * x[1]
+    return v**2
+
+
+def a_base_sees_a_write_to_its_view(x):
+    y = x * 1
+    v = y[1:4]
+    v[:] = y[:3] * 2
+    v += 1
+    return y**2 * np.arange(6)
+
+
+def a_view_of_a_view(x):
+    y = x * 1
+    v = y[1:][::2][1:]
+    v *= x[0]
+    w = y[::-1]
+    w[0] = w[1] * w[2]
+    return y * y
+
+
+def overlapping_addition(x):
+    y = x * 1
+    y[1:] += y[:-1]
+    return y**2
+
+
+def reversed_and_overlapping(x):
+    y = x * 1
+    y[::-1][1:4] = y[1:4] ** 2
+    return y**2
+
+
+def a_transposed_reshape(x):
+    m = (x * 1).reshape(2, 3)
+    v = m.T
+    v[1, :] = v[0, :] * 3
+    m[0] *= m[1]
+    return m**2, v[2, 1]
+
+
+def a_reshape_that_copies(x):
+    m = (x * 1).reshape(2, 3).T
+    flat = m.reshape(-1)
+    m[0, 0] = x[3] ** 2
+    flat[1] = 0.0
+    return m.sum(), flat
+
+
+def a_mask_and_a_number(x):
+    y = x * 1
+    y[y > 1.5] = 0.5
+    return y**3
+
+
+def a_mask_and_a_recorded_number(x):
+    y = x * 1
+    y[y > 1.5] = x[0] * x[1]
+    return y**3
+
+
+def a_mask_on_the_first_axis(x):
+    m = np.outer(x, x)
+    m[x > 1.5] = x[2]
+    return m
+
+
+def a_mask_changed_in_place(x):
+    y = x * 1
+    y[y > 1.5] *= x[1]
+    return y**3
+
+
+def repeated_positions(x):
+    y = x * 1
+    y[[0, 0, 1]] += x[1:4]
+    return y**3
+
+
+def repeated_positions_at(x):
+    y = x * 1
+    np.add.at(y, [0, 0, 1], x[1:4])
+    np.multiply.at(y, [2, 2], x[:2])
+    np.subtract.at(y, [5, 5, 5], 1.0)
+    return y**3
+
+
+def two_index_arrays(x):
+    t = np.zeros((6, 6))
+    i = np.arange(6)
+    t[i, i[::-1]] = x * x
+    return t @ t
+
+
+def a_loop_that_reads_what_it_wrote(x):
+    y = x * 0
+    for i in range(6):
+        y[i] = x[i] * x[i - 1] + (y[i - 1] if i else 0)
+    return y.sum() + y[3] ** 2
+
+
+def zeros_filled(x):
+    y = np.zeros(6)
+    for i in range(6):
+        y[i] = x[i] ** 2 * (y[i - 1] if i else 1.0)
+    return y
+
+
+def imported_makers(x):
+    y, z = zeros(6), empty(2)
+    v = y[2:4]
+    y[2] = x[0] * x[1]
+    y[3] = x[2]
+    z[:] = v
+    return v**2, y[2] * math.sin(x[1]), z
+
+
+def rows_of_a_table(x):
+    y = np.zeros((3, 6))
+    y[0] = x
+    y[1] = y[0] * 2
+    y[2, :] = y[0] * y[1]
+    return y * y
+
+
+def columns_and_planes(x):
+    y = np.ones((2, 3, 6))
+    y[:, 1] = x
+    y[0, :, 2] = x[:3]
+    y[..., -1] += x[0]
+    return y**2
+
+
+def steps_of_a_solver(x):
+    u = np.empty((5, 6))
+    u[0] = x
+    for k in range(4):
+        u[k + 1] = u[k] + 0.1 * np.sin(u[k])
+        u[k + 1, 0] = u[k, -1]
+    return u[-1], u[2:4, 1:3]
+
+
+def a_stencil(x):
+    u = np.outer(x, x)
+    for _ in range(3):
+        u[1:-1, 1:-1] = 0.25 * (u[2:, 1:-1] + u[:-2, 1:-1] + u[1:-1, 2:] + u[1:-1, :-2])
+    return u**2
+
+
+def boundaries(x):
+    u = np.outer(x, x)
+    u[0, :] = u[-1, :] = 0.0
+    u[:, 0] = x
+    u[:, -1] = u[:, -2]
+    return u**2
+
+
+def a_checkerboard(x):
+    u = np.outer(x, x)
+    u[::2, ::2] = 0.5 * u[1::2, 1::2]
+    u[1::2, 1::2] = u[::2, ::2] ** 2
+    return u
+
+
+def scattered_writes_to_a_matrix(x):
+    u = np.outer(x, x)
+    for k in range(12):
+        u[(5 * k) % 6, (7 * k) % 5] = x[k % 6] * u[k % 4, k % 3]
+    return u
+
+
+def the_same_row_everywhere(x):
+    y = np.zeros((4, 6))
+    y[:] = x * x
+    y[1:3, 2] = x[:2]
+    return y
+
+
+def ones_multiplied(x):
+    y = np.ones(6)
+    y *= x
+    y += 1
+    y **= 2
+    y /= x[0]
+    y -= 3.0
+    return y
+
+
+def names_of_one_array(x):
+    y = x * 1
+    z = y
+    z += 1
+    z *= y
+    return y
+
+
+def swapped_elements(x):
+    y = x * 1
+    y[0], y[3] = y[3], y[0]
+    return y * np.arange(6)
+
+
+def swapped_rows(x):
+    m = np.outer(x, x * x)
+    m[[0, 2]] = m[[2, 0]]
+    return m * np.arange(6)
+
+
+def swapped_views(x):
+    m = np.outer(x, x * x)
+    m[0], m[2] = m[2], m[0]  # as in NumPy, the second write reads the row that the first has changed
+    return m * np.arange(6)
+
+
+def written_by_out(x):
+    y = np.zeros(6)
+    np.add(x, 1, out=y)
+    z = x * 1
+    np.multiply(z, z, z)
+    np.sum(np.outer(y, z), axis=0, out=y)
+    return y, z
+
+
+def made_by_arithmetic(x):
+    y = np.full(3, 2.0) * np.arange(3)
+    y[1] = x[1]
+    return np.exp(y)
+
+
+def made_by_a_helper(x):
+    def helper(n):
+        return np.zeros(n)
+
+    y = helper(4)
+    y[0] = x[0]
+    z = y.reshape(2, 2)
+    z[1, 1] = x[3] * y[0]
+    return y[3] + z
+
+
+def views_made_before_the_first_recorded_write(x):
+    y = np.zeros((2, 3))
+    row, flat, turned = y[1], y.reshape(-1), y.T
+    y[1, 2] = x[0]
+    flat[0] = x[1]
+    turned[1] = x[2:4]
+    return row, flat, turned, y
+
+
+def an_array_written_with_numbers_after_recorded_values(x):
+    y = np.zeros(6)
+    y[:] = x
+    y[2] = 3.0
+    y[4:] = [1.0, 2.0]
+    y[0] += 1
+    return y * x
+
+
+def a_list_assigned(x):
+    y = np.zeros(6)
+    y[1:3] = [x[0], 2 * x[1]]
+    y[[3, 5]] = (x[2], 4.0)
+    return y
+
+
+def a_constant_table_with_a_recorded_entry(x):
+    rotation = np.array([[1.0, 2.0], [3.0, 4.0]])
+    rotation[0, 1] = x[0]
+    return rotation @ rotation, np.linalg.norm(rotation)
+
+
+def like_another(x):
+    y = np.empty_like(x)
+    y[:] = x
+    z = np.zeros_like(y)
+    z[1:] += y[:-1]
+    return z * y
+
+
+def in_a_nested_function_and_a_list(x):
+    parts = [np.zeros(2) for _ in range(3)]
+    for k, part in enumerate(parts):
+        part[:] = x[2 * k : 2 * k + 2] ** 2
+    return parts[0] * parts[1] + parts[2]
+
+
+@dataclasses.dataclass
+class State:
+    position: Any
+    velocity: Any
+
+    def step(self, h):
+        self.position += h * self.velocity
+        self.velocity -= h * np.sin(self.position)
+
+
+def a_user_class_changed_in_place(x):
+    state = State(np.zeros(3), np.ones(3))
+    state.position[:] = x[:3]
+    state.velocity *= x[3:]
+    for _ in range(4):
+        state.step(0.1)
+    return state.position, state.velocity
+
+
+def a_copy_is_independent(x):
+    y = x * 1
+    z = y.copy()
+    y[0] = 5.0
+    w = np.zeros(3)
+    w[0] = x[0]
+    v = w.copy()
+    w[0] = x[1]
+    v[1] = x[2]
+    return z, y, w, v
+
+
+def a_generator_that_fills(x):
+    y = np.zeros(6)
+
+    def states():
+        for k in range(6):
+            y[k] = x[k] * (k + 1)
+            yield y[k]
+
+    return sum(states()) * y
+
+
+def an_object_array(x):
+    y = np.empty(3, dtype=object)
+    for k in range(3):
+        y[k] = x[k] * x[k + 1]
+    return np.sum(y), y[0]
+
+
+def a_diagonal_filled(x):
+    m = np.outer(x, x)
+    np.fill_diagonal(m, x[0])
+    return m
+
+
+def copied_to(x):
+    y = np.zeros((2, 6))
+    np.copyto(y, x)
+    np.copyto(y[0], x * x, where=np.arange(6) > 2)
+    return y
+
+
+def put_in_places(x):
+    y = np.zeros(6)
+    np.put(y, [0, 3, -1], x[:3] * 2)
+    y.put([1], x[5])
+    y.fill(x[0]) if y[0] < 0 else None
+    return y
+
+
+def a_truncated_triangle(x):
+    m = np.zeros((3, 3))
+    m[np.tril_indices(3)] = x
+    return m @ m.T
+
+
+def a_zero_dimensional_array(x):
+    y = np.zeros(())
+    y[...] = x[0]
+    y += x[1]
+    z = (x * 1)[0, ...]
+    z *= 3.0
+    return y * y, z
+
+
+def chained_views(x):
+    y = x * 1
+    y.reshape(2, 3)[:, 1:].T[0] = x[:2] ** 2
+    return y
+
+
+PROGRAMS = [
+    value
+    for value in list(globals().values())
+    if getattr(value, "__code__", None) and value.__module__ == __name__ and value.__code__.co_varnames[:1] == ("x",)
+]
+
+
+@pytest.mark.parametrize("program", PROGRAMS, ids=lambda program: program.__name__)
+def test_a_program_with_assignments_has_numpys_values_and_right_derivatives(program):
+    check(program, X)
+
+
+@pytest.mark.parametrize("program", PROGRAMS, ids=lambda program: program.__name__)
+def test_a_program_with_assignments_has_right_second_derivatives(program):
+    fg.check_grads(lambda x: sum(np.sum(part) for part in _parts(program(x))), (X,), order=2)
+
+
+def _parts(result):
+    return result if isinstance(result, tuple) else (result,)
