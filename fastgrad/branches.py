@@ -69,6 +69,8 @@ class Branch:
     aux_leaves: tuple[OutputLeaf, ...]
     kept: Any
     record_seconds: float
+    # the function writes into one of several arrays that it is given, so they must not share memory
+    needs_separate_arguments: bool = False
     # what the function saw around it when this was recorded; None if that changed meanwhile
     fingerprint: Hashable = None
     _made: dict[Any, Any] = field(default_factory=dict)

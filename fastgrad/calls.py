@@ -11,6 +11,7 @@ import inspect
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import combinations
 from typing import Any
 
 import numpy as np
@@ -19,7 +20,7 @@ from numpy.typing import NDArray
 from fastgrad.branches import Branch, OutputLeaf
 from fastgrad.errors import InputError, LostDerivativeError, UnsupportedError
 from fastgrad.recording import numpy_protocol  # noqa: F401 - gives recorded arrays their NumPy functions
-from fastgrad.recording.fresh_array import unwrapped
+from fastgrad.recording.fresh_array import FreshArray, unwrapped
 from fastgrad.recording.interception import interception
 from fastgrad.recording.recorded_array import RecordedArray, means_more_than_its_data, stacked
 from fastgrad.recording.recorder import Recorder, recording
@@ -252,8 +253,11 @@ def record_call(
 ) -> Recording:
     """Run the function on recorded values and return the tape of what it did."""
     with recording() as recorder:
-        args, kwargs = _recorded_arguments(recorder, call, parameters)
+        args, kwargs, memory = _recorded_arguments(recorder, call, parameters)
         result = _result_of(function, args, kwargs)
+        needs_separate_arguments = len(memory) > 1 and any(id(array) in recorder.storages for array in memory)
+        if needs_separate_arguments:
+            require_separate_arguments(call)
         aux: Any = None
         if has_aux:
             if not isinstance(result, tuple) or len(result) != 2:
@@ -269,8 +273,22 @@ def record_call(
         lifted = tuple(outer for outer, _ in recorder.lifted.values())
     # static arguments are told apart by identity, so they must live as long as the branch
     static = [leaf.original for argument in call.arguments for leaf in argument.leaves if not leaf.is_input]
-    branch = Branch(tape, structure, leaves, aux_structure, aux_leaves, (kept, static), 0.0)
+    branch = Branch(tape, structure, leaves, aux_structure, aux_leaves, (kept, static), 0.0, needs_separate_arguments)
     return Recording(branch, lifted)
+
+
+def require_separate_arguments(call: Call) -> None:
+    """Raises UnsupportedError where arrays among the arguments share memory: a write into one would change another."""
+    arrays = [leaf.original for argument in call.arguments for leaf in argument.leaves]
+    arrays = [array.value if isinstance(array, RecordedArray) else array for array in arrays]
+    arrays = [array for array in arrays if isinstance(array, np.ndarray)]
+    for array, other in combinations(arrays, 2):
+        if np.may_share_memory(array, other):
+            raise UnsupportedError(
+                "the function writes into an argument, and two of its arguments share memory: under NumPy the other "
+                "would change too, but arguments are separate variables here. Pass a copy of one of them, or have the "
+                "function write into a copy."
+            )
 
 
 def _result_of(function: Callable[..., Any], args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
@@ -299,21 +317,31 @@ def record_with_data(
         return record_call(function, static, has_aux, parameters, kept), static
 
 
-def _recorded_arguments(recorder: Recorder, call: Call, parameters: Sequence[str]) -> tuple[list[Any], dict[str, Any]]:
+def _recorded_arguments(
+    recorder: Recorder, call: Call, parameters: Sequence[str]
+) -> tuple[list[Any], dict[str, Any], list[NDArray[Any]]]:
+    """What the function is called with, and the memory of the recorded arrays among it."""
     args: list[Any] = []
     kwargs: dict[str, Any] = {}
+    memory: list[NDArray[Any]] = []
     for argument in call.arguments:
         root = argument.key if isinstance(argument.key, str) else _name_at(parameters, argument.key)
         leaves = [
-            leaf.original if leaf.array is None else _input(recorder, leaf.recorded_value, name)
+            _static(leaf.original) if leaf.array is None else _input(recorder, leaf.recorded_value, name)
             for leaf, name in zip(argument.leaves, argument.structure.names(root), strict=True)
         ]
+        memory += [x.value for x in leaves if isinstance(x, RecordedArray) and isinstance(x.value, np.ndarray)]
         value = argument.structure.unflatten(leaves)
         if isinstance(argument.key, str):
             kwargs[argument.key] = value
         else:
             args.append(value)
-    return args, kwargs
+    return args, kwargs, memory
+
+
+def _static(original: Any) -> Any:
+    """A static argument as the function sees it: arrays as copies, which it may write into."""
+    return original.copy().view(FreshArray) if type(original) is np.ndarray else original
 
 
 def _name_at(parameters: Sequence[str], position: int) -> str:
@@ -359,4 +387,5 @@ __all__ = [
     "parameters_of",
     "record_call",
     "record_with_data",
+    "require_separate_arguments",
 ]

@@ -87,7 +87,7 @@ class Derivative:
             return executor(call.arrays, seed_arrays, results)
 
         branch, call = self.recordings.fitting_branch(call, run)
-        if seeds is None and not kwargs:
+        if seeds is None and not kwargs and not branch.needs_separate_arguments:
             self._answer_without_python(branch, call)
         return self.nesting.package(branch, call, results)
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Hashable
 from typing import Any
 
 from fastgrad.branches import Branch, BranchCache
-from fastgrad.calls import Call, parameters_of, record_call, record_with_data
+from fastgrad.calls import Call, parameters_of, record_call, record_with_data, require_separate_arguments
 from fastgrad.recording.captured import Surroundings
 
 __all__ = ["Recordings"]
@@ -44,6 +44,8 @@ class Recordings:
             if len(static.inputs) < len(call.inputs) and self._cache.branches(self.signature(static)):
                 call, signature = static, self.signature(static)
         for branch in self._cache.branches(signature):
+            if branch.needs_separate_arguments:
+                require_separate_arguments(call)
             if run(branch, call) < 0:
                 self._cache.use(signature, branch)
                 return branch, call
