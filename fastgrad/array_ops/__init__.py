@@ -8,6 +8,13 @@ from fastgrad.array_ops.reductions import broadcast_to, cumsum, max_, min_, sum_
 from fastgrad.array_ops.products import matmul  # isort: skip
 from fastgrad.array_ops.order import argmax, argmin, argsort, bincount, lexsort, running_extremum, searchsorted, sort_positions  # isort: skip
 from fastgrad.array_ops.running import cumprod, fmax, fmin, linear_recurrence, prod  # isort: skip
+from fastgrad.array_ops.linalg import cofactor, cofactor_slope, det, det_sign, far_from_singular, inv, log_abs_det, solve, triangles  # isort: skip
+from fastgrad.array_ops.least_squares import lstsq, matrix_rank, pinv  # isort: skip
+from fastgrad.array_ops.spectra import doubtful, eig, eigh, eigvals, eigvalsh, reciprocals, tie_average, tied  # isort: skip
+from fastgrad.array_ops.singular import svd, svdvals  # isort: skip
+from fastgrad.array_ops.factorizations import cholesky, dependent, qr  # isort: skip
+from fastgrad.array_ops.scipy_linalg import lu, lu_pivots, matrix_function, row_positions, solve_triangular, sylvester  # isort: skip
+from fastgrad.array_ops.convolution import convolve, convolve_valid  # isort: skip
 
 __all__ = [
     "TABLE",
@@ -20,29 +27,62 @@ __all__ = [
     "argsort",
     "bincount",
     "broadcast_to",
+    "cholesky",
     "clear_slice",
+    "cofactor",
+    "cofactor_slope",
     "concatenate",
+    "convolve",
+    "convolve_valid",
     "cumprod",
     "cumsum",
+    "dependent",
+    "det",
+    "det_sign",
+    "doubtful",
+    "eig",
+    "eigh",
+    "eigvals",
+    "eigvalsh",
+    "far_from_singular",
     "fmax",
     "fmin",
     "gather",
+    "inv",
     "lexsort",
     "linear_recurrence",
+    "log_abs_det",
+    "lstsq",
+    "lu",
+    "lu_pivots",
     "matmul",
+    "matrix_function",
+    "matrix_rank",
     "max_",
     "min_",
+    "pinv",
     "place",
     "prod",
+    "qr",
+    "reciprocals",
     "reshape",
+    "row_positions",
     "running_extremum",
     "scatter_add",
     "searchsorted",
     "slice_",
     "slices_of",
+    "solve",
+    "solve_triangular",
     "sort_positions",
     "sum_",
     "sum_to_shape",
+    "svd",
+    "svdvals",
+    "sylvester",
+    "tie_average",
+    "tied",
     "transpose",
+    "triangles",
     "update_slice",
 ]
