@@ -15,6 +15,7 @@ from fastgrad.array_ops.singular import svd, svdvals  # isort: skip
 from fastgrad.array_ops.factorizations import cholesky, dependent, qr  # isort: skip
 from fastgrad.array_ops.scipy_linalg import lu, lu_pivots, matrix_function, row_positions, solve_triangular, sylvester  # isort: skip
 from fastgrad.array_ops.convolution import convolve, convolve_valid  # isort: skip
+from fastgrad.array_ops.fourier import fft, irfft, rfft  # isort: skip
 
 __all__ = [
     "TABLE",
@@ -45,10 +46,12 @@ __all__ = [
     "eigvals",
     "eigvalsh",
     "far_from_singular",
+    "fft",
     "fmax",
     "fmin",
     "gather",
     "inv",
+    "irfft",
     "lexsort",
     "linear_recurrence",
     "log_abs_det",
@@ -66,6 +69,7 @@ __all__ = [
     "qr",
     "reciprocals",
     "reshape",
+    "rfft",
     "row_positions",
     "running_extremum",
     "scatter_add",
