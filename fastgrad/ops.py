@@ -20,7 +20,8 @@ An entry holds
 To add an operation add one entry. Adjoints and tangents treat a partial of exactly 0.0 as absent.
 
 Derivatives at kinks are conventions: ``absolute`` 0 at 0; ties in ``maximum`` and ``minimum`` share equally; steps
-have derivative 0; ``x**0`` has derivative 0 in x everywhere; ``hypot`` and ``arctan2`` 0 at the origin.
+have derivative 0; ``x**0`` has derivative 0 in x everywhere; ``hypot`` and ``arctan2`` 0 at the origin; ``xlogy(0, y)``
+is 0 for every y, with derivative log(y) in its first operand and 0 in its second.
 
 Partials are differentiated again for higher orders, so a ``where`` in them must not replace a value at a point where
 the formula has a derivative: it would make that derivative 0. ``zero_product`` keeps it.
@@ -44,6 +45,7 @@ POSITIVE: Interval = (1e-3, 1e3)
 UNIT: Interval = (-1.0, 1.0)
 LOG_2 = 0.6931471805599453
 ONE_OVER_LOG_2 = 1.4426950408889634
+TWO_OVER_ROOT_PI = 1.1283791670955126
 ONE_OVER_LOG_10 = 0.4342944819032518
 
 
@@ -274,6 +276,33 @@ log1p = _operation(
     domain=((-0.999, 1e3),),
     ulp=2,
 )
+log_quotient = _operation(
+    "log_quotient",
+    "",
+    hyperbolic.log_quotient,
+    lambda x, y, r: (1.0 / x, -1.0 / y),
+    reference="log(x / y) if x > 0 and y > 0 else nan",
+    domain=(POSITIVE, POSITIVE),
+    ulp=1,
+)
+xlogy = _operation(
+    "xlogy",
+    "scipy.special.xlogy fastgrad.xlogy",
+    lambda x, y: basis.select((x == 0.0) & (y == y), 0.0, x * exponential.log(y)),
+    lambda x, y, r: (log(y), zero_product(x, 1.0 / y)),
+    reference="x * log(y)",
+    domain=(ANY, POSITIVE),
+    ulp=2,
+)
+xlog1py = _operation(
+    "xlog1py",
+    "scipy.special.xlog1py fastgrad.xlog1py",
+    lambda x, y: basis.select((x == 0.0) & (y == y), 0.0, x * exponential.log1p(y)),
+    lambda x, y, r: (log1p(y), zero_product(x, 1.0 / (1.0 + y))),
+    reference="x * log1p(y)",
+    domain=(ANY, (-0.999, 1e3)),
+    ulp=2,
+)
 sigmoid: Operation = _operation(
     "sigmoid",
     "scipy.special.expit fastgrad.sigmoid",
@@ -291,6 +320,15 @@ log_sigmoid = _operation(
     reference="-log1p(exp(-x))",
     domain=((-700.0, 700.0),),
     ulp=2,
+)
+logit = _operation(
+    "logit",
+    "scipy.special.logit fastgrad.logit",
+    hyperbolic.logit,
+    lambda x, r: (1.0 / (x * (1.0 - x)),),
+    reference="log(x) - log1p(-x)",
+    domain=((0.0, 1.0),),
+    ulp=1,
 )
 softplus = _operation(
     "softplus",
@@ -462,6 +500,35 @@ erfc = _operation(
     domain=((-6.0, 27.0),),
     ulp=2,
 )
+
+
+def _erfcx_partials(x: Any, r: Any) -> tuple[Any]:
+    # far right the difference keeps no digits: there the asymptotic series of the derivative
+    t = 0.5 / (x * x)
+    series: Any = 1.0
+    for k in range(41, 1, -2):
+        series = 1.0 - k * t * series
+    return (where(x > 8.0, -TWO_OVER_ROOT_PI * t * series, 2.0 * x * r - TWO_OVER_ROOT_PI),)
+
+
+erfcx = _operation(
+    "erfcx",
+    "scipy.special.erfcx fastgrad.erfcx",
+    special.erfcx,
+    _erfcx_partials,
+    reference="exp(x * x) * erfc(x)",
+    domain=((-26.0, 1e3),),
+    ulp=2,
+)
+erfinv = _operation(
+    "erfinv",
+    "scipy.special.erfinv fastgrad.erfinv",
+    special.erfinv,
+    lambda x, r: (1.0 / slope_of_erf(r),),
+    reference="erfinv(x)",
+    domain=(UNIT,),
+    ulp=2,
+)
 slope_of_erf: Operation = _operation(
     "slope_of_erf",
     "",
@@ -487,6 +554,15 @@ ndtr = _operation(
     lambda x, r: (normal_density(x),),
     reference="ncdf(x)",
     domain=((-38.0, 9.0),),
+    ulp=2,
+)
+ndtri = _operation(
+    "ndtri",
+    "scipy.special.ndtri fastgrad.ndtri",
+    special.ndtri,
+    lambda x, r: (1.0 / normal_density(r),),
+    reference="-sqrt(2) * erfinv(1 - 2 * x)",
+    domain=((0.0, 1.0),),
     ulp=2,
 )
 log_ndtr = _operation(
@@ -515,6 +591,15 @@ inverse_mills_ratio: Operation = _operation(
     reference="exp(-x * x / 2) / sqrt(2 * pi) / ncdf(x)",
     domain=((-300.0, 38.0),),
     ulp=4,
+)
+gamma_ = _operation(
+    "gamma",
+    "scipy.special.gamma fastgrad.gamma",
+    gamma.gamma,
+    lambda x, r: (r * digamma(x),),
+    reference="gamma(x)",
+    domain=((1e-3, 171.0),),
+    ulp=3,
 )
 gammaln = _operation(
     "gammaln",

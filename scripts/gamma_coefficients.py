@@ -44,6 +44,12 @@ def polygamma(n: int) -> Function:
     return lambda s: mp.polygamma(n, 1 / s - mpf("0.5")) / s**n
 
 
+def stirling(s: Any) -> Any:
+    """gamma(y)/(sqrt(2*pi)*y**(y - 1/2)*exp(-y)) at s = 1/(y + 1/2)."""
+    y = 1 / s - mpf("0.5")
+    return mp.exp(mp.loggamma(y) - (y - mpf("0.5")) * mp.log(y) + y) / mp.sqrt(2 * mp.pi)
+
+
 def sine(u: Any) -> Any:
     """sin(pi*f)/(pi*f) in u = f**2."""
     x = mp.pi * mp.sqrt(u)
@@ -59,6 +65,13 @@ POLYNOMIALS: dict[str, tuple[str, Function, Any, Any, int]] = {
         NEARLY_ZERO - mpf("0.25"),
         1 / mpf("0.75") - mpf("0.25") - NEARLY_ZERO,
         24,
+    ),
+    "STIRLING": (
+        "gamma(y)/(sqrt(2*pi)*y**(y - 1/2)*exp(-y)) in s = 1/(y + 1/2), y >= 1",
+        stirling,
+        NEARLY_ZERO,
+        TOP,
+        18,
     ),
     "DIGAMMA": (
         "(digamma(y) - log(y/z))/(s*(y - z)) in s = 1/(y + 1/2), y >= 1, z the zero",
@@ -81,6 +94,7 @@ POLYNOMIALS: dict[str, tuple[str, Function, Any, Any, int]] = {
 SPLITS = {
     "ZERO_OF_DIGAMMA": ("the positive zero of digamma", ZERO_OF_DIGAMMA),
     "INVERSE_ZERO_OF_DIGAMMA": ("1 over it", 1 / ZERO_OF_DIGAMMA),
+    "ROOT_TWO_PI": ("sqrt(2*pi)", mp.sqrt(2 * mp.pi)),
 }
 
 

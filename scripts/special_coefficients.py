@@ -46,6 +46,25 @@ def scaled_tail(slope: str, centre: str, stretch: Any, factor: str) -> Function:
     return function
 
 
+def inverse_erfc(y: Any) -> Any:
+    """The r with erfc(r) = y, by Newton's method on the logarithm."""
+    size = -mp.log(y)
+    r = mp.sqrt(size - mp.log(mp.pi * size) / 2) if size > 3 else 1 - y
+    for _ in range(100):
+        tail = mp.erfc(r)
+        step = mp.log(tail / y) * tail * mp.sqrt(mp.pi) / 2 * mp.exp(r * r)
+        r += step
+        if abs(step) < mpf("1e-50"):
+            return r
+    raise ArithmeticError("Newton's method does not settle")
+
+
+def inverse_erfc_over_root(q: Any) -> Any:
+    """The r with erfc(r) = exp(-z**2) over z, as a function of q = (z - 2.5)/(z + 2.5)."""
+    z = mpf("2.5") * (1 + q) / (1 - q)
+    return inverse_erfc(mp.exp(-z * z)) / z
+
+
 ERFC = scaled_tail("1.25", "3.5", mpf(1), "1")
 NDTR = scaled_tail("0.875", "5", mp.sqrt(mpf("0.5")), "0.5")
 
@@ -81,6 +100,22 @@ POLYNOMIALS: dict[str, tuple[str, Function, Function, Any, Any, int]] = {
         mpf(-1),
         1 - NEARLY_ZERO,
         25,
+    ),
+    "INVERSE_ERF": (
+        "erfinv(x)/x in u = x**2, |x| <= 1/2",
+        lambda u: mp.erfinv(mp.sqrt(u)) / mp.sqrt(u),
+        lambda u: mp.sqrt(u) / mp.erfinv(mp.sqrt(u)),
+        NEARLY_ZERO,
+        mpf("0.25"),
+        13,
+    ),
+    "INVERSE_ERFC_START": (
+        "erfcinv(y)/z in q = (z - 2.5)/(z + 2.5), z = sqrt(-log(y)), 0 < y <= 1/2",
+        inverse_erfc_over_root,
+        lambda q: mpf(1),
+        mpf("-0.5015"),
+        mpf("0.8323"),
+        12,
     ),
 }
 

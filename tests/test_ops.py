@@ -90,7 +90,7 @@ def test_values_in_the_domain_are_within_the_stated_error(name: str) -> None:
 
 FINITE_EDGES = EDGES[np.isfinite(EDGES)]
 # signs of zero, which mpmath has not, and powers that it takes too long for; NumPy and SciPy are compared with below
-NO_EXACT_EDGES = {"signbit", "copysign", "arctan2", "power"}
+NO_EXACT_EDGES = {"signbit", "copysign", "arctan2", "power", "erfcx"}
 # below it mpmath seeks these functions' poles, and whole numbers are all there is
 LOWEST_EXACT_EDGE = dict.fromkeys(("trigamma", "tetragamma", "pentagamma"), -1e15)
 
@@ -131,6 +131,7 @@ DIFFERENT = {
     "log_ndtr": lambda x: x > 40,
     "gammaln": lambda x: (abs(x) < 1e-308) | (abs(x - 1) < 1e-15),
     "digamma": lambda x: abs(x + 1) < 1e-15,
+    "erfinv": lambda x: x == 0,
     **dict.fromkeys(("maximum", "minimum", "fmax", "fmin"), lambda x, y: (x == 0) & (y == 0)),
 }
 
@@ -189,13 +190,17 @@ def exact_derivatives(operation: Operation, columns: Any, orders: tuple[int, ...
 DIGITS_OF_DERIVATIVES = {
     **dict.fromkeys(("sigmoid", "log_sigmoid", "softplus", "tanh", "logaddexp", "ndtr", "erfc"), 350),
     "log_ndtr": 400,
-    "erf": 60,
+    **dict.fromkeys(("erf", "xlogy", "xlog1py"), 60),
 }
 # first derivatives, in ULP: 6 unless something rounded is magnified by what follows it
 PARTIAL_ULP: dict[str, Callable[..., Any]] = {
     "power": lambda x, y: 6 + abs(np.log(x)),  # the exponent y - 1
     "logaddexp": lambda x, y: 6 + abs(x - y),  # the difference, before sigmoid
     "inverse_mills_ratio": lambda x: np.where(x < -1, 6 + 5 * x * x, 6),  # the sum x + r of nearly opposite terms
+    "erfcx": lambda x: np.where(x > 8, 6, 6 + 4 * x * x),  # the difference 2*x*r - 2/sqrt(pi)
+    # the density at the rounded result
+    "erfinv": lambda x: 6 + 3 * scipy.special.erfinv(x) ** 2,
+    "ndtri": lambda x: 6 + 2 * scipy.special.ndtri(x) ** 2,
 }
 
 
@@ -314,6 +319,21 @@ FAR_OUT: list[tuple[str, tuple[float, ...], tuple[str | None, ...]]] = [
     ("log_ndtr", (-np.inf,), ("inf",)),
     ("log_ndtr", (37.5,), ("npdf(37.5)",)),
     ("log_ndtr", (np.inf,), ("0",)),
+    ("log_quotient", (1e-200, 1e200), ("mpf(10) ** 200", "-mpf(10) ** -200")),
+    ("xlogy", (2.0, 5e-324), ("log(mpf(2) ** -1074)", "inf")),
+    ("xlog1py", (2.0, 2.0**-53 - 1), ("log(mpf(2) ** -53)", "mpf(2) ** 54")),
+    ("logit", (1e-300,), ("mpf(10) ** 300",)),
+    ("logit", (1.0,), ("inf",)),
+    ("erfcx", (8.5,), ("17 * exp(8.5 ** 2) * erfc(8.5) - 2 / sqrt(pi)",)),
+    ("erfcx", (1e100,), ("-mpf(10) ** -200 / sqrt(pi)",)),
+    ("erfcx", (np.inf,), ("0",)),
+    ("erfcx", (-26.0,), ("-52 * exp(26 ** 2) * erfc(-26) - 2 / sqrt(pi)",)),
+    ("erfinv", (-1.0,), ("inf",)),
+    ("ndtri", (0.0,), ("inf",)),
+    ("ndtri", (1e-3,), ("1 / npdf(sqrt(2) * erfinv(1 - mpf(2) * 1e-3))",)),
+    ("gamma", (-0.5,), ("gamma(-0.5) * psi(0, -0.5)",)),
+    ("gamma", (-2.0,), ("nan",)),
+    ("gamma", (171.5,), ("gamma(171.5) * psi(0, 171.5)",)),
     ("gammaln", (-0.5,), ("psi(0, -0.5)",)),
     ("gammaln", (-1e3 - 0.25,), ("psi(0, -1000.25)",)),
     ("gammaln", (1e300,), ("log(mpf(10) ** 300)",)),
@@ -411,6 +431,9 @@ KINKS = [
     ("where", (0.0, 1.0, 2.0), (0.0, 0.0, 1.0)),
     ("where", (NAN, 1.0, 2.0), (0.0, 1.0, 0.0)),
     ("zero_product", (0.0, np.inf), (np.inf, 0.0)),
+    ("xlogy", (0.0, 0.0), (-np.inf, 0.0)),
+    ("xlogy", (0.0, 1.0), (0.0, 0.0)),
+    ("xlog1py", (0.0, -1.0), (-np.inf, 0.0)),
 ]
 
 

@@ -108,7 +108,7 @@ def log_parts(x: Any, low: Any = None) -> tuple[Any, Any, Any]:
 
     1 + f lies between sqrt(1/2) and sqrt(2). For x = 0, x < 0 and x not finite they are meaningless.
     """
-    k, mantissa, shifted = _exponent_and_mantissa(x)
+    k, mantissa, shifted = exponent_and_mantissa(x)
     f = mantissa - 1.0
     if low is None:
         return k, f, f * f * even_odd_polynomial(f, LOG)
@@ -118,7 +118,7 @@ def log_parts(x: Any, low: Any = None) -> tuple[Any, Any, Any]:
     return k, f, fma(f * f, even_odd_polynomial(f, LOG), fma(rest * f, f - 1.0, rest))
 
 
-def _exponent_and_mantissa(x: Any) -> tuple[Any, Any, Any]:
+def exponent_and_mantissa(x: Any) -> tuple[Any, Any, Any]:
     """k and m with x = m * 2**k, sqrt(1/2) <= m < sqrt(2), and the bits that hold k + 1023 in their exponent."""
     small = x < SMALLEST_NORMAL
     shifted = to_bits(select(small, x * 2.0**54, x)) + (ONE_BITS - ROOT_HALF_BITS)
@@ -138,7 +138,7 @@ def log_double(x: Any) -> tuple[Any, Any]:
 
     log m = 2 atanh(s), s = (m - 1)/(m + 1); the first terms of the series in s**2 in double-double arithmetic.
     """
-    k, mantissa, _ = _exponent_and_mantissa(x)
+    k, mantissa, _ = exponent_and_mantissa(x)
     f = mantissa - 1.0
     d, d_low = fast_two_sum(2.0, f)
     inverse = 1.0 / d

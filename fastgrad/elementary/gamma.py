@@ -1,4 +1,4 @@
-"""Logarithm of the gamma function and the derivatives of it: branch-free arithmetic over :mod:`fastgrad.basis`.
+"""The gamma function, its logarithm and the derivatives of that: branch-free arithmetic over :mod:`fastgrad.basis`.
 
 Every function is one polynomial in s = 1/(y + c) for all y >= 1, infinity included: the asymptotic series is one in
 1/y, and c makes the polynomial short. Two of them are wrapped in a logarithm such that nothing cancels, not even at
@@ -18,16 +18,66 @@ from fastgrad.elementary._gamma_coefficients import (
     INVERSE_ZERO_OF_DIGAMMA,
     LOG_GAMMA,
     PENTAGAMMA,
+    ROOT_TWO_PI,
     SINE,
+    STIRLING,
     TETRAGAMMA,
     TRIGAMMA,
     ZERO_OF_DIGAMMA,
 )
-from fastgrad.elementary.exponential import even_odd_polynomial, fast_two_sum, log, log_parts, two_product, two_sum
+from fastgrad.elementary.exponential import (
+    even_odd_polynomial,
+    fast_two_sum,
+    log,
+    log_double,
+    log_parts,
+    two_product,
+    two_sum,
+)
+from fastgrad.elementary.special import times_exp
 
 INFINITY = float("inf")
 NAN = float("nan")
 PI = 3.141592653589793
+
+
+def gamma(x: Any) -> Any:
+    """Gamma function, 1.6 ULP: sqrt(2*pi)*y**(y - 1/2)*exp(-y)*p(s), s = 1/(y + 1/2), its exponent in two floats."""
+    size = absolute(x)
+    size = select(size > 200.0, 200.0, size)
+    negative = x < 0.0
+    shift = select(x < 1.0, 1.0, 0.0)
+    y = size + shift
+    y_low = size - (y - shift)
+    s = 1.0 / (y + 0.5)
+    p, p_low = fast_two_sum(STIRLING[0], s * even_odd_polynomial(s, STIRLING[1:]))
+    p, p_low = _times_root_two_pi(p, p_low)
+    log_high, log_low = log_double(y)
+    high, low = two_product(y - 0.5, log_high)
+    low = fma(y - 0.5, log_low, fma(y_low, fma(s, -0.5, log_high), low))
+    high, rest = two_sum(high, -y)
+    low = low + rest
+    # p*exp(high) over x where 0 < x < 1, and for x < 0 the inverse of v*p*exp(high)
+    tiny = size < 2.0**-60
+    v = _shift_base(x)
+    product, product_low = two_product(p, v)
+    reflected = negative & ~tiny
+    divisor = select(reflected, product, select(x < 1.0, x, 1.0))
+    divisor_low = select(reflected, fma(p_low, v, product_low), 0.0)
+    inverse = 1.0 / divisor
+    quotient = select(negative, 1.0, p) * inverse
+    residual = fma(-quotient, divisor_low, fma(-quotient, divisor, select(negative, 1.0, p)))
+    residual = (residual + select(negative, 0.0, p_low)) * inverse
+    result = times_exp(quotient, residual, select(negative, -high, high), select(negative, -low, low))
+    half = rint(x) * 0.5
+    result = select(negative & (rint(half) != half), -result, result)
+    result = select(tiny, inverse, select(negative & (v == 0.0), NAN, result))
+    return select(x == INFINITY, x, result)
+
+
+def _times_root_two_pi(x: Any, x_low: Any) -> tuple[Any, Any]:
+    product, product_low = two_product(x, ROOT_TWO_PI[0])
+    return product, fma(x, ROOT_TWO_PI[1], fma(x_low, ROOT_TWO_PI[0], product_low))
 
 
 def gammaln(x: Any) -> Any:

@@ -17,6 +17,7 @@ from fastgrad.elementary.exponential import (
     even_odd_polynomial,
     exp,
     exp_double,
+    exponent_and_mantissa,
     fast_two_sum,
     log_parts,
     polynomial,
@@ -166,6 +167,34 @@ def logaddexp(x: Any, y: Any) -> Any:
     larger = x > y
     t = exp_double(-absolute(difference), select(larger, -low, low))
     return _plus_log1p(select(larger, x, y), select(equal, 1.0, t))
+
+
+def logit(x: Any) -> Any:
+    """Inverse of ``sigmoid``, 0.7 ULP: log of x/(1 - x), the quotient with its residual."""
+    inside = (x > 0.0) & (x < 1.0)
+    edge = select(x == 0.0, -INFINITY, select(x == 1.0, INFINITY, NAN))
+    x = select(inside, x, 0.5)
+    divisor = 1.0 - x
+    divisor_low = (1.0 - divisor) - x
+    inverse = 1.0 / divisor
+    quotient = x * inverse
+    residual = fma(-quotient, divisor_low, fma(-quotient, divisor, x)) * inverse
+    return select(inside, _logarithm(*log_parts(quotient, select(x < 2.0**-900, 0.0, residual))), edge)
+
+
+def log_quotient(x: Any, y: Any) -> Any:
+    """log(x/y), 0.6 ULP: exponents apart, and the mantissas' quotient with its residual."""
+    inside = (x > 0.0) & (x < INFINITY) & (y > 0.0) & (y < INFINITY)
+    ratio = x / y
+    edge = select(ratio == 0.0, -INFINITY, select(ratio == INFINITY, INFINITY, NAN))
+    edge = select((x < 0.0) | (y < 0.0), NAN, edge)
+    x_exponent, x_mantissa = exponent_and_mantissa(select(inside, x, 1.0))[:2]
+    y_exponent, y_mantissa = exponent_and_mantissa(select(inside, y, 1.0))[:2]
+    inverse = 1.0 / y_mantissa
+    quotient = x_mantissa * inverse
+    k, f, g = log_parts(quotient, fma(-quotient, y_mantissa, x_mantissa) * inverse)
+    logarithm = select(x == y, 0.0, _logarithm(k + (x_exponent - y_exponent), f, g))
+    return select(inside, logarithm, edge)
 
 
 # ---- hypot

@@ -1,20 +1,26 @@
-"""Error functions and the normal distribution function: branch-free arithmetic over :mod:`fastgrad.basis`.
+"""Error functions, the normal distribution function and inverses: branch-free arithmetic over :mod:`fastgrad.basis`.
 
 The tails follow Shepherd and Laframboise (1981): exp(x**2)*erfc(x) times a linear function of x is one polynomial in
 q = (x - c)/(x + c) for all x >= 0. It is multiplied by exp(-x**2) with the rounding error of x**2 carried along and
-scaled by the power of two last, so that results below 2**-1022 are rounded once. The error stated with each function,
-in units in the last place, is the largest seen over the whole range.
+scaled by the power of two last, so that results below 2**-1022 are rounded once. The inverses take a rough start in the
+tails and one step of third order from it, whose residual comes from that tail. The error stated with each function, in
+units in the last place, is the largest seen over the whole range.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
-from fastgrad.basis import absolute, copysign, fma, select
+from fastgrad.basis import absolute, copysign, fma, select, sqrt
 from fastgrad.elementary import _special_coefficients as coefficients
-from fastgrad.elementary._exponential_coefficients import EXP
+from fastgrad.elementary._exponential_coefficients import EXP, FULL_LOG_2
 from fastgrad.elementary.exponential import even_odd_polynomial, exp, fast_two_sum, log, reduce, scale, two_product
 
+INFINITY = float("inf")
+NAN = float("nan")
+ONE_OVER_ROOT_PI = 0.5641895835477563
+HALF_ROOT_PI = 0.886226925452758
+ROOT_TWO = (1.4142135623730951, -9.667293313452913e-17)
 ONE_OVER_ROOT_TWO_PI = (0.3989422804014327, -2.49232720227773e-17)
 TWO_OVER_ROOT_PI = (1.1283791670955126, 1.533545961316588e-17)
 
@@ -34,6 +40,18 @@ def erfc(x: Any) -> Any:
     scaled, rest = _scaled_tail(size, 1.25, 3.5, coefficients.ERFC, coefficients.ERFC_REST)
     tail = _exp_of_minus_square(size, scaled, rest)
     return select(x < 0.0, 2.0 - tail, tail)
+
+
+def erfcx(x: Any) -> Any:
+    """exp(x**2)*erfc(x), 1.5 ULP; 0.7 ULP for x > 0."""
+    size = absolute(x)
+    far = size > 1e9
+    size = select(far, 1e9, size)
+    scaled, rest = _scaled_tail(size, 1.25, 3.5, coefficients.ERFC, coefficients.ERFC_REST)
+    size = select(size > 27.0, 27.0, size)
+    square, square_low = two_product(size, size)
+    left = times_exp(size * 0.0 + 2.0, size * 0.0, square, square_low) - scaled
+    return select(x < 0.0, left, select(far, ONE_OVER_ROOT_PI / x, scaled + rest))
 
 
 def slope_of_erf(x: Any) -> Any:
@@ -73,6 +91,45 @@ def inverse_mills_ratio(x: Any) -> Any:
     return select(x < -1e150, -x, select(right, density, ONE_OVER_ROOT_TWO_PI[0]) / mass)
 
 
+def erfinv(x: Any) -> Any:
+    """Inverse of ``erf``, 1.5 ULP: x*p(x**2) below 1/2, else that of erfc at 1 - |x|, which is exact."""
+    size = absolute(x)
+    y = 1.0 - size
+    start, step = _inverse_erfc(select((size < 1.0) & (size > 0.5), y, 0.5))
+    edge = select(size < 1.0, start + step, select(size == 1.0, INFINITY, NAN))
+    return select(size < 0.5, x * even_odd_polynomial(size * size, coefficients.INVERSE_ERF), copysign(edge, x))
+
+
+def ndtri(p: Any) -> Any:
+    """Inverse of ``ndtr``, 2.0 ULP: -sqrt(2)*erfcinv(2*p), and the same of 1 - p for p >= 1/2."""
+    upper = p >= 0.5
+    y = 2.0 * select(upper, 1.0 - p, p)
+    centred = y > 0.5
+    x = 1.0 - y
+    start, step = _inverse_erfc(select((y > 0.0) & ~centred, y, 0.5))
+    start = select(centred, x * even_odd_polynomial(x * x, coefficients.INVERSE_ERF), start)
+    step = select(centred, 0.0, step)
+    size = fma(start, ROOT_TWO[0], fma(start, ROOT_TWO[1], step * ROOT_TWO[0]))
+    size = select(y > 0.0, size, select(y == 0.0, INFINITY, NAN))
+    return select(upper, size, -size)
+
+
+def _inverse_erfc(y: Any) -> tuple[Any, Any]:
+    """The r with erfc(r) = y as two floats to add, for 0 < y <= 1/2, subnormal numbers included."""
+    small = y < 2.0**-900
+    factor = select(small, 2.0**200, 1.0)
+    y = y * factor
+    z = sqrt(select(small, 200.0 * FULL_LOG_2[0], 0.0) - log(y))
+    r = z * even_odd_polynomial((z - 2.5) / (z + 2.5), coefficients.INVERSE_ERFC_START)
+    scaled, rest = _scaled_tail(r, 1.25, 3.5, coefficients.ERFC, coefficients.ERFC_REST)
+    square, square_low = two_product(r, r)
+    found = times_exp(scaled * factor, rest * factor, -square, -square_low)
+    excess = (found - y) / y
+    logarithm = excess * fma(excess, fma(excess, 1.0 / 3.0, -0.5), 1.0)
+    step = HALF_ROOT_PI * scaled * logarithm
+    return r, fma(step, fma(r, step, -0.5 * logarithm), step)
+
+
 def _scaled_normal_tail(size: Any) -> tuple[Any, Any, Any]:
     size = _limited(size)
     return size, *_scaled_tail(size, 0.875, 5.0, coefficients.NDTR, coefficients.NDTR_REST)
@@ -85,14 +142,14 @@ def _limited(size: Any) -> Any:
 def _exp_of_minus_square(size: Any, x: Any, x_low: Any) -> Any:
     """(x + x_low)*exp(-size**2), for size <= 28."""
     square, square_low = two_product(size, size)
-    return _times_exp(x, x_low, -square, -square_low)
+    return times_exp(x, x_low, -square, -square_low)
 
 
 def _exp_of_minus_half_square(size: Any, x: Any, x_low: Any) -> Any:
     """(x + x_low)*exp(-size**2/2); 0 for size > 40."""
     size = select(size > 40.0, 40.0, size)
     square, square_low = two_product(size, size)
-    return _times_exp(x, x_low, -0.5 * square, -0.5 * square_low)
+    return times_exp(x, x_low, -0.5 * square, -0.5 * square_low)
 
 
 def _scaled_tail(
@@ -121,8 +178,8 @@ def _with_relative_error(inverse: Any, x: Any, x_low: Any) -> tuple[Any, Any]:
     return inverse, fma(-inverse, x_low, fma(-inverse, x, 1.0))
 
 
-def _times_exp(x: Any, x_low: Any, high: Any, low: Any) -> Any:
-    """(x + x_low)*exp(high + low), the power of two applied last; for -1400 < high < 700."""
+def times_exp(x: Any, x_low: Any, high: Any, low: Any) -> Any:
+    """(x + x_low)*exp(high + low), the power of two applied last; for -1400 < high < 900."""
     whole, r, r_low = reduce(high)
     r, r_low = fast_two_sum(r, r_low + low)
     power, power_low = fast_two_sum(1.0, r + fma(r * r, even_odd_polynomial(r, EXP), r_low))

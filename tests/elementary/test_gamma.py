@@ -101,6 +101,38 @@ def negative_points() -> np.ndarray:
     )
 
 
+def points_of_gamma() -> np.ndarray:
+    generator = np.random.default_rng(13)
+    whole = generator.integers(1, 170, POINTS_PER_REGION)
+    ranges = ((0, 1), (1, 3), (3, 30), (30, 171.6), (-10, 0), (-170, -10), (-183, -170))
+    return np.concatenate(
+        [
+            *(generator.uniform(*ends, POINTS_PER_REGION) for ends in ranges),
+            *(every_size(generator, 1e-308, 1), -every_size(generator, 1e-308, 1)),
+            *(every_size(generator, 1e-12, 0.1) - whole, -every_size(generator, 1e-12, 0.1) - whole),
+        ]
+    )
+
+
+def test_gamma_is_within_three_ulp_on_both_sides_of_zero() -> None:
+    check_error(gamma.gamma, mp.gamma, 3.0, points_of_gamma())
+
+
+def test_gamma_is_exact_at_factorials_up_to_a_rounding() -> None:
+    check_error(gamma.gamma, mp.gamma, 1.0, np.arange(1.0, 171.0))
+
+
+def test_gamma_at_poles_and_beyond_its_range_is_that_of_scipy() -> None:
+    points = [0.0, -0.0, 5e-324, -5e-324, -1.0, -2.0, -1e300, INFINITY, -INFINITY, NAN, 171.7, 1e308, -184.5, -185.5]
+    expected = [INFINITY, -INFINITY, INFINITY, -INFINITY, NAN, NAN, NAN, INFINITY, NAN, NAN]
+    assert same_bits(evaluate(gamma.gamma, points), [*expected, INFINITY, INFINITY, -0.0, 0.0])
+
+
+def test_one_lane_of_gamma_gives_the_bits_of_eight_in_vector_code() -> None:
+    check_scalar_equals_vector(gamma.gamma, np.concatenate([points_of_gamma(), SPECIAL_POINTS, random_floats(1000)]))
+    check_vectorises(gamma.gamma, 1)
+
+
 @pytest.mark.parametrize("name", EXACT)
 def test_positive_arguments_are_within_four_ulp_zeros_included(name: str) -> None:
     check_error(getattr(gamma, name), EXACT[name], 4.0, positive_points())

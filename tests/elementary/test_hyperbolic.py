@@ -65,6 +65,17 @@ CASES: dict[str, tuple[Function, Function, Pairs, Pairs]] = {
         ((-1, 1), (-5, 5), (-40, 40), (-745, -708), (-708, 700)),
         ((0.0, 0.5), (-0.0, 0.5), (INF, 1), (-INF, 0.0), (40, 1), (-745.1, SMALLEST), (-1e300, 0.0)),
     ),
+    "logit": (
+        hyperbolic.logit,
+        lambda x: mp.log(x) - mp.log1p(-x),
+        ((0, 1e-300), (0, 1e-3), (0, 0.5), (0.3, 0.7), (0.499999, 0.500001), (0.5, 1), (0.999, 1)),
+        (
+            *((0.5, 0.0), (0.0, -INF), (-0.0, -INF), (1, INF), (1 + 2.0**-52, NAN)),
+            (-SMALLEST, NAN),
+            (INF, NAN),
+            (-INF, NAN),
+        ),
+    ),
     "log_sigmoid": (
         hyperbolic.log_sigmoid,
         lambda x: -mp.log1p(mp.exp(-x)),
@@ -79,6 +90,7 @@ CASES: dict[str, tuple[Function, Function, Pairs, Pairs]] = {
     ),
 }
 NAMES = list(CASES)
+OF_TWO = ["logaddexp", "hypot", "log_quotient"]
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -138,6 +150,27 @@ def test_logaddexp_at_edges_is_that_of_numpy() -> None:
     np.testing.assert_allclose(computed, expected, rtol=5e-16, atol=2.0**-53)
 
 
+@pytest.mark.parametrize("size", [1e-300, 1e-3, 0.5, 1.0])
+def test_log_quotient_is_within_1_ulp_however_near_the_operands_are(size: float) -> None:
+    generator = np.random.default_rng(9)
+    x = 10.0 ** generator.uniform(-300, 300, 400)
+    y = x * (1 + generator.uniform(-1, 1, 400) * size * 10.0 ** generator.uniform(-13, 0, 400))
+    keep = y > 0
+    check_error(hyperbolic.log_quotient, lambda x, y: mp.log(x / y), 1.0, x[keep], y[keep])
+
+
+def test_log_quotient_is_within_1_ulp_where_the_quotient_is_no_float() -> None:
+    x, y = 10.0 ** np.random.default_rng(10).uniform(-323, 308, (2, 400))
+    check_error(hyperbolic.log_quotient, lambda x, y: mp.log(x / y), 1.0, x, y)
+
+
+def test_log_quotient_at_edges_is_the_logarithm_of_the_quotient() -> None:
+    x = [0.0, 0.0, 1.0, INF, 1.0, INF, -1.0, 1.0, -1.0, NAN, 1.0, 5.0, SMALLEST]
+    y = [0.0, 1.0, 0.0, 1.0, INF, INF, 1.0, -1.0, -1.0, 1.0, NAN, 5.0, SMALLEST]
+    expected = [NAN, -INF, INF, INF, -INF, NAN, NAN, NAN, NAN, NAN, NAN, 0.0, 0.0]
+    assert same_bits(evaluate(hyperbolic.log_quotient, x, y), expected)
+
+
 @pytest.mark.parametrize("size", [SMALLEST * 1000, 1e-308, 1e-160, 1.0, 1e160, 1.2e308])
 def test_hypot_is_within_2_ulp_at_every_size(size: float) -> None:
     generator = np.random.default_rng(5)
@@ -171,7 +204,7 @@ def test_scalar_code_and_eight_lanes_give_the_same_bits(name: str) -> None:
     check_scalar_equals_vector(function, np.concatenate([EDGES, random_floats(2000), *points]))
 
 
-@pytest.mark.parametrize("name", ["logaddexp", "hypot"])
+@pytest.mark.parametrize("name", OF_TWO)
 def test_scalar_code_and_eight_lanes_give_the_same_bits_for_two_operands(name: str) -> None:
     function = getattr(hyperbolic, name)
     x, y = np.meshgrid(EDGES, EDGES)
@@ -179,6 +212,6 @@ def test_scalar_code_and_eight_lanes_give_the_same_bits_for_two_operands(name: s
     check_scalar_equals_vector(function, *np.random.default_rng(8).uniform(-50, 50, (2, 2000)))
 
 
-@pytest.mark.parametrize("name", [*NAMES, "logaddexp", "hypot"])
+@pytest.mark.parametrize("name", [*NAMES, *OF_TWO])
 def test_lanes_are_computed_by_packed_arithmetic_without_a_call(name: str) -> None:
-    check_vectorises(getattr(hyperbolic, name), 2 if name in ("logaddexp", "hypot") else 1)
+    check_vectorises(getattr(hyperbolic, name), 2 if name in OF_TWO else 1)

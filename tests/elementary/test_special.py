@@ -44,6 +44,40 @@ def exact_inverse_mills_ratio(x: Any) -> Any:
     return mp.exp(-x * x / 2 - exact_log_ndtr(x)) / mp.sqrt(2 * mp.pi) if x > -1e6 else -x - 1 / x
 
 
+def exact_erfcx(x: Any) -> Any:
+    if x < 100:
+        return mp.exp(x * x) * mp.erfc(x)
+    term = total = mpf(1)
+    for n in range(1, 15):
+        term *= -(2 * n - 1) / (2 * x * x)
+        total += term
+    return total / (x * mp.sqrt(mp.pi))
+
+
+def exact_erfcinv(y: Any) -> Any:
+    """By Newton's method on the logarithm, from what the asymptotic series begins with."""
+    if y > 0.1:
+        return mp.erfinv(1 - y)
+    size = -mp.log(y)
+    r = mp.sqrt(size - mp.log(mp.pi * size) / 2)
+    for _ in range(12):
+        tail = mp.erfc(r)
+        r += mp.log(tail / y) * tail * mp.sqrt(mp.pi) / 2 * mp.exp(r * r)
+    return r
+
+
+def exact_erfinv(x: Any) -> Any:
+    return mp.erfinv(x) if abs(x) < 0.9 else mp.sign(x) * exact_erfcinv(1 - abs(x))
+
+
+def exact_ndtri(p: Any) -> Any:
+    return mp.sqrt(2) * (-exact_erfcinv(2 * p) if p < 0.5 else exact_erfcinv(2 * (1 - p)))
+
+
+def below_one(low: float, high: float, sign: float = 1.0) -> Callable[[Any, int], Any]:
+    return lambda generator, n: sign * (1 - np.exp(generator.uniform(np.log(low), np.log(high), n)))
+
+
 def uniform(low: float, high: float) -> Callable[[Any, int], Any]:
     return lambda generator, n: generator.uniform(low, high, n)
 
@@ -93,6 +127,40 @@ CASES = {
             every_size(1e-300, 1, -1.0),
         ],
     ),
+    "erfcx": (
+        special.erfcx,
+        exact_erfcx,
+        2.0,
+        [
+            *(uniform(*ends) for ends in ((-26.6, -5), (-5, -1), (-1, 0), (0, 0.5), (0.5, 2), (2, 8), (8, 30))),
+            every_size(1e-300, 1),
+            every_size(1, 1e12),
+            every_size(1e12, 1e307),
+        ],
+    ),
+    "erfinv": (
+        special.erfinv,
+        exact_erfinv,
+        2.0,
+        [
+            *(uniform(*ends) for ends in ((-1, -0.5), (-0.5, 0), (0, 0.5), (0.49, 0.51), (0.5, 1))),
+            every_size(1e-320, 1),
+            below_one(1e-16, 0.5),
+            below_one(1e-16, 0.5, -1.0),
+        ],
+    ),
+    "ndtri": (
+        special.ndtri,
+        exact_ndtri,
+        2.0,
+        [
+            *(uniform(*ends) for ends in ((0, 0.25), (0.24, 0.26), (0.25, 0.5), (0.5, 0.75), (0.74, 0.76), (0.75, 1))),
+            every_size(5e-324, 1e-260),
+            every_size(1e-260, 0.5),
+            below_one(1e-16, 0.5),
+            lambda generator, n: 0.5 + np.exp(generator.uniform(np.log(1e-16), np.log(0.4), n)),
+        ],
+    ),
     "slope_of_erf": (
         special.slope_of_erf,
         lambda x: 2 / mp.sqrt(mp.pi) * mp.exp(-x * x),
@@ -124,6 +192,9 @@ AT_SPECIAL_POINTS = {
     "erfc": (1.0, 1.0, 0.0, 2.0, NAN, 1.0, 0.0, 2.0),
     "ndtr": (0.5, 0.5, 1.0, 0.0, NAN, 0.5, 1.0, 0.0),
     "log_ndtr": (-np.log(2), -np.log(2), 0.0, -INFINITY, NAN, -np.log(2), 0.0, -INFINITY),
+    "erfcx": (1.0, 1.0, 0.0, INFINITY, NAN, 1.0, 1 / np.sqrt(np.pi) / 1e308, INFINITY),
+    "erfinv": (0.0, -0.0, NAN, NAN, NAN, 5e-324, NAN, NAN),
+    "ndtri": (-INFINITY, -INFINITY, NAN, NAN, NAN, -38.467405617144344, NAN, NAN),
     "slope_of_erf": (*(2 / np.sqrt(np.pi),) * 2, 0.0, 0.0, NAN, 2 / np.sqrt(np.pi), 0.0, 0.0),
     "normal_density": (*(1 / np.sqrt(2 * np.pi),) * 2, 0.0, 0.0, NAN, 1 / np.sqrt(2 * np.pi), 0.0, 0.0),
     "inverse_mills_ratio": (*(np.sqrt(2 / np.pi),) * 2, 0.0, INFINITY, NAN, np.sqrt(2 / np.pi), 0.0, 1e308),
@@ -146,8 +217,23 @@ def test_special_points_are_exact(name: str) -> None:
     assert same_bits(evaluate(CASES[name][0], SPECIAL_POINTS) + 0.0, np.array(AT_SPECIAL_POINTS[name]) + 0.0)
 
 
-def test_erf_keeps_the_sign_of_zero() -> None:
-    assert same_bits(evaluate(special.erf, [0.0, -0.0]), [0.0, -0.0])
+@pytest.mark.parametrize("name", ["erf", "erfinv"])
+def test_the_sign_of_zero_is_kept(name: str) -> None:
+    assert same_bits(evaluate(CASES[name][0], [0.0, -0.0]), [0.0, -0.0])
+
+
+def test_inverses_are_infinite_at_the_ends_and_nan_beyond() -> None:
+    beyond = 1 + 2.0**-52
+    assert same_bits(evaluate(special.erfinv, [1.0, -1.0, beyond, -beyond]), [INFINITY, -INFINITY, NAN, NAN])
+    assert same_bits(evaluate(special.ndtri, [1.0, 0.5, -5e-324, beyond]), [INFINITY, 0.0, NAN, NAN])
+
+
+@pytest.mark.parametrize("name", ["erfinv", "ndtri"])
+def test_inverses_are_antisymmetric_to_the_bit(name: str) -> None:
+    # multiples of 2**-40, whose complements are exact
+    x = np.random.default_rng(21).integers(1, 2**39, 2000) * 2.0**-40
+    opposite = -x if name == "erfinv" else 1 - x
+    assert same_bits(evaluate(CASES[name][0], opposite), -evaluate(CASES[name][0], x))
 
 
 def test_log_ndtr_far_out_is_minus_half_the_square() -> None:
