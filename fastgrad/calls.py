@@ -24,6 +24,7 @@ from fastgrad.recording.fresh_array import FreshArray, unwrapped
 from fastgrad.recording.interception import interception
 from fastgrad.recording.recorded_array import RecordedArray, means_more_than_its_data, stacked
 from fastgrad.recording.recorder import Recorder, recording
+from fastgrad.recording.storage import root_of
 from fastgrad.recording.structures import Structure, flatten
 
 Floats = NDArray[np.float64]
@@ -252,6 +253,19 @@ def record_call(
     function: Callable[..., Any], call: Call, has_aux: bool, parameters: Sequence[str], kept: Any = None
 ) -> Recording:
     """Run the function on recorded values and return the tape of what it did."""
+    while True:
+        suspensions = interception.suspensions_elsewhere()
+        try:
+            return _record_call(function, call, has_aux, parameters, kept)
+        except LostDerivativeError:
+            # unless another thread imported or compiled something meanwhile, for which the stand-ins were taken away
+            if interception.suspensions_elsewhere() == suspensions:
+                raise
+
+
+def _record_call(
+    function: Callable[..., Any], call: Call, has_aux: bool, parameters: Sequence[str], kept: Any
+) -> Recording:
     with recording() as recorder:
         args, kwargs, memory = _recorded_arguments(recorder, call, parameters)
         result = _result_of(function, args, kwargs)
@@ -292,7 +306,7 @@ def require_separate_arguments(call: Call) -> None:
 
 
 def _result_of(function: Callable[..., Any], args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
-    interception.open(function)
+    function = interception.open(function)
     try:
         return function(*args, **kwargs)
     except ValueError as error:
@@ -330,7 +344,7 @@ def _recorded_arguments(
             _static(leaf.original) if leaf.array is None else _input(recorder, leaf.recorded_value, name)
             for leaf, name in zip(argument.leaves, argument.structure.names(root), strict=True)
         ]
-        memory += [x.value for x in leaves if isinstance(x, RecordedArray) and isinstance(x.value, np.ndarray)]
+        memory += [root_of(x.value) for x in leaves if isinstance(x, RecordedArray) and isinstance(x.value, np.ndarray)]
         value = argument.structure.unflatten(leaves)
         if isinstance(argument.key, str):
             kwargs[argument.key] = value

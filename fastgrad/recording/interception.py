@@ -8,16 +8,22 @@ replaced, in the modules that hold them, by stand-ins, which
 * otherwise call the original, and return arrays as ``FreshArray``, into which recorded values can be written.
 
 Every original is put back when the last open recording ends, however it ends. Names that other modules imported
-(``from numpy import zeros``) are replaced like the modules' own.
+(``from numpy import zeros``) are replaced like the modules' own. While a module is imported or Numba compiles, the
+originals are back for that time: both look at the functions themselves, and keep them.
 """
 
 from __future__ import annotations
 
+import builtins
 import functools
+import importlib
 import sys
 import threading
+import time
+from collections import Counter
 from collections.abc import Callable, Iterator
-from types import CellType, FunctionType
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from types import CellType, FunctionType, ModuleType
 from typing import Any
 
 import numpy as np
@@ -42,6 +48,8 @@ _UNTOUCHED = frozenset({"numpy", "fastgrad", "numba", "llvmlite"})
 
 
 _ABSENT = object()
+# seconds to wait for imports and compilations of other threads
+_PATIENCE = 30.0
 
 
 def _stand_in_for_maker(original: Callable[..., Any]) -> Callable[..., Any]:
@@ -55,6 +63,7 @@ def _stand_in_for_maker(original: Callable[..., Any]) -> Callable[..., Any]:
             return original(*args, **kwargs)
         return made(original, args, kwargs)
 
+    stand_in.stands_for = original  # type: ignore[attr-defined]
     return stand_in
 
 
@@ -68,6 +77,7 @@ def _stand_in_for(original: Callable[..., Any], definition: Callable[..., Any]) 
             return definition(*map(unwrapped, args), **{name: unwrapped(x) for name, x in kwargs.items()})
         return original(*args, **kwargs)
 
+    stand_in.stands_for = original  # type: ignore[attr-defined]
     return stand_in
 
 
@@ -85,6 +95,47 @@ def _compiled_call(dispatcher: Any) -> Callable[..., Any]:
     return inherited
 
 
+def _compile_extra(*args: Any, **kwargs: Any) -> Any:
+    """What Numba calls, under its lock, to compile anything."""
+    with interception.suspended():
+        return _original_compile()(*args, **kwargs)
+
+
+@functools.cache
+def _original_compile() -> Callable[..., Any]:
+    from numba.core import compiler
+
+    original: Callable[..., Any] = compiler.compile_extra
+    return original
+
+
+def _no_compilation() -> AbstractContextManager[Any]:
+    """A time in which Numba compiles nothing in any other thread."""
+    numba = sys.modules.get("numba.core.compiler_lock")
+    return nullcontext() if numba is None else numba.global_compiler_lock
+
+
+def _import(name: str, globals: Any = None, locals: Any = None, fromlist: Any = (), level: int = 0) -> Any:
+    """``__import__``, which has the stand-ins taken away while a module is loaded."""
+    if level == 0 and name in sys.modules:
+        return _original_import(name, globals, locals, fromlist, level)
+    with interception.suspended():
+        return _original_import(name, globals, locals, fromlist, level)
+
+
+_original_import = builtins.__import__
+
+
+def _import_module(name: str, package: str | None = None) -> ModuleType:
+    if name in sys.modules:
+        return _original_import_module(name, package)
+    with interception.suspended():
+        return _original_import_module(name, package)
+
+
+_original_import_module = importlib.import_module
+
+
 def _vectorized(vectorize: Any, *args: Any, **kwargs: Any) -> Any:
     """A call of an ``np.vectorize``."""
     if innermost_recorder() is not None and (holds_recorded(args) or holds_recorded(list(kwargs.values()))):
@@ -99,8 +150,12 @@ class _Interception:
     """The stand-ins of this process, and what they have replaced."""
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
+        self._lock = threading.Condition()
         self._n_open = 0
+        # threads for which the originals are in place, as often as they asked for it
+        self._suspending: Counter[int] = Counter()
+        # how often the stand-ins were taken away, by thread
+        self._suspensions: Counter[int] = Counter()
         self._stand_ins: dict[int, Any] = {}  # by identity of the original
         self._identities: set[int] = set()
         self._n_outside = -1
@@ -108,30 +163,79 @@ class _Interception:
         self._names: dict[int, tuple[int, tuple[str, ...]]] = {}
         self._replaced: list[tuple[Any, str, Any, Any]] = []
 
-    def open(self, function: Callable[..., Any]) -> None:
-        """Put the stand-ins in place for one more recording, of ``function``."""
-        with self._lock:
-            self._n_open += 1
+    def open(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        """Put the stand-ins in place for one more recording, of ``function``; what is to be called in its place."""
+        deadline = time.monotonic() + _PATIENCE
+        while True:
+            with self._lock:
+                # not for ever: what another thread imports may be waiting for this one
+                self._lock.wait_for(self._is_free, max(deadline - time.monotonic(), 0.0))
+            with _no_compilation(), self._lock:
+                if self._is_free() or time.monotonic() > deadline:
+                    return self._opened(function)
+
+    def _opened(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        self._n_open += 1
+        if self._n_open == 1:
+            self._make_stand_ins()
+        if not self._suspending:
             if self._n_open == 1:
-                self._make_stand_ins()
-                for namespace in _namespaces():
-                    self._replace_in(namespace)
-                self._replace_calls()
+                self._replace_all()
             self._replace_around(function)
+        return self._stand_ins.get(id(function), function)
+
+    def _is_free(self) -> bool:
+        """Whether no other thread needs the originals; a module that this thread is importing may record."""
+        return not self._suspending.keys() - {threading.get_ident()}
 
     def close(self) -> None:
         """End one recording; after the last, every original is back in its place."""
         with self._lock:
             self._n_open -= 1
             if self._n_open == 0:
-                while self._replaced:
-                    _put_back(*self._replaced.pop())
+                self._put_all_back()
+
+    def suspensions_elsewhere(self) -> int:
+        """How often the stand-ins have been taken away by other threads."""
+        with self._lock:
+            return self._suspensions.total() - self._suspensions[threading.get_ident()]
+
+    @contextmanager
+    def suspended(self) -> Iterator[None]:
+        """With the originals in their places, for all threads."""
+        with self._lock:
+            self._suspending[threading.get_ident()] += 1
+            self._suspensions[threading.get_ident()] += 1
+            put_back = self._put_all_back()
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._suspending -= Counter({threading.get_ident(): 1})
+                self._lock.notify_all()
+                if not self._suspending and self._n_open:
+                    self._replace_all()
+                    for holder, _, original, stand_in in put_back:
+                        if isinstance(holder, CellType) and _content(holder) is original:
+                            self._replace_cell(holder, original, stand_in)
 
     def original_of(self, value: Any) -> Any:
         """What a stand-in stands for; anything else itself."""
-        return value.__wrapped__ if id(value) in self._identities else value
+        return value.stands_for if id(value) in self._identities else value
 
     # ---- what is replaced
+
+    def _replace_all(self) -> None:
+        for namespace in _namespaces():
+            self._replace_in(namespace)
+        self._replace_calls()
+
+    def _put_all_back(self) -> list[tuple[Any, str, Any, Any]]:
+        put_back = self._replaced
+        self._replaced = []
+        for replacement in put_back:
+            _put_back(*replacement)
+        return put_back
 
     def _make_stand_ins(self) -> None:
         """Make the stand-ins; again when a package that has definitions was imported since."""
@@ -173,17 +277,25 @@ class _Interception:
             original = _content(cell)
             stand_in = self._stand_ins.get(id(original))
             if stand_in is not None:
-                cell.cell_contents = stand_in
-                self._replaced.append((cell, "", original, stand_in))
+                self._replace_cell(cell, original, stand_in)
+
+    def _replace_cell(self, cell: CellType, original: Any, stand_in: Any) -> None:
+        cell.cell_contents = stand_in
+        self._replaced.append((cell, "", original, stand_in))
 
     def _replace_calls(self) -> None:
-        """What runs when objects of NumPy's and Numba's classes are called."""
-        np.vectorize.__call__ = _vectorized
-        self._replaced.append((np.vectorize, "__call__", _original_vectorize, _vectorized))
+        """What runs when objects of NumPy's and Numba's classes are called, and when modules are imported."""
+        self._replace_attribute(np.vectorize, "__call__", _original_vectorize, _vectorized)
+        self._replace_attribute(builtins, "__import__", _original_import, _import)
+        self._replace_attribute(importlib, "import_module", _original_import_module, _import_module)
         numba = sys.modules.get("numba.core.dispatcher")
         if numba is not None:
-            numba.Dispatcher.__call__ = _python_body
-            self._replaced.append((numba.Dispatcher, "__call__", _ABSENT, _python_body))
+            self._replace_attribute(numba.Dispatcher, "__call__", _ABSENT, _python_body)
+            self._replace_attribute(numba.compiler, "compile_extra", _original_compile(), _compile_extra)
+
+    def _replace_attribute(self, holder: Any, name: str, original: Any, stand_in: Any) -> None:
+        setattr(holder, name, stand_in)
+        self._replaced.append((holder, name, original, stand_in))
 
 
 def _put_back(holder: Any, name: str, original: Any, stand_in: Any) -> None:
@@ -194,10 +306,11 @@ def _put_back(holder: Any, name: str, original: Any, stand_in: Any) -> None:
     elif isinstance(holder, dict):
         if holder.get(name) is stand_in:
             holder[name] = original
-    elif original is _ABSENT:
-        delattr(holder, name)
-    else:
-        setattr(holder, name, original)
+    elif vars(holder).get(name) is stand_in:
+        if original is _ABSENT:
+            delattr(holder, name)
+        else:
+            setattr(holder, name, original)
 
 
 def _content(cell: CellType) -> Any:

@@ -29,6 +29,10 @@ from fastgrad.vm.evaluate import evaluator
 _getframe = sys._getframe
 
 
+class ComplexOperandError(InputError):
+    """A real operation was asked of complex values, which ``functions.complex_functions`` may know."""
+
+
 class RecordedArray:
     """A value of a recording; see the module's docstring."""
 
@@ -160,12 +164,12 @@ class RecordedArray:
             return outcome
         raise LostDerivativeError(
             located(
-                "a recorded value was turned into a Python float (by float(), by storing it into a plain NumPy array, "
-                "by np.array(..., dtype=float) or by a function that knows only floats), which would drop its "
-                "derivative",
+                "a recorded value was turned into a Python float (by float(), by storing it into an array that was "
+                "made outside the function or by compiled code, or by a function that knows only floats), which would "
+                "drop its derivative",
                 user_line(),
-                "Keep the value as it is; build arrays with np.stack or np.array([...]) without dtype, and use NumPy's "
-                "functions instead of those of math.",
+                "Keep the value as it is; make arrays that are to hold it inside the function, with np.zeros, np.array "
+                "or np.stack.",
             )
         )
 
@@ -232,8 +236,12 @@ def normal_operand(operand: Any) -> Any:
         raise InputError(
             located(f"a recorded value met a {type(array).__name__}", user_line(), "Use a plain array (np.asarray).")
         )
+    if array.dtype.kind == "c":
+        raise ComplexOperandError(
+            located("a recorded value met complex numbers", user_line(), "Write the real and imaginary parts.")
+        )
     if array.dtype.kind not in "fiub":
-        kind = {"c": "complex numbers", "U": "text", "S": "text"}.get(array.dtype.kind, f"{array.dtype} data")
+        kind = {"U": "text", "S": "text"}.get(array.dtype.kind, f"{array.dtype} data")
         raise InputError(
             located(f"a recorded value met {kind}", user_line(), "Only real numbers can be combined with it.")
         )
@@ -331,13 +339,18 @@ def _method(operation: ops.Operation, reflected: bool = False) -> Callable[..., 
     def method(self: RecordedArray, *other: Any) -> Any:
         if other and not _operable(other[0]):
             return NotImplemented
-        return apply(operation, (*other, self) if reflected else (self, *other))
+        operands = (*other, self) if reflected else (self, *other)
+        try:
+            return apply(operation, operands)
+        except ComplexOperandError:
+            # the protocols know what to do
+            return concrete(operation)(*operands)
 
     return method
 
 
 def _operable(other: Any) -> bool:
-    return isinstance(other, (RecordedArray, float, int, np.ndarray, np.generic, list, tuple))
+    return isinstance(other, (RecordedArray, float, int, np.ndarray, np.generic, complex, list, tuple))
 
 
 def _scalar_method(operation: ops.Operation, compute: Callable[[Any, Any], Any], reflected: bool = False) -> Any:

@@ -210,18 +210,20 @@ def test_arrays_that_cannot_be_recorded_are_refused_with_the_line(function, erro
 # ---- what would lose a derivative
 
 
+OUTSIDE = np.zeros(2)
+
+
 def store(x: Any) -> Any:
-    out = np.zeros(2)
+    out = OUTSIDE
     out[0] = x
     return out
 
 
 LOST = (
-    "a recorded value was turned into a Python float (by float(), by storing it into a plain NumPy array, by "
-    "np.array(..., dtype=float) or by a function that knows only floats), which would drop its derivative (at {}:{}, "
-    "in {}). Keep the value as it is; "
-    "build arrays with np.stack or np.array([...]) without dtype, and use NumPy's functions instead of "
-    "those of math."
+    "a recorded value was turned into a Python float (by float(), by storing it into an array that was made outside "
+    "the function or by compiled code, or by a function that knows only floats), which would drop its derivative (at "
+    "{}:{}, in {}). Keep the value as it is; make arrays that are to hold it inside the function, with np.zeros, "
+    "np.array or np.stack."
 )
 
 
@@ -230,7 +232,6 @@ LOST = (
     [
         (lambda x: float(x), 0),
         (store, 2),
-        (lambda x: math.sin(x), 0),
         (lambda x: x.item() * 2, 0),
         (lambda x: np.float64(x), 0),
     ],
@@ -242,12 +243,6 @@ def test_turning_a_value_into_a_float_is_refused(function, offset):
     assert str(raised.value) == LOST.format(code.co_filename, code.co_firstlineno + offset, code.co_name)
 
 
-def test_filling_an_array_of_floats_is_refused():
-    with pytest.raises(fg.LostDerivativeError, match="written into an existing array"):
-        fg.grad(lambda x: np.sum(np.full(2, x, dtype=float)))(1.0)
-    check(lambda x: np.full(2, x), 1.5)
-
-
 def test_complex_numbers_are_refused():
     with pytest.raises(
         fg.UnsupportedError, match=r"complex\(\) cannot be recorded .*write the real and imaginary parts"
@@ -255,21 +250,6 @@ def test_complex_numbers_are_refused():
         fg.grad(lambda x: complex(x))(1.0)
     with pytest.raises(TypeError):
         fg.grad(lambda x: x * 1j)(1.0)
-
-
-def test_assignment_into_a_recorded_array_is_refused():
-    def function(x):
-        y = x * 1.0
-        y[0] = 2.0
-        return y
-
-    with pytest.raises(fg.UnsupportedError) as raised:
-        fg.jacobian(function)(np.ones(2))
-    line = function.__code__.co_firstlineno + 2
-    assert str(raised.value) == (
-        f"assignment into a recorded array cannot be recorded (at {__file__}:{line}, in function). "
-        "Build the new array instead: np.where, np.concatenate or np.stack."
-    )
 
 
 def test_floats_of_counts_and_truth_values_lose_nothing():
@@ -299,33 +279,6 @@ def test_changes_in_place_are_seen_through_all_names_and_not_through_copies():
     check(aliased, np.array([1.0, 3.0]))
     check(copied, np.array([1.0, 3.0]))
     check(aliased, 1.5)
-
-
-def view_first(x: Any) -> Any:
-    y = x * 2.0
-    v = y[1:]
-    y += 1.0
-    return v
-
-
-def through_view(x: Any) -> Any:
-    y = x * 2.0
-    v = y[1:]
-    v += 1.0
-    return y
-
-
-def argument(x: Any) -> Any:
-    x += 1.0
-    return x
-
-
-@pytest.mark.parametrize("function", [view_first, through_view, argument])
-def test_changes_in_place_of_shared_memory_are_refused(function):
-    with pytest.raises(
-        fg.UnsupportedError, match=r"a change in place of an array that others share .* Write y = y \+ z"
-    ):
-        fg.jacobian(function)(np.ones(3))
 
 
 def test_a_change_in_place_keeps_shape_and_kind_as_in_numpy():

@@ -83,7 +83,8 @@ def implements(*functions: Any, method: str = "") -> Callable[[Callable[..., Any
 
     def register(definition: Callable[..., Any]) -> Callable[..., Any]:
         for function in functions:
-            FUNCTIONS[function] = definition
+            # a module may load while a recording runs, when NumPy's names hold stand-ins
+            FUNCTIONS[getattr(function, "stands_for", function)] = definition
         if method:
             METHODS[method] = definition
         return definition

@@ -28,9 +28,14 @@ def _elementary(name: str, function: Any, inside: Callable[..., Any] | None = No
     @implements_outside(f"math.{name}")
     def definition(*operands: Any) -> Any:
         operands = tuple(map(_scalar, operands))
-        original(*(float(value_of(operand)) for operand in operands))  # raises what math raises
         if inside is not None:
             bool(inside(*operands))
+        try:
+            original(*(float(value_of(operand)) for operand in operands))
+        except OverflowError:
+            with np.errstate(all="ignore"):
+                bool(np.isfinite(function(*operands)))
+            raise
         return function(*operands)
 
 

@@ -1,0 +1,497 @@
+"""Stand-ins: in place while a recording runs, for its thread only, and gone afterwards, however it ended."""
+
+from __future__ import annotations
+
+import builtins
+import copy
+import functools
+import importlib
+import itertools
+import math
+import statistics
+import sys
+import threading
+import types
+from math import exp as imported_exp
+
+import mpmath
+import numba
+import numpy as np
+import pytest
+from numpy import zeros as imported_zeros
+
+import fastgrad as fg
+from fastgrad.recording.fresh_array import FreshArray
+from fastgrad.recording.interception import _MAKERS
+from tests.derivative_checks import check
+
+X = np.array([1.1, 2.3, 0.7])
+
+
+@numba.njit
+def compiled_inner(a):
+    return math.sin(a) * a if a > 0 else a**3
+
+
+@numba.njit
+def compiled(x):
+    results = np.zeros(x.shape[0])
+    for i in range(x.shape[0]):
+        results[i] = compiled_inner(x[i])
+    return results
+
+
+def everything():
+    """What the stand-ins replace."""
+    holders = [vars(np), vars(math), vars(statistics), globals()]
+    names = [{name: id(value) for name, value in holder.items() if callable(value)} for holder in holders]
+    calls = [cls.__dict__.get("__call__") for cls in (*type(compiled).__mro__, np.vectorize)]
+    return names, calls, builtins.__import__, importlib.import_module, numba.core.compiler.compile_extra
+
+
+# ---- they are put back
+
+
+def fails(x):
+    np.zeros(2)[0] = x[0]
+    raise KeyError("a reason")
+
+
+def test_everything_is_back_after_a_recording():
+    before = everything()
+    fg.value_and_grad(lambda x: np.sum(compiled(x)))(X)
+    assert everything() == before
+
+
+def test_everything_is_back_after_an_exception():
+    before = everything()
+    with pytest.raises(KeyError):
+        fg.grad(fails)(X)
+    assert everything() == before
+    check(lambda x: np.zeros(3) + x * x, X)
+
+
+def test_everything_is_back_after_nested_recordings_and_errors_in_them():
+    def outer(x):
+        with pytest.raises(KeyError):
+            fg.grad(fails)(x)
+        y = np.zeros(3)
+        y[:] = fg.grad(lambda z: np.sum(np.zeros(3) + z**3))(x)
+        return y
+
+    before = everything()
+    np.testing.assert_allclose(fg.jacobian(outer)(X), np.diag(6 * X), rtol=1e-14)
+    assert everything() == before
+
+
+def test_everything_is_back_after_a_generator_that_nobody_finishes():
+    def function(x):
+        def states():
+            y = np.zeros(3)
+            for k in itertools.count():
+                y[k % 3] = x[k % 3]
+                yield y[k % 3]
+
+        return next(states()) * 2
+
+    before = everything()
+    assert fg.grad(function)(X).tolist() == [2, 0, 0]
+    assert everything() == before
+
+
+def test_what_the_user_binds_meanwhile_stays():
+    module = types.ModuleType("users_module")
+    exec("from numpy import zeros\ndef f(x):\n    global zeros\n    zeros = len\n    return x * 2", vars(module))
+    sys.modules["users_module"] = module
+    try:
+        fg.grad(module.f)(1.0)
+        assert module.zeros is len
+    finally:
+        del sys.modules["users_module"]
+
+
+# ---- other threads
+
+
+def test_other_threads_get_numpys_own_arrays_and_floats_meanwhile():
+    stop, wrong = threading.Event(), []
+
+    def work():
+        while not stop.is_set():
+            array, number, total = np.zeros(3), math.sin(1.0), compiled(np.ones(2))
+            if type(array) is not np.ndarray or number != float(mpmath.sin(1)) or type(total) is not np.ndarray:
+                wrong.append((array, number, total))
+            try:
+                math.sqrt(-1.0)
+                wrong.append("no error")
+            except ValueError:
+                pass
+
+    threads = [threading.Thread(target=work) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+
+    def function(x, k):
+        y = np.zeros(3)
+        for i in range(3):
+            y[i] = math.sin(x[i]) * (k + i)
+        return y.sum()
+
+    try:
+        for k in range(100):
+            np.testing.assert_allclose(fg.grad(function)(X, k), np.cos(X) * (k + np.arange(3)), rtol=1e-14)
+    finally:
+        stop.set()
+        for thread in threads:
+            thread.join()
+    assert not wrong
+
+
+def test_threads_that_record_at_once_do_not_meet():
+    before, failures = everything(), []
+
+    def work(seed):
+        x = np.random.default_rng(seed).uniform(1, 2, 3)
+        for k in range(30):
+
+            def function(x, k=k):
+                y = np.zeros(3)
+                for i in range(3):
+                    y[i] = math.log(x[i]) * (k + seed)
+                return y
+
+            if not np.allclose(fg.jacobian(function)(x), np.diag((k + seed) / x), rtol=1e-13):
+                failures.append((seed, k))
+
+    threads = [threading.Thread(target=work, args=(seed,)) for seed in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not failures
+    assert everything() == before
+
+
+def test_a_recording_is_found_again_while_another_thread_records():
+    calls = itertools.count()
+
+    def function(x):
+        next(calls)
+        return imported_exp(x[0]) * imported_zeros(3) + x
+
+    entered, leave = threading.Event(), threading.Event()
+
+    def slow(x):
+        entered.set()
+        leave.wait(10)
+        return x * 2
+
+    gradient = fg.jacobian(function)
+    gradient(X)
+    thread = threading.Thread(target=lambda: fg.grad(slow)(1.0))
+    thread.start()
+    entered.wait(10)
+    gradient(X)
+    leave.set()
+    thread.join()
+    gradient(X)
+    assert next(calls) == 1
+
+
+# ---- what they make
+
+
+def test_makers_return_arrays_that_take_recorded_values():
+    calls = {
+        "arange": (3.0,), "array": ([1.0, 2.0, 3.0],), "asanyarray": ([1.0, 2.0, 3.0],), "asarray": ([1.0, 2.0, 3.0],),
+        "ascontiguousarray": ([1.0, 2.0, 3.0],), "asfortranarray": ([1.0, 2.0, 3.0],), "empty": (3,), "eye": (3,),
+        "full": (3, 2.0), "geomspace": (1.0, 4.0, 3), "identity": (3,), "linspace": (0.0, 1.0, 3),
+        "logspace": (0.0, 1.0, 3), "ones": (3,), "tri": (3,), "zeros": (3,), "tile": (1.0, 3), "repeat": (1.0, 3),
+        "concatenate": (([1.0], [2.0, 3.0]),), "stack": (([1.0], [2.0]),), "outer": ([1.0, 2.0], [3.0, 4.0]),
+    }  # fmt: skip
+    assert set(calls) <= set(_MAKERS)
+    for name, arguments in calls.items():
+
+        def function(x, name=name, arguments=arguments):
+            y = getattr(np, name)(*arguments)
+            if name == "empty":
+                y[:] = 1.0
+            y[0] = x[0] * 2
+            return y
+
+        check(function, X)
+
+
+def test_an_array_of_another_library_is_not_written_into():
+    class Column:
+        def __init__(self):
+            self.data = np.ones(3)
+
+        def __array__(self, dtype=None, copy=None):
+            return self.data
+
+    column = Column()
+
+    def function(x):
+        y = np.asarray(column)
+        y[0] = x[0]
+        return y
+
+    with pytest.raises(fg.LostDerivativeError, match="made outside the function"):
+        fg.jacobian(function)(X)
+    assert column.data.tolist() == [1, 1, 1]
+
+
+def test_captured_arrays_are_not_changed():
+    captured = np.ones(3)
+
+    def function(x):
+        y = np.asarray(captured)
+        y[0] = x[0]
+        return y
+
+    with pytest.raises(fg.LostDerivativeError, match=r"test_interception\.py:\d+, in function"):
+        fg.jacobian(function)(X)
+    assert captured.tolist() == [1, 1, 1]
+
+    def through_a_view(x):
+        y = np.reshape(captured, (3, 1))
+        y[0] = x[0]
+        return y
+
+    with pytest.raises(fg.LostDerivativeError):
+        fg.jacobian(through_a_view)(X)
+    assert captured.tolist() == [1, 1, 1]
+
+
+def test_an_array_without_recorded_values_is_numpys_to_all_code():
+    def function(x):
+        y = np.zeros(4)
+        y[1:] += np.arange(3)
+        assert isinstance(y, np.ndarray)
+        assert repr(y) in ("array([0., 0., 1., 2.])", "FreshArray([0., 0., 1., 2.])")
+        assert float(y[2]) == 1.0
+        assert np.sort(y)[-1] == y.max() == 2.0
+        assert compiled_inner(y[3]) == math.sin(2.0) * 2.0
+        assert np.linalg.norm(y) == np.sqrt(5)
+        return x * y[3]
+
+    check(function, X)
+
+
+def test_memory_under_recorded_elements_is_nan():
+    kept = []
+
+    def function(x):
+        y = np.zeros(3)
+        view = y[1:]
+        y[0] = x[0]
+        kept.append(np.frombuffer(memoryview(view), np.float64))
+        return y
+
+    fg.jacobian(function)(X)
+    assert np.isnan(kept[0]).all()
+
+
+def test_an_array_that_outlives_its_recording_says_so():
+    kept = []
+
+    def function(x):
+        y = np.zeros(3)
+        y[0] = x[0]
+        kept.append(y)
+        return y
+
+    fg.jacobian(function)(X)
+    with pytest.raises(fg.LeakedValueError, match="Return it from the differentiated function"):
+        kept[0] + 1
+    with pytest.raises(fg.LeakedValueError):
+        float(kept[0][0])
+    with pytest.raises(fg.LeakedValueError):
+        kept[0][1] = 2.0
+
+
+def test_a_plain_array_that_outlives_its_recording_is_still_an_array():
+    kept = []
+
+    def function(x):
+        kept.append(np.arange(3.0))
+        return x
+
+    fg.jacobian(function)(X)
+    assert (kept[0] + 1).tolist() == [1, 2, 3]
+    assert copy.deepcopy(kept[0]).tolist() == [0, 1, 2]
+
+
+def test_results_are_plain_arrays():
+    value, derivative = fg.value_and_grad(lambda x: np.sum(np.ones(3) * x), has_aux=False)(X)
+    assert type(derivative) is np.ndarray
+    _, aux = fg.grad(lambda x: (np.sum(x), {"constant": np.ones(3), "moved": np.zeros(3) + x}), has_aux=True)(X)
+    assert all(type(array) is np.ndarray for array in aux.values())
+    assert type(fg.jacobian(lambda x: np.zeros(3))(X)) is np.ndarray
+    assert not isinstance(value, FreshArray)
+
+
+# ---- arguments
+
+
+def test_the_callers_arrays_are_never_changed():
+    def function(x, data, counts):
+        x[0] = data[1] * x[2]
+        data *= 2
+        counts[0] += 1
+        return np.sum(x * data * counts)
+
+    x, data, counts = X.copy(), np.array([2.0, 3.0, 4.0]), np.array([1, 2, 3])
+    for _ in range(3):
+        gradient = fg.grad(function)(x, data, counts)
+        np.testing.assert_allclose(gradient, [0, 6 * 2, 4 * 3 * 2 + 2 * 3 * 2 * 2], rtol=1e-14)
+        assert (x.tolist(), data.tolist(), counts.tolist()) == (X.tolist(), [2, 3, 4], [1, 2, 3])
+
+
+def test_arguments_that_share_memory_are_refused_where_one_is_written_into():
+    def function(x, y):
+        x[0] = 2.0
+        return np.sum(x * y)
+
+    gradient = fg.grad(function, argnums=(0, 1))
+    for first, second in ((X, X), (X, X[::-1])):
+        with pytest.raises(fg.UnsupportedError, match="two of its arguments share memory"):
+            gradient(first, second)
+    for _ in range(3):
+        assert gradient(X, X.copy())[0].tolist() == [0, *X[1:]]
+    with pytest.raises(fg.UnsupportedError, match="two of its arguments share memory"):
+        gradient(X, X)
+    # where nothing is written they are two variables
+    assert fg.grad(lambda x, y: np.sum(x * y))(X, X).tolist() == X.tolist()
+
+
+def test_an_inner_function_may_not_change_an_array_of_the_outer_one():
+    def outer(x):
+        y = x * 1
+
+        def inner(z):
+            y[0] = z
+            return z * 2
+
+        return fg.grad(inner)(x[0]) * y
+
+    with pytest.raises(fg.UnsupportedError, match="an inner differentiated function changed an array"):
+        fg.jacobian(outer)(X)
+
+
+# ---- math, statistics and other tools that know no protocol
+
+UNARY = {
+    "sin": 0.7, "cos": 0.7, "tan": 0.7, "asin": 0.3, "acos": 0.3, "atan": 0.3, "sinh": 0.7, "cosh": 0.7, "tanh": 0.7,
+    "asinh": 0.7, "acosh": 1.7, "atanh": 0.3, "exp": 0.7, "expm1": 0.7, "log": 0.7, "log2": 0.7, "log10": 0.7,
+    "log1p": 0.7, "sqrt": 0.7, "fabs": -0.7, "erf": 0.7, "erfc": 0.7, "gamma": 2.7, "lgamma": 2.7, "degrees": 0.7,
+    "radians": 0.7, "exp2": 0.7, "cbrt": 0.7,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", [name for name in UNARY if hasattr(math, name)])
+def test_a_function_of_math_is_recorded(name):
+    check(getattr(math, name), UNARY[name])  # as found before the recording
+    check(lambda x: getattr(math, name)(x), UNARY[name])
+    check(
+        lambda x: getattr(math, name)(x[0]) * getattr(math, name)(np.array([UNARY[name]])[0]), np.array([UNARY[name]])
+    )
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda x: math.atan2(x[0], x[1]),
+        lambda x: math.atan2(1.0, x[1]),
+        lambda x: math.pow(x[0], x[1]),
+        lambda x: math.pow(2.0, x[1]),
+        lambda x: math.hypot(x[0], x[1]),
+        lambda x: math.hypot(*x),
+        lambda x: math.dist(x, [1.0, 2.0, 3.0]),
+        lambda x: math.log(x[0], 3.0),
+        lambda x: math.log(x[0], x[1]),
+        lambda x: math.fmod(x[1], x[0]),
+        lambda x: math.remainder(x[1], x[0]),
+        lambda x: math.copysign(x[0], -x[1]),
+        lambda x: math.fsum(x),
+        lambda x: math.fsum(element**2 for element in x),
+        lambda x: math.prod(x),
+        lambda x: math.prod([x[0], 2, x[1]], start=x[2]),
+        lambda x: math.ldexp(x[0], 3),
+        lambda x: math.modf(x[1])[0] + math.modf(x[1])[1],
+        lambda x: x[0] * math.floor(x[1]) + x[1] * math.ceil(x[0]) + math.trunc(x[1]) * x[2],
+        lambda x: x[0] if math.isclose(x[0], 5.0, rel_tol=1.0) else x[1],
+        lambda x: x[0] if not math.isnan(x[0]) and math.isfinite(x[1]) and not math.isinf(x[2]) else x[1],
+        lambda x: imported_exp(x[0]),
+        lambda x: statistics.fmean(x),
+        lambda x: statistics.mean(list(x)) * statistics.variance(x) + statistics.pvariance(x),
+        lambda x: statistics.stdev(x) + statistics.pstdev(x),
+        lambda x: statistics.geometric_mean(x) + statistics.harmonic_mean(x),
+        lambda x: functools.reduce(lambda a, b: a * b + 1, x),
+        lambda x: sum(itertools.accumulate(x, lambda a, b: a * b)),
+        lambda x: sum(a * b for a, b in zip(x, x[1:], strict=False)),
+        lambda x: sum(k * element for k, element in enumerate(x)),
+        lambda x: max(x) * min(x) + sorted(x)[1] + abs(-x[0]) + pow(x[0], 3) + divmod(x[1], x[0])[1],
+        lambda x: sum([element**2 for element in x if element > 1]),
+    ],
+)
+def test_pythons_own_tools_are_recorded(function):
+    check(function, X)
+
+
+def test_math_raises_its_own_errors_and_the_other_way_is_found_again():
+    def function(x):
+        try:
+            return math.sqrt(x) * x
+        except ValueError:
+            return -x
+
+    derivative = fg.grad(function)
+    assert derivative(4.0) == 3.0
+    assert derivative(-4.0) == -1.0
+    assert derivative(1.0) == 1.5
+    for call, x in ((math.log, -1.0), (math.acosh, 0.5), (math.asin, 2.0), (math.log, 0.0)):
+        with pytest.raises(ValueError, match="math domain error|expected"):
+            fg.grad(lambda x, call=call: getattr(math, call.__name__)(x))(x)
+    with pytest.raises(OverflowError):
+        fg.grad(lambda x: math.exp(x))(1e4)
+
+
+def test_numba_compiles_what_the_function_does_not_differentiate():
+    @numba.njit
+    def fresh(a):
+        return math.sin(a) + np.zeros(2).sum()
+
+    check(lambda x: x * fresh(2.0), X)
+    assert fresh(2.0) == math.sin(2.0)
+
+
+def test_modules_imported_meanwhile_hold_the_originals(tmp_path, monkeypatch):
+    (tmp_path / "imported_late.py").write_text(
+        "import math\nfrom numpy import zeros\nTABLE = {math.sin: 1}\n"
+        "def filled(x):\n    y = zeros(3)\n    y[0] = math.sin(x[0])\n    return y\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+
+    def function(x):
+        import imported_late
+
+        return imported_late.filled(x) * np.zeros(3).shape[0]
+
+    try:
+        check(function, X)
+        assert {math.sin: 1} == sys.modules["imported_late"].TABLE
+        assert sys.modules["imported_late"].zeros is np.zeros
+    finally:
+        del sys.modules["imported_late"]
+
+
+def test_functions_compiled_by_numba_are_recorded_through_their_python_body():
+    check(compiled, np.array([1.1, -0.7, 0.3]))
+    check(lambda x: compiled_inner(x[0]) + compiled(x * 2)[1], np.array([1.1, -0.7, 0.3]))
+    derivative = fg.jacobian(compiled)
+    for x in (X, -X, np.array([1.0, -1.0, 2.0])):
+        expected = np.where(x > 0, np.sin(x) + x * np.cos(x), 3 * x**2)
+        np.testing.assert_allclose(np.diag(derivative(x)), expected, rtol=1e-13)
+    assert compiled(X).shape == (3,)
