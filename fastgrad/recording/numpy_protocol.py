@@ -29,11 +29,21 @@ from fastgrad.recording.functions.registry import (
 from fastgrad.recording.functions.shapes import matrix_transpose, ravel, transpose
 from fastgrad.recording.functions.ufunc_options import chosen, evaluation
 from fastgrad.recording.indexing import getitem
-from fastgrad.recording.recorded_array import RecordedArray, apply, normal_operand, require_truth_values, value_of
+from fastgrad.recording.recorded_array import (
+    ComplexOperandError,
+    RecordedArray,
+    apply,
+    normal_operand,
+    require_truth_values,
+    value_of,
+)
 from fastgrad.recording.source import user_line
 
 # modules of functions that few programs call: loaded when one is called that the others do not have
-_LOADED_LATE = ("linalg",)
+_LOADED_LATE = (
+    "linalg", "fourier", "calculus", "polynomials",
+    "ufunc_methods", "order", "choosing", "statistics", "nan_reductions", "sets", "histograms",
+)  # fmt: skip
 # modules outside NumPy whose functions have definitions
 _DEFINED_IN = {"math": "standard_library"}
 _UFUNCS: dict[Any, ops.Operation] = {
@@ -58,6 +68,13 @@ def apply_ufunc(ufunc: Any, method: str, inputs: tuple[Any, ...], kwargs: dict[s
     if method == "at":
         target, *rest = inputs
         return update_at(ufunc, _target(target), *rest)
+    try:
+        return _recorded_ufunc(ufunc, method, inputs, kwargs)
+    except ComplexOperandError:
+        return complex_functions().apply_ufunc(ufunc, method, inputs, kwargs)
+
+
+def _recorded_ufunc(ufunc: Any, method: str, inputs: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     if method == "__call__":
         if ufunc in UFUNCS:
             return UFUNCS[ufunc](*inputs, **kwargs)
@@ -70,11 +87,14 @@ def apply_ufunc(ufunc: Any, method: str, inputs: tuple[Any, ...], kwargs: dict[s
                 values = (value_of(normal_operand(operand)) for operand in inputs)
                 result.value = evaluation(ufunc, kwargs)(*values)
             return result
-    elif (ufunc, method) in UFUNC_METHODS:
-        return UFUNC_METHODS[ufunc, method](*inputs, **kwargs)
     elif method == "outer":
         x, y = map(as_array, inputs)
         return apply_ufunc(ufunc, "__call__", (reshape(x, x.shape + (1,) * y.ndim), y), kwargs)
+    else:
+        if (ufunc, method) not in UFUNC_METHODS:
+            load_all()
+        if (ufunc, method) in UFUNC_METHODS:
+            return UFUNC_METHODS[ufunc, method](*inputs, **kwargs)
     raise unsupported(f"np.{ufunc.__name__}" + ("" if method == "__call__" else f".{method}"))
 
 
@@ -101,7 +121,15 @@ def apply_function(function: Any, args: tuple[Any, ...], kwargs: dict[str, Any])
         handler = FUNCTIONS.get(function)
     if handler is None:
         raise unsupported(f"np{function.__module__.removeprefix('numpy')}.{function.__name__}")
-    return handler(*args, **kwargs)
+    try:
+        return handler(*args, **kwargs)
+    except ComplexOperandError:
+        return complex_functions().apply_function(function, args, kwargs)
+
+
+def complex_functions() -> Any:
+    """The module of NumPy's functions on complex values, which few programs need."""
+    return import_module("fastgrad.recording.functions.complex_functions")
 
 
 def into(out: Any, results: Any) -> Any:
@@ -159,9 +187,12 @@ def bound_method(x: RecordedArray, name: str) -> Any:
         operation = ops.BY_NAME[name]
         return lambda: apply(operation, (x,))
     if method is None:
-        if not name.startswith("_") and hasattr(np.ndarray, name):
+        if name.startswith("_") or not hasattr(np.ndarray, name):
+            raise AttributeError(f"a recorded array has no attribute {name!r}")
+        load_all()
+        method = METHODS.get(name)
+        if method is None:
             raise unsupported(f"the array method .{name}")
-        raise AttributeError(f"a recorded array has no attribute {name!r}")
     return lambda *args, **kwargs: method(x, *args, **kwargs)
 
 

@@ -1,0 +1,1 @@
+"""Integrals and slopes of sampled functions."""
