@@ -16,6 +16,7 @@ from fastgrad.errors import (
     InputError,
     LeakedValueError,
     LostDerivativeError,
+    RecordingWarning,
     TapeError,
     UnsupportedError,
 )
@@ -32,6 +33,7 @@ __all__ = [
     "InputError",
     "LeakedValueError",
     "LostDerivativeError",
+    "RecordingWarning",
     "Tape",
     "TapeError",
     "UnsupportedError",

@@ -1,8 +1,9 @@
 """``vmap``: a function or a derivative over many examples at once, in SIMD lanes and threads.
 
 One example is recorded; the batch runs through its tape. Examples whose guards fail went another way through the
-function's control flow: they are gathered, run through the other recorded branches, and where none fits one of them is
-recorded, until every example has its result. So each branch runs at full speed on the examples that belong to it.
+function's control flow: those that failed at the same guard are gathered and run through the recorded branches that go
+another way there, and where none fits one of them is recorded, until every example has its result. So each branch runs
+at full speed on the examples that belong to it.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fastgrad.branch_choice import Trial
 from fastgrad.branches import Branch, OutputLeaf
 from fastgrad.calls import Call, Key
 from fastgrad.config import resolve_threads
@@ -210,47 +212,85 @@ def _leaf_for_both(leaf: OutputLeaf, other: OutputLeaf) -> OutputLeaf:
     )
 
 
+@dataclass(frozen=True)
+class _Group:
+    """Examples (None: all) that failed alike, and the branches that may still fit them."""
+
+    trial: Trial
+    examples: NDArray[np.intp] | None
+
+
 class _Run:
     """One batched call: which examples still have no result, and the arrays that the results go to."""
 
     def __init__(self, batched: Batched, batch: _Batch, call: Call, signature: Hashable) -> None:
         self.batched = batched
         self.derivative = batched.derivative
+        self.recordings = batched.derivative.recordings
         self.batch = batch
         self.call = call
         self.signature = signature
         self.inputs = batch.arrays(call)
         self.arrays: list[Floats] = []
         self.branch: Branch | None = None
+        self.n_passed: dict[Branch, int] = {}
 
     def all(self) -> bool:
         """Run every example; False if the tape is not one for lanes."""
-        remaining: NDArray[np.intp] | None = None
-        for branch in self.derivative.recordings.branches(self.signature):
-            done = self._through(branch, remaining)
-            if done is None:
-                return False
-            remaining = done
-            if len(remaining) == 0:
-                self.derivative.recordings.remember(self.signature, branch)
-                return True
-        while remaining is None or len(remaining):
-            index = 0 if remaining is None else int(remaining[0])
-            example = self.derivative.bind(*self.batch.example(index), self.batch.varying)
-            branch = self.derivative.recordings.record(example)
-            self.derivative.recordings.file(example, branch)
-            done = self._through(branch, remaining)
-            if done is None:
-                return False
-            if len(done) and done[0] == index and self.batch.n:
-                # the recording itself says which way this example goes; see Branch.without_guards
-                self._through(branch.without_guards(), done[:1])
-                done = done[1:]
-            remaining = done
+        self.recordings.watch.called()
+        unmatched = self._through_known_branches()
+        if unmatched is None or not self._through_new_branches(unmatched):
+            return False
+        used = [branch for branch in self.recordings.branches(self.signature) if branch in self.n_passed]
+        self.recordings.remember(self.signature, sorted(used, key=self.n_passed.__getitem__))
         return True
 
-    def _through(self, branch: Branch, remaining: NDArray[np.intp] | None) -> NDArray[np.intp] | None:
-        """Run examples (None: all) through a branch; those that do not belong to it, or None if it is not for lanes."""
+    def _through_known_branches(self) -> list[_Group] | None:
+        """The groups that no recorded branch fits; None if the tapes are not for lanes."""
+        groups = [_Group(Trial(self.recordings.branches(self.signature)), None)]
+        unmatched = []
+        while groups:
+            group = groups.pop()
+            branch = group.trial.next()
+            if branch is None:
+                unmatched.append(group)
+                continue
+            failed = self._through(branch, group.examples)
+            if failed is None:
+                return None
+            at = np.flatnonzero(failed >= 0)
+            failed = failed[at]
+            missed = at if group.examples is None else group.examples[at]
+            for guard in np.flatnonzero(np.bincount(failed)).tolist():
+                groups.append(_Group(group.trial.after(branch, guard), missed[failed == guard]))
+        return unmatched
+
+    def _through_new_branches(self, unmatched: list[_Group]) -> bool:
+        """Record until every example has its result."""
+        reasons = {int(group.examples[0]): group.trial.failed_at for group in unmatched if group.examples is not None}
+        parts = [group.examples for group in unmatched if group.examples is not None]
+        remaining = np.sort(np.concatenate(parts)) if parts else None
+        while len(unmatched if remaining is None else remaining):
+            index = 0 if remaining is None else int(remaining[0])
+            example = self.derivative.bind(*self.batch.example(index), self.batch.varying)
+            branch = self.recordings.record(example, reasons.get(index))
+            self.recordings.file(example, branch)
+            failed = self._through(branch, remaining)
+            if failed is None:
+                return False
+            examples = np.arange(self.batch.n) if remaining is None else remaining
+            if len(failed) and failed[0] >= 0:
+                # the recording itself says which way this example goes; see Branch.without_guards
+                self._through(branch.without_guards(), examples[:1])
+                failed[0] = -1
+            remaining = examples[failed >= 0]
+            reasons = {
+                int(i): (branch, int(guard)) for i, guard in zip(remaining[:1], failed[failed >= 0], strict=False)
+            }
+        return True
+
+    def _through(self, branch: Branch, examples: NDArray[np.intp] | None) -> NDArray[np.int64] | None:
+        """Run examples (None: all) through a branch: the first failed guard of each or -1; None if not for lanes."""
         derivative, call = self.derivative, self.call
         order, request = derivative.form.order, derivative.request(branch, call)
         executor = branch.batch_executor(order, request, call.wrt)
@@ -258,29 +298,37 @@ class _Run:
             return None
         tape = branch.tape_for(order, call.wrt)
         shapes = result_shapes(tape.output_shapes, tape.input_shapes, request)
-        self.branch = branch if self.branch is None else _for_both(self.branch, branch)
-        if not self.arrays:
+        n = self.batch.n if examples is None else len(examples)
+        failed = np.full(n, -1, np.int64)
+        inputs = self.inputs
+        if examples is not None:
+            inputs = [(np.take(array, examples, 0), True) if varies else (array, False) for array, varies in inputs]
+        targets = allocate_together([(n, *shape) for shape in shapes])
+        if n:
+            guarded = len(branch.tape.guard_nodes) > 0
+            executor(n, inputs, [], targets, resolve_threads(self.batched.threads), failed if guarded else None)
+        passed = failed < 0
+        n_passed = int(passed.sum())
+        if n and not n_passed:
+            return failed
+        self.n_passed[branch] = self.n_passed.get(branch, 0) + n_passed
+        before, self.branch = self.branch, branch if self.branch is None else _for_both(self.branch, branch)
+        if examples is None:
+            self.arrays = targets
+            return failed
+        if before is None:
             self.arrays = allocate_together([(self.batch.n, *shape) for shape in shapes])
         elif [array.shape[1:] for array in self.arrays] != list(shapes):
             raise InputError(
                 "vmap needs results of one shape for all examples; this function returns arrays of different shapes "
                 "on different branches."
             )
-        n = self.batch.n if remaining is None else len(remaining)
-        guarded = len(branch.tape.guard_nodes) > 0
-        failed = np.full(n, -1, np.int64) if guarded else None
-        inputs, targets = self.inputs, self.arrays
-        if remaining is not None:
-            inputs = [(np.take(array, remaining, 0), True) if varies else (array, False) for array, varies in inputs]
-            targets = [np.empty((n, *array.shape[1:])) for array in self.arrays]
-        if n:
-            executor(n, inputs, [], targets, resolve_threads(self.batched.threads), failed)
-        passed = np.ones(n, bool) if failed is None else failed < 0
-        if remaining is not None:
-            for array, target in zip(self.arrays, targets, strict=True):
-                array[remaining[passed]] = target[passed]
-            return remaining[~passed]
-        return np.flatnonzero(~passed)
+        for array, target in zip(self.arrays, targets, strict=True):
+            if n_passed == n:
+                array[examples] = target
+            else:
+                array[examples[passed]] = target[passed]
+        return failed
 
     def results(self) -> Any:
         assert self.branch is not None

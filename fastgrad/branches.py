@@ -1,17 +1,18 @@
-"""The recordings of one function, and which of them fits a call.
+"""One recording of a function: its tape, and what is made of it.
 
 A *signature* (nesting, shapes, static values, what the function sees around it) has one or more *branches*: one tape
-for each way that the function's control flow has gone. A call tries the branches from the one used last; each checks
-its guards as it runs. If none fits, the function is recorded again and the new branch is kept beside the others.
+for each way that the function's control flow has gone. Each checks its guards as it runs. If none fits, the function is
+recorded again and the new branch is kept beside the others.
 """
 
 from __future__ import annotations
 
 import threading
-from collections import OrderedDict
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import count
 from typing import Any, Protocol
+from weakref import WeakKeyDictionary
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,12 +28,11 @@ from fastgrad.vm.wiring import Wiring
 
 Floats = NDArray[np.float64]
 
-MAX_SIGNATURES = 64
-MAX_BRANCHES = 32
 # Instructions up to which a tape of arrays runs as straight-line scalar code, measured in CONTRIBUTING.md (Decisions);
 # beyond it, up to how many instructions for each scalar node.
 SCALAR_LIMIT = 3_000
 SCALAR_SHARE = 4
+_numbers = count(1)
 
 
 class Executor(Protocol):
@@ -73,7 +73,10 @@ class Branch:
     needs_separate_arguments: bool = False
     # what the function saw around it when this was recorded; None if that changed meanwhile
     fingerprint: Hashable = None
+    # tells this branch from all others, also when it is gone
+    number: int = field(default_factory=lambda: next(_numbers))
     _made: dict[Any, Any] = field(default_factory=dict)
+    _divergences: WeakKeyDictionary[Branch, int] = field(default_factory=WeakKeyDictionary)
     _lock: threading.RLock = field(default_factory=threading.RLock)
 
     @property
@@ -138,6 +141,25 @@ class Branch:
 
         return self._once(("batch", order, request, wrt), make)[0]  # type: ignore[no-any-return]
 
+    def divergence(self, other: Branch) -> int:
+        """The first guard whose outcome differs from that in another branch of the same signature.
+
+        It is -1 where there is no such guard, as when the function takes decisions that no guard shows.
+        """
+        found = self._divergences.get(other)
+        if found is None:
+            found = self._divergences[other] = _divergence(self.tape, other.tape)
+        return found
+
+    def diverges_later(self, other: Branch, guard: int) -> bool:
+        """Whether the other branch has this guard with the same outcome."""
+        return self.divergence(other) > guard
+
+    def guard_line(self, guard: int) -> str:
+        """The user's line of a guard."""
+        source = int(self.tape.guard_sources[guard])
+        return str(self.tape.sources[source]) if source >= 0 else ""
+
     def without_guards(self) -> Branch:
         """This branch for an input that it was just recorded on.
 
@@ -148,9 +170,19 @@ class Branch:
         def make() -> Branch:
             none = np.zeros(0, np.uint32)
             tape = replace(self.tape, guard_nodes=none, guard_values=np.zeros(0), guard_sources=np.zeros(0, np.int32))
-            return replace(self, tape=tape, _made={}, _lock=threading.RLock())
+            return replace(self, tape=tape, _made={}, _divergences=WeakKeyDictionary(), _lock=threading.RLock())
 
         return self._once("unguarded", make)  # type: ignore[no-any-return]
+
+
+def _divergence(tape: Tape, other: Tape) -> int:
+    n = min(len(tape.guard_nodes), len(other.guard_nodes))
+    x, y = tape.guard_values[:n], other.guard_values[:n]
+    differ = (tape.guard_nodes[:n] != other.guard_nodes[:n]) | ((x != y) & ((x == x) | (y == y)))
+    if not differ.any():
+        return -1
+    first = int(differ.argmax())
+    return first if tape.guard_nodes[first] == other.guard_nodes[first] else -1
 
 
 def is_scalar_code(tape: Tape) -> bool:
@@ -164,39 +196,8 @@ def _n_scalar_nodes(tape: Tape) -> int:
     return int(scalar[tape.shape_indices].sum())
 
 
-class BranchCache:
-    """Branches by signature, bounded, the least recently used dropped first; safe in several threads."""
-
-    def __init__(self) -> None:
-        self._signatures: OrderedDict[Hashable, list[Branch]] = OrderedDict()
-        self._lock = threading.Lock()
-
-    def branches(self, signature: Hashable) -> tuple[Branch, ...]:
-        """The branches of a signature, the one used last first."""
-        found = self._signatures.get(signature)
-        return () if found is None else tuple(found)
-
-    def use(self, signature: Hashable, branch: Branch) -> None:
-        """Put a branch first among its signature's, adding it if it is new."""
-        with self._lock:
-            branches = self._signatures.setdefault(signature, [])
-            if branches and branches[0] is branch:
-                return
-            if branch in branches:
-                branches.remove(branch)
-            branches.insert(0, branch)
-            del branches[MAX_BRANCHES:]
-            self._signatures.move_to_end(signature)
-            while len(self._signatures) > MAX_SIGNATURES:
-                self._signatures.popitem(last=False)
-
-    def __len__(self) -> int:
-        return sum(map(len, self._signatures.values()))
-
-
 __all__ = [
     "Branch",
-    "BranchCache",
     "Executor",
     "OutputLeaf",
     "is_scalar_code",

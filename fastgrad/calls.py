@@ -96,6 +96,17 @@ class Call:
             for argument in self.arguments
         )
 
+    def described(self, parameters: Sequence[str]) -> dict[str, Hashable]:
+        """What ``signature`` is made of, by names for a message about what changes."""
+        found: dict[str, Hashable] = {}
+        for argument in self.arguments:
+            root = argument.key if isinstance(argument.key, str) else _name_at(parameters, argument.key)
+            found[f"the nesting of argument {root}"] = (argument.structure, argument.differentiated)
+            for leaf, name in zip(argument.leaves, argument.structure.names(root), strict=True):
+                what = "value" if leaf.array is None else "shape or dtype"
+                found[f"the {what} of argument {name}"] = _leaf_key(leaf)
+        return found
+
     def with_static_data(self) -> Call:
         """The call with everything that is not differentiated made static."""
         return Call(

@@ -73,6 +73,7 @@ class Derivative:
     def evaluate(self, args: tuple[Any, ...], kwargs: dict[str, Any], seeds: Any) -> Any:
         """The results for these arguments; ``seeds`` are the cotangents or tangents where the form takes them."""
         call = self.bind(args, kwargs)
+        self.recordings.watch.called(1 + self._fast.taken_answers())
         if self.form is Form.HVP:
             seeds = self.nesting.in_order_of_arguments(call, seeds)
         if innermost_recorder() is not None:

@@ -7,6 +7,7 @@ __all__ = [
     "InputError",
     "LeakedValueError",
     "LostDerivativeError",
+    "RecordingWarning",
     "TapeError",
     "UnsupportedError",
     "located",
@@ -35,6 +36,10 @@ class LeakedValueError(FastgradError):
 
 class TapeError(FastgradError, ValueError):
     """Arrays that do not form a valid tape."""
+
+
+class RecordingWarning(UserWarning):
+    """A recording that cannot do what its author expects: one made at most calls, or one that froze random numbers."""
 
 
 def located(happened: str, where: str, remedy: str) -> str:

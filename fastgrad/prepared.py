@@ -9,6 +9,7 @@ import numpy as np
 from fastgrad.calls import Call
 from fastgrad.errors import InputError
 from fastgrad.recording.structures import flatten
+from fastgrad.recordings import Recordings
 from fastgrad.vm.fast_call import FastCalls, accelerate
 
 __all__ = ["Prepared"]
@@ -16,6 +17,7 @@ __all__ = ["Prepared"]
 
 class _Derivative(Protocol):
     _fast: FastCalls
+    recordings: Recordings
 
     def bind(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Call: ...
 
@@ -42,6 +44,7 @@ class Prepared:
         return self._evaluate(args, kwargs)
 
     def _evaluate(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        self._derivative.recordings.watch.called(self._fast.taken_answers())
         result = self._derivative.evaluate(args, kwargs, None)
         self._fast.set([entry for entry in self._derivative._fast.entries if entry.input_shapes == self._shapes])
         return result

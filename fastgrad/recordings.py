@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Sequence
 from typing import Any
 
-from fastgrad.branches import Branch, BranchCache
+from fastgrad.branch_choice import MAX_BRANCHES, BranchCache, Trial
+from fastgrad.branches import Branch
 from fastgrad.calls import Call, parameters_of, record_call, record_with_data, require_separate_arguments
 from fastgrad.recording.captured import Surroundings
+from fastgrad.recording.randomness import RandomStates, warn_of_frozen
+from fastgrad.recording_watch import RecordingWatch
 
 __all__ = ["Recordings"]
 
@@ -27,6 +30,9 @@ class Recordings:
         self._check = check
         self._parameters = parameters_of(function)
         self._cache = BranchCache()
+        self._recorded_last: dict[str, Hashable] = {}
+        self._warned_of_random_numbers = False
+        self.watch = RecordingWatch(str(getattr(function, "__name__", "the function")))
         self.surroundings = Surroundings(function)
 
     def __len__(self) -> int:
@@ -43,19 +49,33 @@ class Recordings:
             # data that could not be recorded is part of the signature
             if len(static.inputs) < len(call.inputs) and self._cache.branches(self.signature(static)):
                 call, signature = static, self.signature(static)
-        for branch in self._cache.branches(signature):
-            if branch.needs_separate_arguments:
-                require_separate_arguments(call)
-            if run(branch, call) < 0:
+        trial = Trial(self._cache.branches(signature))
+        while branch := trial.next():
+            failed = run(branch, call)
+            if failed < 0:
+                if branch.needs_separate_arguments:
+                    require_separate_arguments(call)
                 self._cache.use(signature, branch)
                 return branch, call
-        branch, call = self._recorded(lambda kept: self._record_with_data(call, kept))
+            trial = trial.after(branch, failed)
+        branch, call = self._recorded(call, lambda kept: self._record_with_data(call, kept))
         if run(branch, call) < 0:
             self.file(call, branch)
-            return branch, call
-        branch = branch.without_guards()
-        run(branch, call)
+        else:
+            branch = branch.without_guards()
+            run(branch, call)
+        self._watch_recording(call, trial)
         return branch, call
+
+    def _watch_recording(self, call: Call, trial: Trial) -> None:
+        """Tell the watch why a call was recorded."""
+        now = {**call.described(self._parameters), **self.surroundings.described()}
+        before, self._recorded_last = self._recorded_last, now
+        if trial.failed_at:
+            branch, guard = trial.failed_at
+            self.watch.recorded_branch(branch.guard_line(guard))
+        elif before:
+            self.watch.recorded_signature([name for name in now if now[name] != before.get(name)])
 
     def _record_with_data(self, call: Call, kept: Any) -> tuple[Branch, Call]:
         recording, used = record_with_data(self._function, call, self._has_aux, self._parameters, kept)
@@ -64,25 +84,40 @@ class Recordings:
     def branches(self, signature: Hashable) -> tuple[Branch, ...]:
         return self._cache.branches(signature)
 
-    def record(self, call: Call) -> Branch:
-        """Record the function at this call, checked, with all data as inputs; ``file`` keeps it."""
+    def record(self, call: Call, failed_at: tuple[Branch, int] | None) -> Branch:
+        """Record the function at one example of a batch, checked, with all data as inputs; ``file`` keeps it.
+
+        ``failed_at`` is the branch that fitted longest, and its guard that failed.
+        """
 
         def record(kept: Any) -> tuple[Branch, Call]:
             return record_call(self._function, call, self._has_aux, self._parameters, kept).branch, call
 
-        return self._recorded(record)[0]
+        branch = self._recorded(call, record)[0]
+        if failed_at and len(self._cache.branches((call.signature(), branch.fingerprint))) >= MAX_BRANCHES:
+            # a batch may record all its branches at once, but not more than are kept
+            self.watch.recorded_branch(failed_at[0].guard_line(failed_at[1]))
+        return branch
 
-    def _recorded(self, record: Callable[[Any], tuple[Branch, Call]]) -> tuple[Branch, Call]:
+    def _recorded(self, call: Call, record: Callable[[Any], tuple[Branch, Call]]) -> tuple[Branch, Call]:
         """A new branch, and what the function saw around it while it was recorded."""
         start = time.perf_counter()
         self.surroundings.refresh()
         before = self.surroundings.fingerprint()
+        states = RandomStates(self.surroundings, call)
         branch, used = record(self.surroundings.references())
+        self._warn_of_random_numbers(states)
         self._check(branch)
         if self.surroundings.fingerprint() == before:
             branch.fingerprint = before
         branch.record_seconds = time.perf_counter() - start
         return branch, used
+
+    def _warn_of_random_numbers(self, states: RandomStates) -> None:
+        drawn = () if self._warned_of_random_numbers else states.drawn()
+        if drawn:
+            self._warned_of_random_numbers = True
+            warn_of_frozen(self._function, drawn)
 
     def file(self, call: Call, branch: Branch) -> None:
         """Keep a branch for calls like the one that it was recorded for.
@@ -93,6 +128,7 @@ class Recordings:
         if branch.fingerprint is not None:
             self._cache.use((call.signature(), branch.fingerprint), branch)
 
-    def remember(self, signature: Hashable, branch: Branch) -> None:
-        """Put a branch that is kept already in front."""
-        self._cache.use(signature, branch)
+    def remember(self, signature: Hashable, branches: Sequence[Branch]) -> None:
+        """Note that a batch went through these branches, most of it through the last."""
+        for branch in branches:
+            self._cache.use(signature, branch, alone=branch is branches[-1])

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import fastgrad as fg
-from fastgrad.branches import MAX_BRANCHES, MAX_SIGNATURES
+from fastgrad.branch_choice import MAX_BRANCHES, MAX_SIGNATURES
 
 
 def counted(function: Any) -> tuple[Any, np.ndarray]:

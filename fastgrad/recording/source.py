@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import warnings
 from types import CodeType, FrameType
 from typing import Any
 
@@ -29,6 +30,14 @@ def user_line() -> str:
     """The user's line that is running now, as text for a message."""
     frame = user_frame()
     return str(Source(frame.f_code.co_filename, frame.f_lineno, frame.f_code.co_name))
+
+
+def warn_user(message: str, category: type[Warning]) -> None:
+    """Issue a warning for the user's line that is running now."""
+    level, frame = 1, sys._getframe(0)
+    while frame.f_back is not None and _is_foreign(frame.f_code.co_filename):
+        level, frame = level + 1, frame.f_back
+    warnings.warn(message, category, stacklevel=level)
 
 
 def source_of_instruction(code: CodeType, instruction: int) -> Source:

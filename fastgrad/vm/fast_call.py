@@ -4,8 +4,9 @@ An *entry* holds, as flat records, what one branch of a derivative needs: the ar
 around the function that must be unchanged, the job of a runner of its own, and where results go. ``FastCalls`` is the
 list of entries of one object. ``accelerate`` names a class whose instances keep such a list; once the first entry
 exists, the class's methods are replaced by the kernels of ``call_kernels.py`` as builtin methods. The kernel tries the
-entries in turn and calls the original method for whatever none of them fits: other types, dtypes, shapes or strides,
-changed surroundings, a failed guard, a recording in progress. There new entries are made, the latest to be tried first.
+entries and calls the original method for whatever none of them fits: other types, dtypes, shapes or strides, changed
+surroundings, failed guards, a recording in progress. There new entries are made. As in ``branch_choice.py``, the entry
+is tried first that came next after the last few ones before, and a failed guard tells which others cannot fit.
 
 The kernels read a few fields of Python's and NumPy's objects directly. Those are part of NumPy's binary interface and
 have been where they are in all of CPython 3; ``_layout_is_known`` looks anyway, and where anything differs (other
@@ -20,6 +21,7 @@ from __future__ import annotations
 
 import ctypes
 import importlib
+import itertools
 import sys
 import threading
 from collections.abc import Iterator, Sequence
@@ -68,9 +70,9 @@ class _Holder:
 
 
 class FastCalls(_Holder):
-    """The entries of one object, those used last first."""
+    """The entries of one object; each keeps its position while it is in use."""
 
-    __slots__ = ("_lock", "_seen", "entries")
+    __slots__ = ("_divergences", "_lock", "_n_taken", "_predictions", "_seen", "entries")
 
     def __init__(self, owner: type) -> None:
         self.calls = np.zeros(1, isa.CALLS)
@@ -79,6 +81,9 @@ class FastCalls(_Holder):
             self.calls[name] = id(method)
         self.entries: tuple[Entry, ...] = ()
         self._seen: tuple[tuple[Any, bool], ...] = ()  # branches, and whether entries for them are worthwhile
+        self._divergences: NDArray[np.int64] | None = None  # made, as are predictions, when there are two entries
+        self._predictions: NDArray[np.int64] | None = None
+        self._n_taken = 0
         self._lock = threading.Lock()
 
     def is_worthwhile(self, branch: Any) -> bool:
@@ -96,20 +101,43 @@ class FastCalls(_Holder):
         others = [entry for entry in self._seen if entry[0] is not branch]
         self._seen = ((branch, worthwhile), *others[: isa.MAX_ENTRIES - 1])
 
+    def taken_answers(self) -> int:
+        """How many calls the kernels have answered since this was last asked."""
+        before, self._n_taken = self._n_taken, int(self.calls["n_answered"][0])
+        return self._n_taken - before
+
     def set(self, entries: Sequence[Entry]) -> None:
-        """Use these entries, in this order."""
+        """Use these entries, in these positions."""
         with self._lock:
             kept, self.entries = self.entries, tuple(entries[: isa.MAX_ENTRIES])
-            addresses = [entry.address for entry in self.entries]
-            # a call in another thread may read these words while they change: ``kept`` holds what the old ones name
-            for name, address in zip(_ENTRY_NAMES, [*addresses, *[0] * isa.MAX_ENTRIES], strict=False):
-                self.calls[name] = address
+            if len(self.entries) > 1 and self._divergences is None:
+                self._divergences = np.full((isa.MAX_ENTRIES, isa.MAX_ENTRIES), -1)
+                self._predictions = np.zeros(isa.N_PREDICTIONS, np.int64)
+                self.calls["divergences"] = _address(self._divergences)
+                self.calls["predictions"] = _address(self._predictions)
+            places = itertools.zip_longest(kept, self.entries)
+            for position in [position for position, (old, new) in enumerate(places) if old is not new]:
+                self._put(position, self.entries[position] if position < len(self.entries) else None)
+            # until now a call in another thread may have used the old ones
             del kept
 
+    def _put(self, position: int, entry: Entry | None) -> None:
+        if self._divergences is not None:
+            for other, there in enumerate(self.entries):
+                first = -1 if entry is None or entry is there else entry.branch.divergence(there.branch)
+                self._divergences[position, other] = self._divergences[other, position] = first
+        self.calls[f"entry_{position}"] = entry.address if entry is not None else 0
+
     def add(self, entry: Entry) -> None:
-        """Try this entry first from now on."""
-        if self.entries[:1] != (entry,):
-            self.set([entry, *(other for other in self.entries if other is not entry)])
+        """Use this entry too, in place of the least recently used one if there are too many."""
+        entries = list(self.entries)
+        if entry in entries:
+            return
+        if len(entries) < isa.MAX_ENTRIES:
+            entries.append(entry)
+        else:
+            entries[min(range(len(entries)), key=lambda k: entries[k].last_use)] = entry
+        self.set(entries)
 
 
 class Entry:
@@ -156,6 +184,11 @@ class Entry:
     def fits(self, branch: Any, given: Sequence[Given]) -> bool:
         """Whether the entry is for this branch and for arguments like these."""
         return self.branch is branch and len(given) == len(self.given) and all(map(_alike, self.given, given))
+
+    @property
+    def last_use(self) -> int:
+        """Larger for entries that answered later."""
+        return int(self._record["used"][0])
 
     @property
     def input_shapes(self) -> list[tuple[int, ...]]:

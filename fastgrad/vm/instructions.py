@@ -327,16 +327,23 @@ PYTHON = _words(
     "new_array",
     "new_scalar",
 )
-MAX_ENTRIES = 8
+MAX_ENTRIES = 32  # a power of two up to 32: sets of entries are the bits of a word
+N_PREDICTIONS = 256  # a power of two
 CALLS = _words(
     "python",  # address of the PYTHON record
     "slow_call",  # objects: the Python functions that answer what no entry does
     "slow_into",
-    *(f"entry_{k}" for k in range(MAX_ENTRIES)),  # addresses of ENTRYs in the order of trial, then zeros
+    "n_answered",  # how many calls were answered
+    "past",  # positions of the entries that answered the latest calls, the last one in the lowest bits
+    "predictions",  # 0, or address of N_PREDICTIONS int64: by the past, the entry to try first
+    "divergences",  # address of MAX_ENTRIES x MAX_ENTRIES int64: see Branch.divergence
+    *(f"entry_{k}" for k in range(MAX_ENTRIES)),  # addresses of ENTRYs, then zeros
 )
 RUN_SCALAR, RUN_ARRAY = 0, 1  # driver of an entry
 ENTRY = _words(
     "busy",  # 1 while a call uses the job
+    "failed",  # the guard that failed when it ran last, or -1
+    "used",  # n_answered when it answered last
     "releases",  # 1: the sweep runs without the interpreter's lock
     "owner",  # object: what keeps all of this alive
     "driver",  # RUN_SCALAR or RUN_ARRAY
