@@ -16,6 +16,7 @@ from fastgrad.array_ops.factorizations import cholesky, dependent, qr  # isort: 
 from fastgrad.array_ops.scipy_linalg import lu, lu_pivots, matrix_function, row_positions, solve_triangular, sylvester  # isort: skip
 from fastgrad.array_ops.convolution import convolve, convolve_valid  # isort: skip
 from fastgrad.array_ops.fourier import fft, irfft, rfft  # isort: skip
+from fastgrad.array_ops import special, bessel, hypergeometric  # isort: skip
 
 __all__ = [
     "TABLE",
@@ -26,6 +27,7 @@ __all__ = [
     "argmax",
     "argmin",
     "argsort",
+    "bessel",
     "bincount",
     "broadcast_to",
     "cholesky",
@@ -50,6 +52,7 @@ __all__ = [
     "fmax",
     "fmin",
     "gather",
+    "hypergeometric",
     "inv",
     "irfft",
     "lexsort",
@@ -79,6 +82,7 @@ __all__ = [
     "solve",
     "solve_triangular",
     "sort_positions",
+    "special",
     "sum_",
     "sum_to_shape",
     "svd",
