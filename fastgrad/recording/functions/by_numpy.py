@@ -1,0 +1,56 @@
+"""Definitions whose value, while it is recorded, is what NumPy itself gives, and whose errors are NumPy's own.
+
+Sorting, statistics and searching are called seldom enough to be computed twice while recording: by NumPy, which checks
+the arguments, warns, and gives the value with its dtype; and by the definition, in operations that can be recorded.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from fastgrad.recording.functions.registry import FUNCTIONS, METHODS, only
+from fastgrad.recording.functions.reductions import shown_as
+from fastgrad.recording.recorded_array import RecordedArray
+
+
+def by_numpy(*functions: Any, method: str = "") -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Register a definition of NumPy functions, which NumPy runs first on the values."""
+
+    def register(definition: Callable[..., Any]) -> Callable[..., Any]:
+        recorded = checked_by(functions[0], definition)
+        FUNCTIONS.update(dict.fromkeys(functions, recorded))
+        if method:
+            METHODS[method] = recorded
+        return recorded
+
+    return register
+
+
+def checked_by(function: Callable[..., Any], definition: Callable[..., Any]) -> Callable[..., Any]:
+    """The definition, with NumPy's errors and shown values."""
+    signature = inspect.signature(definition)
+    name = getattr(function, "__name__", "")
+
+    def recorded(*args: Any, **kwargs: Any) -> Any:
+        given = signature.bind(*args, **kwargs)
+        only({"out": given.arguments.pop("out", None)}, f"np.{name}")
+        # the values themselves must stay in order
+        given.arguments.pop("overwrite_input", None)
+        value = function(*map(plain, given.args), **{key: plain(item) for key, item in given.kwargs.items()})
+        with np.errstate(all="ignore"):
+            return shown_as(definition(*given.args, **given.kwargs), value)
+
+    return recorded
+
+
+def plain(x: Any) -> Any:
+    """An argument with the values of what is recorded in it."""
+    if isinstance(x, RecordedArray):
+        return x.value
+    if type(x) in (list, tuple):
+        return type(x)(map(plain, x))
+    return plain(x.tolist()) if isinstance(x, np.ndarray) and x.dtype.kind == "O" else x
