@@ -113,6 +113,11 @@ def _updated(spec: SliceSpec, x: NDArray[Any], part: Any) -> NDArray[Any]:
     return out
 
 
+def _update_into(spec: SliceSpec, out: NDArray[Any], x: NDArray[Any], part: Any = 0.0) -> None:
+    out[...] = x
+    out[slices_of(spec)] = part
+
+
 def _update_jvp(spec: SliceSpec, tangents: Sequence[Any], x: Any, part: Any, r: Any) -> Any:
     of_x, of_part = tangents
     if of_x is None:
@@ -127,6 +132,7 @@ clear_slice: ArrayOperation = array_operation(
     lambda spec, x: _updated(spec, x, 0),
     lambda spec, ct, x, r: (clear_slice(ct, attribute=spec),),
     movement=True,
+    into=_update_into,
 )
 update_slice: ArrayOperation = array_operation(
     "update_slice",
@@ -135,6 +141,7 @@ update_slice: ArrayOperation = array_operation(
     lambda spec, ct, x, part, r: (clear_slice(ct, attribute=spec), slice_(ct, attribute=spec)),
     _update_jvp,
     movement=True,
+    into=_update_into,
 )
 
 
@@ -180,7 +187,7 @@ def _gather_slots(writer: ScalarWriter, _: None, x: Slots, positions: Slots) -> 
 gather: ArrayOperation = array_operation(
     "gather",
     lambda _, of, positions: positions,
-    lambda _, x, positions: np.reshape(x, -1)[positions.astype(np.intp)],
+    lambda _, x, positions: np.reshape(x, -1)[positions.astype(np.intp, copy=False)],
     lambda _, ct, x, positions, r: (scatter_add(ct, positions, attribute=x.shape), None),
     scalar_code=_gather_slots,
     scalar_cost=lambda *_: 0,
@@ -196,7 +203,7 @@ def _scatter_shape(shape: Shape, of: Shape, positions: Shape) -> Shape:
 def _scatter_add(shape: Shape, x: NDArray[Any], positions: NDArray[Any]) -> NDArray[Any]:
     # bincount adds in the order of the elements, like np.add.at, at many times its speed
     size = math.prod(shape)
-    sums = np.bincount(positions.astype(np.intp).ravel(), np.ravel(x), size)
+    sums = np.bincount(positions.astype(np.intp, copy=False).ravel(), np.ravel(x), size)
     return sums.astype(np.float64, copy=False).reshape(shape)
 
 

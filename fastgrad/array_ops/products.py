@@ -51,4 +51,5 @@ matmul: ArrayOperation = array_operation(
     _matmul_jvp,
     scalar_code=_matmul_slots,
     scalar_cost=lambda _, x, y: 2 * math.prod(x) * y[-1],
+    into=lambda _, out, x, y: np.matmul(x, y, out=out),
 )

@@ -5,6 +5,8 @@ An entry holds
 ``name``        the operation's name
 ``shape_rule``  the result's shape from the attribute and the operands' shapes; raises ValueError where they do not fit
 ``evaluate``    the result with NumPy, from the attribute and the operands as arrays
+``into``        the same written into an array that is given: from the attribute, the array and the operands; None where
+                ``evaluate`` is as good
 ``vjp``         the operands' cotangents (None: has none) from attribute, cotangent, operands and result
 ``jvp``         the result's tangent from attribute, tangents (None: zero), operands and result; None where the
                 operation is linear in each operand for itself, which is then used instead
@@ -72,6 +74,7 @@ class ArrayOperation:
     scalar_code: Callable[..., Slots] | None
     scalar_cost: Callable[..., float]
     position_operands: tuple[int, ...]
+    into: Callable[..., Any] | None
     code: int
 
     def __call__(self, *operands: Any, attribute: Any = None) -> Any:
@@ -100,6 +103,7 @@ def array_operation(
     scalar_code: Callable[..., Slots] | None = None,
     scalar_cost: Callable[..., float] = _size_of_first,
     position_operands: tuple[int, ...] = (),
+    into: Callable[..., Any] | None = None,
 ) -> ArrayOperation:
     """Add an entry to the table."""
     entry = ArrayOperation(
@@ -113,6 +117,7 @@ def array_operation(
         scalar_code,
         scalar_cost,
         position_operands,
+        into,
         len(TABLE),
     )
     TABLE.append(entry)

@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fastgrad import array_ops
 from fastgrad.plan.array_plan import ArrayPlan, Copy, Evaluation, Place, Segment, array_plan
 from fastgrad.plan.derived import derived_tape
 from fastgrad.plan.request import Kind, Request, result_shapes
@@ -158,7 +157,7 @@ class _Runner:
             if waiting or zeroed:
                 yield self._call(waiting, zeroed, plan)
                 waiting, zeroed = [], ()
-            yield self._copy(step) if isinstance(step, Copy) else self._evaluation(step)
+            yield self._copy(step) if isinstance(step, Copy) else self._evaluation(step, plan)
         if waiting or zeroed:
             yield self._call(waiting, zeroed, plan)
 
@@ -179,16 +178,36 @@ class _Runner:
 
         return copy
 
-    def _evaluation(self, step: Evaluation) -> Callable[[], int]:
-        def evaluate() -> int:
-            operands = [self._view(place) for place in step.operands]
-            if step.operation is array_ops.matmul:
-                np.matmul(operands[0], operands[1], out=self._view(step.result))
+    def _evaluation(self, step: Evaluation, plan: ArrayPlan) -> Callable[[], int]:
+        operation, attribute = step.operation, step.attribute
+        # views of memory that stays where it is are made once
+        fixed = [self._fixed_operand(k, place, operation, plan) for k, place in enumerate(step.operands)]
+        fixed_result = None if self._is_outer(step.result, plan) else self._view(step.result)
+        places, evaluate, into = step.operands, operation.evaluate, operation.into
+
+        def run() -> int:
+            operands = [self._view(place) if x is None else x for x, place in zip(fixed, places, strict=True)]
+            result = self._view(step.result) if fixed_result is None else fixed_result
+            if into is None:
+                result[...] = evaluate(attribute, *operands)
             else:
-                self._view(step.result)[...] = step.operation.evaluate(step.attribute, *operands)
+                into(attribute, result, *operands)
             return -1
 
-        return evaluate
+        return run
+
+    def _fixed_operand(self, number: int, place: Place, operation: Any, plan: ArrayPlan) -> NDArray[Any] | None:
+        buffer = plan.buffers[place.buffer]
+        if buffer.kind == "constant" and number in operation.position_operands:
+            original = plan.constants[buffer.number]
+            if original.shape == place.shape and original.dtype == np.intp and original.flags.c_contiguous:
+                # positions as they are, not as floats
+                return original
+        return None if self._is_outer(place, plan) else self._view(place)
+
+    @staticmethod
+    def _is_outer(place: Place, plan: ArrayPlan) -> bool:
+        return plan.buffers[place.buffer].kind in ("input", "result")
 
     def _view(self, place: Place) -> Floats:
         strides = tuple(8 * stride for stride in place.strides)
