@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import sys
 import warnings
@@ -22,6 +23,7 @@ def user_frame() -> FrameType:
     return frame
 
 
+@functools.cache
 def _is_foreign(filename: str) -> bool:
     return filename.startswith(_PACKAGE) or any(part in filename for part in _FOREIGN[1:])
 
