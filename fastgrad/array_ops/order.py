@@ -50,7 +50,7 @@ def _flat(indices: NDArray[Any], axis: int) -> NDArray[Any]:
 def _argsort(attribute: tuple[int, str, str], x: NDArray[Any]) -> NDArray[Any]:
     axis, kind, dtype = attribute
     # whole numbers and truth values are sorted as such: which of two equal ones comes first may hang on that
-    return np.argsort(np.asarray(x).astype(dtype), axis, kind)  # type: ignore[call-overload, no-any-return]
+    return np.argsort(np.asarray(x).astype(dtype), axis, kind)  # type: ignore[arg-type]
 
 
 def _sort_positions(attribute: tuple[int, tuple[int, ...]], x: NDArray[Any]) -> NDArray[Any]:

@@ -6,6 +6,7 @@ are zero. In running products that is a recurrence of the first order, whose der
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from itertools import accumulate
 from typing import Any
@@ -143,7 +144,7 @@ linear_recurrence: ArrayOperation = array_operation(
     _recurrence_vjp,
     _recurrence_jvp,
     scalar_code=_recurrence_slots,
-    scalar_cost=lambda axis, factors, terms: 2 * np.prod(terms),
+    scalar_cost=lambda axis, factors, terms: 2 * math.prod(terms),
 )
 
 

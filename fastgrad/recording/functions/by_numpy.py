@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from fastgrad.recording.functions.registry import FUNCTIONS, METHODS, only
 from fastgrad.recording.functions.reductions import shown_as
+from fastgrad.recording.functions.registry import FUNCTIONS, METHODS, only
 from fastgrad.recording.recorded_array import RecordedArray
 
 

@@ -6,7 +6,6 @@ derivative, and of two arrays the element of the first.
 
 from __future__ import annotations
 
-import operator
 from typing import Any
 
 import numpy as np
@@ -124,7 +123,9 @@ def _unique_all(x: Any) -> Any:
 
 
 @by_numpy(np.isin)
-def isin(element: Any, test_elements: Any, assume_unique: bool = False, invert: bool = False, *, kind: Any = None) -> Any:  # fmt: skip
+def isin(
+    element: Any, test_elements: Any, assume_unique: bool = False, invert: bool = False, *, kind: Any = None
+) -> Any:
     x, others = as_array(element), ravel(test_elements)
     if others.size == 0:
         return np.full(x.shape, invert)

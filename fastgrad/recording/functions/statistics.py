@@ -161,7 +161,8 @@ class _SortedRows:
 def quantiles_of(a: Any, q: Any, axis: Any, method: str, keepdims: Any, weights: Any, skip_nan: bool) -> Any:
     """Quantiles over axes; the axes of ``q`` come first in the result."""
     x, q = as_array(a), as_array(q)
-    if isinstance(q, RecordedArray) and not bool(np.all((q >= 0) & (q <= 1))):  # what NumPy refuses
+    inside = np.all((q >= 0) & (q <= 1))
+    if isinstance(inside, RecordedArray) and not bool(inside):  # NumPy refuses it, at later inputs too
         raise ValueError("Quantiles must be in the range [0, 1]")
     axes = reduced_axes(axis, x.ndim)
     rows = rows_first(x, axes)

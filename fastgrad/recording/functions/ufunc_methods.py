@@ -83,7 +83,7 @@ def _left(ufunc: np.ufunc) -> Callable[..., Any]:
         if is_given(initial) and initial is not None:
             result: Any = np.broadcast_to(initial, rows.shape[1:])
         elif len(rows) == 0 or mask is not None:
-            identity = bool(ufunc.identity) if ufunc in _ON_TRUTH else float(ufunc.identity)  # type: ignore[arg-type]
+            identity = bool(ufunc.identity) if ufunc in _ON_TRUTH else float(ufunc.identity)
             result = np.broadcast_to(identity, rows.shape[1:])
         else:
             result, remaining = rows[0], remaining[1:]
