@@ -220,6 +220,14 @@ zero_product = _operation(
     domain=(ANY, ANY),
     commutative=True,
 )
+excess = _operation(
+    "excess",
+    "",
+    lambda x, y: basis.select(x == y, 0.0, x - y),
+    lambda x, y, r: (1.0, -1.0),
+    reference="x - y",
+    domain=(ANY, ANY),
+)
 
 # ---- exponentials and logarithms
 exp = _operation(
@@ -848,6 +856,7 @@ signbit: Operation = _step("signbit", "numpy.signbit", lambda x: basis.to_bits(x
 
 # Notes on the odd ones.
 # zero_product: the strong-zero product of adjoints: 0 where either factor is 0, whatever the other is.
+# excess:       x - y, and 0 between equal infinities, which share in the sum of their exponentials.
 # where:        its first operand is a truth value; the branch not taken gets derivative 0, also where it is infinite.
 # clip:         recorded as minimum(maximum(x, low), high), which is NumPy's definition.
 # round:        with decimals it is recorded as rint(x * 10**d) / 10**d, as NumPy computes it.

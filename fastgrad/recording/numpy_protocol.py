@@ -6,6 +6,7 @@ read off ``ops.TABLE``. Whatever is not found is refused by name.
 
 from __future__ import annotations
 
+import inspect
 import sys
 from collections.abc import Iterable, Sequence
 from importlib import import_module
@@ -45,7 +46,7 @@ _LOADED_LATE = (
     "ufunc_methods", "order", "choosing", "statistics", "nan_reductions", "sets", "histograms",
 )  # fmt: skip
 # modules outside NumPy whose functions have definitions
-_DEFINED_IN = {"math": "standard_library"}
+_DEFINED_IN = {"math": "standard_library", "scipy.special": "scipy_special"}
 _UFUNCS: dict[Any, ops.Operation] = {
     getattr(np, name.partition(".")[2]): operation
     for operation in ops.TABLE
@@ -76,9 +77,9 @@ def apply_ufunc(ufunc: Any, method: str, inputs: tuple[Any, ...], kwargs: dict[s
 
 def _recorded_ufunc(ufunc: Any, method: str, inputs: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     if method == "__call__":
+        operation = None if ufunc in UFUNCS else _UFUNCS.get(ufunc) or _scipy_operation(ufunc)
         if ufunc in UFUNCS:
             return UFUNCS[ufunc](*inputs, **kwargs)
-        operation = _UFUNCS.get(ufunc) or _scipy_operation(ufunc)
         if operation is not None:
             if ufunc in _ON_BITS:
                 require_truth_values(inputs)
@@ -95,19 +96,25 @@ def _recorded_ufunc(ufunc: Any, method: str, inputs: tuple[Any, ...], kwargs: di
             load_all()
         if (ufunc, method) in UFUNC_METHODS:
             return UFUNC_METHODS[ufunc, method](*inputs, **kwargs)
-    raise unsupported(f"np.{ufunc.__name__}" + ("" if method == "__call__" else f".{method}"))
+    raise unsupported(f"{_package_of(ufunc)}.{ufunc.__name__}" + ("" if method == "__call__" else f".{method}"))
 
 
 def _scipy_operation(ufunc: np.ufunc) -> ops.Operation | None:
     """The operation that a ufunc of scipy.special stands for; found only if the caller has imported SciPy."""
-    special = sys.modules.get("scipy.special")
-    if special is None or getattr(special, ufunc.__name__, None) is not ufunc:
+    if _package_of(ufunc) == "np":
         return None
+    load_outside()
     name = f"scipy.special.{ufunc.__name__}"
     for operation in ops.TABLE:
         if name in operation.answers_to:
             return _UFUNCS.setdefault(ufunc, operation)
     return None
+
+
+def _package_of(ufunc: np.ufunc) -> str:
+    """Where a ufunc's user finds it; functions may wrap it there."""
+    found: Any = getattr(sys.modules.get("scipy.special"), ufunc.__name__, None)
+    return "scipy.special" if inspect.unwrap(found) is ufunc else "np"
 
 
 def apply_function(function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
