@@ -29,7 +29,7 @@ from typing import Any
 import numpy as np
 
 from fastgrad.recording.fresh_array import call_on_fresh, holds_recorded, made, unwrapped
-from fastgrad.recording.functions.registry import OUTSIDE
+from fastgrad.recording.functions.registry import OUTSIDE, REGISTERED
 from fastgrad.recording.numpy_protocol import load_outside
 from fastgrad.recording.recorder import innermost_recorder
 
@@ -84,7 +84,8 @@ def _stand_in_for(original: Callable[..., Any], definition: Callable[..., Any]) 
 def _python_body(dispatcher: Any, *args: Any, **kwargs: Any) -> Any:
     """A call of a function compiled by Numba: its Python body runs where an argument is recorded."""
     if innermost_recorder() is not None and (holds_recorded(args) or holds_recorded(list(kwargs.values()))):
-        return dispatcher.py_func(*args, **kwargs)
+        _, definition = REGISTERED.get(id(dispatcher), (None, dispatcher.py_func))
+        return definition(*args, **kwargs)
     return _compiled_call(dispatcher)(*args, **kwargs)
 
 
@@ -241,7 +242,7 @@ class _Interception:
         """Make the stand-ins; again when a package that has definitions was imported since."""
         load_outside()
         found = {name: _looked_up(name) for name in OUTSIDE}
-        n_outside = sum(original is not None for original in found.values())
+        n_outside = sum(original is not None for original in found.values()) + len(REGISTERED)
         if n_outside == self._n_outside:
             return
         self._n_outside = n_outside
@@ -251,6 +252,9 @@ class _Interception:
         for name, original in found.items():
             if original is not None:
                 self._stand_ins.setdefault(id(original), _stand_in_for(original, OUTSIDE[name]))
+        for original, definition in REGISTERED.values():
+            if not hasattr(original, "py_func"):
+                self._stand_ins[id(original)] = _stand_in_for(original, definition)
         self._identities = {id(stand_in) for stand_in in self._stand_ins.values()}
         self._names.clear()
 

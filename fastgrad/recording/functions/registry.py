@@ -24,6 +24,8 @@ UFUNCS: dict[Any, Callable[..., Any]] = {}
 UFUNC_METHODS: dict[tuple[Any, str], Callable[..., Any]] = {}
 # functions of other packages, by their full name: a stand-in calls the definition where a value is recorded
 OUTSIDE: dict[str, Callable[..., Any]] = {}
+# functions that users have registered, and their definitions, by the function's identity
+REGISTERED: dict[int, tuple[Any, Callable[..., Any]]] = {}
 
 
 def unsupported(name: str) -> UnsupportedError:
