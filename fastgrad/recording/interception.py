@@ -334,9 +334,9 @@ def _namespaces() -> Iterator[dict[str, Any]]:
     """Those of all modules that may hold names to replace."""
     for name, module in list(sys.modules.items()):
         package = name.partition(".")[0]
-        if name in ("numpy", "math", "statistics", "scipy.special", "scipy.linalg") or not (
-            package in _UNTOUCHED or package in sys.stdlib_module_names
-        ):
+        known = name in ("numpy", "math", "statistics", "scipy.special", "scipy.linalg")
+        known = known or name.startswith("numpy.polynomial.")
+        if known or not (package in _UNTOUCHED or package in sys.stdlib_module_names):
             namespace = getattr(module, "__dict__", None)
             if isinstance(namespace, dict):
                 yield namespace

@@ -46,7 +46,7 @@ _LOADED_LATE = (
     "ufunc_methods", "order", "choosing", "statistics", "nan_reductions", "sets", "histograms",
 )  # fmt: skip
 # modules outside NumPy whose functions have definitions
-_DEFINED_IN = {"math": "standard_library", "scipy.special": "scipy_special"}
+_DEFINED_IN = {"math": "standard_library", "scipy.special": "scipy_special", "numpy.polynomial": "series"}
 _UFUNCS: dict[Any, ops.Operation] = {
     getattr(np, name.partition(".")[2]): operation
     for operation in ops.TABLE

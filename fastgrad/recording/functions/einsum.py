@@ -13,12 +13,13 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from fastgrad import array_ops
+from fastgrad.recording.functions.lifting import recorded
 from fastgrad.recording.functions.registry import as_array, implements, only, reshape
 from fastgrad.recording.functions.shapes import transpose
 from fastgrad.recording.recorded_array import RecordedArray, normal_operand, recorder_of, value_of
 from fastgrad.tape import ARRAY_OPERATION
 
-__all__ = ["Named", "contracted", "recorded"]
+__all__ = ["Named", "contracted"]
 
 # a letter, a whole number (in lists of labels), or the distance from the end of an ellipsis
 Label = Any
@@ -104,11 +105,6 @@ def _terms(operands: Sequence[Any], arrays: Sequence[Any], inputs: Sequence[list
         Named(recorded(recorder, array), tuple(_without_ellipsis(labels, array.ndim - len(labels) + 1)))
         for array, labels in zip(arrays, inputs, strict=True)
     ]
-
-
-def recorded(recorder: Any, array: Any) -> RecordedArray:
-    """An operand as a value of the recording, so that captured data is rearranged whenever the tape runs."""
-    return array if isinstance(array, RecordedArray) else RecordedArray(recorder, recorder.array(array), array)
 
 
 def _with_arrays(operands: Sequence[Any], make: Any) -> list[Any]:

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from fastgrad import array_ops, ops
-from fastgrad.recording.functions.einsum import Named, contracted, recorded
+from fastgrad.recording.functions.einsum import Named, contracted
+from fastgrad.recording.functions.lifting import lifted, recorded
 from fastgrad.recording.functions.reductions import sum_
 from fastgrad.recording.functions.registry import UFUNCS, as_array, implements, only, reshape, unsupported
 from fastgrad.recording.functions.shapes import broadcast_to, diagonal, expand_dims, moveaxis, ravel
@@ -249,11 +250,10 @@ def _signals(function: Callable[..., Any], a: Any, v: Any, mode: Any) -> tuple[A
         function(*(np.broadcast_to(0.0, z.shape) for z in (x, y)), mode)
     if mode not in ("full", "same", "valid"):
         raise unsupported(f"np.{function.__name__} with mode={mode!r}")
-    x, y = (reshape(z, (z.size,)) for z in (x, y))
     if x.dtype.kind == y.dtype.kind == "b":
         raise unsupported(f"np.{function.__name__} of truth values")
-    recorder = recorder_of((x, y))
-    return recorded(recorder, x), recorded(recorder, y)
+    x, y = lifted(x, y)
+    return reshape(x, (x.size,)), reshape(y, (y.size,))
 
 
 def _in_mode(x: Any, y: Any, mode: str) -> Any:
