@@ -68,6 +68,12 @@ class Argument:
     leaves: tuple[Leaf, ...]
     differentiated: bool
 
+    def name(self, parameters: Sequence[str]) -> str:
+        """The name of the function's parameter, as far as that is known."""
+        if isinstance(self.key, str):
+            return self.key
+        return parameters[self.key] if self.key < len(parameters) else f"argument{self.key}"
+
 
 @dataclass(frozen=True)
 class Call:
@@ -100,7 +106,7 @@ class Call:
         """What ``signature`` is made of, by names for a message about what changes."""
         found: dict[str, Hashable] = {}
         for argument in self.arguments:
-            root = argument.key if isinstance(argument.key, str) else _name_at(parameters, argument.key)
+            root = argument.name(parameters)
             found[f"the nesting of argument {root}"] = (argument.structure, argument.differentiated)
             for leaf, name in zip(argument.leaves, argument.structure.names(root), strict=True):
                 what = "value" if leaf.array is None else "shape or dtype"
@@ -350,7 +356,7 @@ def _recorded_arguments(
     kwargs: dict[str, Any] = {}
     memory: list[NDArray[Any]] = []
     for argument in call.arguments:
-        root = argument.key if isinstance(argument.key, str) else _name_at(parameters, argument.key)
+        root = argument.name(parameters)
         leaves = [
             _static(leaf.original) if leaf.array is None else _input(recorder, leaf.recorded_value, name)
             for leaf, name in zip(argument.leaves, argument.structure.names(root), strict=True)
@@ -367,10 +373,6 @@ def _recorded_arguments(
 def _static(original: Any) -> Any:
     """A static argument as the function sees it: arrays as copies, which it may write into."""
     return original.copy().view(FreshArray) if type(original) is np.ndarray else original
-
-
-def _name_at(parameters: Sequence[str], position: int) -> str:
-    return parameters[position] if position < len(parameters) else f"argument{position}"
 
 
 def _input(recorder: Recorder, value: Any, name: str) -> RecordedArray:

@@ -32,7 +32,8 @@ class Recordings:
         self._cache = BranchCache()
         self._recorded_last: dict[str, Hashable] = {}
         self._warned_of_random_numbers = False
-        self.watch = RecordingWatch(str(getattr(function, "__name__", "the function")))
+        self._name = str(getattr(function, "__name__", "the function"))
+        self.watch = RecordingWatch(self._name)
         self.surroundings = Surroundings(function)
 
     def __len__(self) -> int:
@@ -104,8 +105,9 @@ class Recordings:
         start = time.perf_counter()
         self.surroundings.refresh()
         before = self.surroundings.fingerprint()
-        states = RandomStates(self.surroundings, call)
-        branch, used = record(self.surroundings.references())
+        seen = self.surroundings.everything()
+        states = RandomStates(seen, call, self._parameters)
+        branch, used = record([value for _, value in seen])  # kept, so that no identity is used again
         self._warn_of_random_numbers(states)
         self._check(branch)
         if self.surroundings.fingerprint() == before:
@@ -117,7 +119,7 @@ class Recordings:
         drawn = () if self._warned_of_random_numbers else states.drawn()
         if drawn:
             self._warned_of_random_numbers = True
-            warn_of_frozen(self._function, drawn)
+            warn_of_frozen(self._name, self.surroundings.functions(), drawn)
 
     def file(self, call: Call, branch: Branch) -> None:
         """Keep a branch for calls like the one that it was recorded for.

@@ -16,7 +16,7 @@ import sys
 import threading
 from array import array
 from collections import deque
-from collections.abc import Callable, Collection, Hashable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from types import (
     BuiltinFunctionType,
@@ -104,15 +104,16 @@ class Surroundings:
             parts += _description(value)
         return tuple(parts)
 
-    def references(self) -> list[Any]:
-        """The objects themselves: whoever keeps a fingerprint keeps these, so that no identity is used again."""
-        return [value for _, value in self.everything()]
+    def everything(self) -> list[tuple[Place, Any]]:
+        """Each place with the object in it, and with those inside that.
 
-    def everything(self) -> Iterator[tuple[Place, Any]]:
-        """Each place with what is in it, and with what is inside that."""
-        for place in self.places:
-            for value in _contents(place.value()):
-                yield place, value
+        Whoever keeps a fingerprint keeps them, so that no identity is used again.
+        """
+        return [(place, value) for place in self.places for value in _contents(place.value())]
+
+    def functions(self) -> list[FunctionType]:
+        """The function, and those of the user's that it may call."""
+        return [function for function in self._kept if isinstance(function, FunctionType)]
 
     def described(self) -> dict[str, Hashable]:
         """The fingerprint of each place by its label."""
