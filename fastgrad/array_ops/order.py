@@ -55,8 +55,14 @@ def _argsort(attribute: tuple[int, str, str], x: NDArray[Any]) -> NDArray[Any]:
 
 def _sort_positions(attribute: tuple[int, tuple[int, ...]], x: NDArray[Any]) -> NDArray[Any]:
     axis, kth = attribute
-    indices = np.argpartition(x, kth, axis) if kth else np.argsort(x, axis, "stable")
-    return _flat(indices, axis)
+    return _flat(np.argpartition(x, kth, axis) if kth else _stable_argsort(np.asarray(x), axis), axis)
+
+
+def _stable_argsort(x: NDArray[Any], axis: int) -> NDArray[Any]:
+    # NumPy's fastest sort takes a fifth of the time; that it may exchange equal elements (or NaN) shows afterwards
+    indices = np.argsort(x, axis)
+    ordered = np.moveaxis(np.take_along_axis(x, indices, axis), axis, 0)
+    return indices if (ordered[1:] > ordered[:-1]).all() else np.argsort(x, axis, "stable")
 
 
 def _running_extremum(attribute: tuple[int, str], x: NDArray[Any]) -> NDArray[Any]:

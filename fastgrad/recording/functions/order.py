@@ -17,6 +17,7 @@ from fastgrad.recording.functions.by_numpy import by_numpy
 from fastgrad.recording.functions.registry import as_array, axes_of, implements, unsupported, whole, with_kept_axes
 from fastgrad.recording.functions.shapes import ravel
 from fastgrad.recording.recorded_array import RecordedArray, apply_array
+from fastgrad.recording.recorded_complex import Parts, joined
 
 
 def gathered(x: Any, positions: Any) -> Any:
@@ -95,7 +96,7 @@ def _lexsort(keys: Any, axis: int = -1) -> Any:
 
 @implements(np.sort_complex)
 def _sort_complex(a: Any) -> Any:
-    raise unsupported("np.sort_complex, whose result is complex,")
+    return joined(Parts(np.sort(as_array(a)), 0.0))
 
 
 # ---- extrema by position
