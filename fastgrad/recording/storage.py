@@ -77,6 +77,8 @@ class Storage:
 
     def node(self, value: NDArray[Any], old: int, stamp: int) -> int:
         """The node of a view as it is now; ``old`` was its node at the write ``stamp``."""
+        if value.size == 0:
+            return self._recorder.array(np.zeros(value.shape))
         written = self._over(self._written, value)
         if written.ndim == 0:
             return self._scalar(value, int(written)) if written > stamp else old
@@ -97,8 +99,10 @@ class Storage:
 
     def _over(self, notes: NDArray[Any], value: NDArray[Any]) -> NDArray[Any]:
         """The notes on the elements of a view, in its order."""
-        if value is self.root or value.size == 0:
-            return notes if value is self.root else np.zeros(value.shape, notes.dtype)
+        if value is self.root:
+            return notes
+        if value.size == 0:
+            return np.zeros(value.shape, notes.dtype)
         old, new = self.root.itemsize, notes.itemsize
         offset = (_address(value) - self._address) // old * new
         strides = tuple([stride // old * new for stride in value.strides])
