@@ -176,7 +176,7 @@ def apply_ufunc(ufunc: np.ufunc, method: str, inputs: tuple[Any, ...], kwargs: d
     name = f"np.{ufunc.__name__}" + ("" if method == "__call__" else f".{method}")
     out = kwargs.pop("out", None)
     definition = COMPLEX_UFUNCS.get(ufunc)
-    if kwargs or method != "__call__" or definition is None:
+    if kwargs or method != "__call__" or definition is None or not _holds_complex(inputs):
         raise _unsupported(name + (f" with {next(iter(kwargs))}=" if kwargs else ""))
     result = definition(*map(parts_of, inputs))
     result = joined(result) if isinstance(result, Parts) else result
@@ -185,6 +185,12 @@ def apply_ufunc(ufunc: np.ufunc, method: str, inputs: tuple[Any, ...], kwargs: d
     (target,) = out
     target[...] = result
     return target
+
+
+def _holds_complex(x: Any) -> bool:
+    if isinstance(x, (list, tuple)):
+        return any(map(_holds_complex, x))
+    return isinstance(x, (RecordedComplex, complex)) or (isinstance(x, np.ndarray) and x.dtype.kind == "c")
 
 
 def full_name(function: Any) -> str:
@@ -196,7 +202,9 @@ def apply_function(function: Any, args: tuple[Any, ...], kwargs: dict[str, Any])
     """A function of NumPy on arguments some of which are complex and some recorded."""
     name = full_name(function)
     definition = COMPLEX_FUNCTIONS.get(name)
-    result = NotImplemented if definition is None else definition(*args, **kwargs)
+    result = NotImplemented
+    if definition is not None and _holds_complex((args, list(kwargs.values()))):
+        result = definition(*args, **kwargs)
     if result is NotImplemented:
         raise _unsupported(f"np{name.removeprefix('numpy')}")
     return result

@@ -14,9 +14,9 @@ import numpy as np
 
 from fastgrad import array_ops
 from fastgrad.recording.functions.lifting import recorded
-from fastgrad.recording.functions.registry import as_array, implements, only, reshape
+from fastgrad.recording.functions.registry import as_array, implements, only, reshape, unsupported
 from fastgrad.recording.functions.shapes import transpose
-from fastgrad.recording.recorded_array import RecordedArray, normal_operand, recorder_of, value_of
+from fastgrad.recording.recorded_array import RecordedArray, recorder_of
 from fastgrad.tape import ARRAY_OPERATION
 
 __all__ = ["Named", "contracted"]
@@ -49,13 +49,17 @@ def _einsum(
             (label.distance for term in terms for label in term.labels if isinstance(label, _Dots)), default=0
         )
         output = _without_ellipsis(output, longest)
-    truth = all(term.array.dtype.kind == "b" for term in terms)
+    # where nothing is computed NumPy gives a view, whatever the options
+    is_view = len(terms) == 1 and all(label in output for label in terms[0].labels)
+    terms = terms if is_view else _in_dtype(terms, dtype, casting)
+    truth = not is_view and all(term.array.dtype.kind == "b" for term in terms)
     if truth:
         # truth values are added as "or"
         terms = [Named(term.array + 0, term.labels) for term in terms]
     terms = _broadcast(operands, [_diagonal(term) for term in terms])
     result = _reduced(terms, output, _path(operands, arrays, optimize))
-    return _converted(np.not_equal(result, 0) if truth else result, dtype, order, casting)
+    result = np.not_equal(result, 0) if truth else result
+    return result if is_view else _laid_out(result, order)
 
 
 @implements(np.einsum_path)
@@ -238,17 +242,24 @@ def _arranged(term: Named, labels: Sequence[Label], shape: Sequence[int]) -> Any
     return reshape(transpose(term.array, [term.labels.index(label) for label in labels]), shape)
 
 
-def _converted(result: Any, dtype: Any, order: str, casting: Any) -> Any:
-    """The result shown in the dtype and memory order that were asked for."""
-    if dtype is not None and np.dtype(dtype) != result.dtype:
+def _in_dtype(terms: Sequence[Named], dtype: Any, casting: Any) -> list[Named]:
+    """The terms shown in the dtype that is to be computed in; tapes compute float64."""
+    if dtype is None or np.dtype(dtype) == np.result_type(*(term.array.dtype for term in terms)):
+        return list(terms)
+    for term in terms:
         # NumPy's own error where the dtype does not fit
-        np.einsum("i->i", np.zeros(1, result.dtype), dtype=dtype, casting=casting)
-        normal_operand(np.zeros((), dtype))
-        if np.dtype(dtype).kind != "f":
-            only({"dtype": dtype}, "np.einsum")
-        result = RecordedArray(result.recorder, result.node, value_of(result).astype(dtype))
-    if order in ("C", "F") and isinstance(result.value, np.ndarray):
-        laid_out = np.asarray(result.value, order=order)
-        if laid_out is not result.value:
-            result = RecordedArray(result.recorder, result.node, laid_out)
-    return result
+        np.einsum("i->i", np.zeros(1, term.array.dtype), dtype=dtype, casting=casting)
+    if np.dtype(dtype).kind != "f" or np.dtype(dtype).itemsize > 8:
+        raise unsupported(f"np.einsum with dtype={dtype!r}")
+    return [
+        Named(RecordedArray(array.recorder, array.node, array.value.astype(dtype)), labels) for array, labels in terms
+    ]
+
+
+def _laid_out(result: Any, order: str) -> Any:
+    """The result in the memory order that was asked for."""
+    value: Any = result.value
+    if order not in ("C", "F") or not isinstance(value, np.ndarray):
+        return result
+    ordered = np.asarray(value, order=order)  # type: ignore[call-overload]
+    return result if ordered is value else RecordedArray(result.recorder, result.node, ordered)

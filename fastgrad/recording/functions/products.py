@@ -64,7 +64,7 @@ def _outer(a: Any, b: Any, out: Any = None) -> Any:
 @implements(np.tensordot)
 def _tensordot(a: Any, b: Any, axes: Any = 2) -> Any:
     x, y = as_array(a), as_array(b)
-    if np.ndim(axes) == 0 and not isinstance(axes, (tuple, list)):
+    if not np.iterable(axes):
         count = operator.index(axes)
         axes = (range(-count, 0), range(count))
     of_x, of_y = ([operator.index(k) for k in np.atleast_1d(np.asarray(side, int))] for side in axes)
@@ -100,7 +100,11 @@ def matmul(a: Any, b: Any, /, **kwargs: Any) -> Any:
     right = reshape(y, (y.size, 1)) if y.ndim == 1 else y
     if 0 in (x.ndim, y.ndim) or left.shape[-1] != right.shape[-2]:
         _raise_for_shapes(np.matmul, x, y)
-    batch = np.broadcast_shapes(left.shape[:-2], right.shape[:-2])
+    try:
+        batch = np.broadcast_shapes(left.shape[:-2], right.shape[:-2])
+    except ValueError:
+        _raise_for_shapes(np.matmul, x, y)
+        raise
     wanted = batch + (() if x.ndim == 1 else left.shape[-2:-1]) + (() if y.ndim == 1 else right.shape[-1:])
     if right.ndim == 2 and left.ndim > 2:
         # one large product instead of many
