@@ -185,7 +185,7 @@ def logit(x: Any) -> Any:
 def log_quotient(x: Any, y: Any) -> Any:
     """log(x/y), 0.6 ULP: exponents apart, and the mantissas' quotient with its residual."""
     inside = (x > 0.0) & (x < INFINITY) & (y > 0.0) & (y < INFINITY)
-    ratio = x / y
+    ratio = absolute(x) / absolute(y)  # no sign of zero counts
     edge = select(ratio == 0.0, -INFINITY, select(ratio == INFINITY, INFINITY, NAN))
     edge = select((x < 0.0) | (y < 0.0), NAN, edge)
     x_exponent, x_mantissa = exponent_and_mantissa(select(inside, x, 1.0))[:2]

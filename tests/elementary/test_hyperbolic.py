@@ -165,9 +165,9 @@ def test_log_quotient_is_within_1_ulp_where_the_quotient_is_no_float() -> None:
 
 
 def test_log_quotient_at_edges_is_the_logarithm_of_the_quotient() -> None:
-    x = [0.0, 0.0, 1.0, INF, 1.0, INF, -1.0, 1.0, -1.0, NAN, 1.0, 5.0, SMALLEST]
-    y = [0.0, 1.0, 0.0, 1.0, INF, INF, 1.0, -1.0, -1.0, 1.0, NAN, 5.0, SMALLEST]
-    expected = [NAN, -INF, INF, INF, -INF, NAN, NAN, NAN, NAN, NAN, NAN, 0.0, 0.0]
+    x = [0.0, 0.0, 1.0, INF, 1.0, INF, -1.0, 1.0, -1.0, NAN, 1.0, 5.0, SMALLEST, -0.0, 1.0]
+    y = [0.0, 1.0, 0.0, 1.0, INF, INF, 1.0, -1.0, -1.0, 1.0, NAN, 5.0, SMALLEST, 1.0, -0.0]
+    expected = [NAN, -INF, INF, INF, -INF, NAN, NAN, NAN, NAN, NAN, NAN, 0.0, 0.0, -INF, INF]
     assert same_bits(evaluate(hyperbolic.log_quotient, x, y), expected)
 
 

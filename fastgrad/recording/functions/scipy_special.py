@@ -127,7 +127,7 @@ def _relative_entropy(x: Any, y: Any) -> Any:
 
 
 def _outside_of_entropy(x: Any, y: Any, at_zero: Any) -> Any:
-    return np.where(np.equal(x, 0) & np.equal(y, 0), at_zero, np.where(np.isnan(x + y), math.nan, math.inf))
+    return np.where(np.equal(x, 0) & np.equal(y, 0), at_zero, np.where(np.isnan(x) | np.isnan(y), math.nan, math.inf))
 
 
 def _in_entropy(x: Any, y: Any) -> Any:
@@ -141,7 +141,9 @@ def _rel_entr(x: Any, y: Any) -> Any:
 
 @_composes("kl_div")
 def _kl_div(x: Any, y: Any) -> Any:
-    return np.where(_in_entropy(x, y), _relative_entropy(x, y) - x + y, _outside_of_entropy(x, y, y))
+    relative = _relative_entropy(x, y)
+    inside = np.where(np.equal(y, 0), relative, relative - x + y)
+    return np.where(_in_entropy(x, y), inside, _outside_of_entropy(x, y, y))
 
 
 @_composes("huber")
@@ -153,9 +155,12 @@ def _huber(delta: Any, r: Any) -> Any:
 
 @_composes("pseudo_huber")
 def _pseudo_huber(delta: Any, r: Any) -> Any:
-    inside = np.square(r) / (1.0 + np.hypot(1.0, r / delta))
-    at_zero = np.where(np.equal(delta, 0), delta * np.abs(r), math.inf)
-    return np.where(np.greater(delta, 0), inside, np.where(np.isnan(delta + r), math.nan, at_zero))
+    size = np.abs(r)
+    far = delta * (size - delta)
+    near = np.square(r) / (1.0 + np.hypot(1.0, r / delta))
+    inside = np.where(np.greater(size, 1e9 * delta), far, near)
+    at_zero = np.where(np.equal(delta, 0), _elementary(ops.zero_product, delta, size), math.inf)
+    return np.where(np.greater(delta, 0), inside, np.where(np.isnan(delta) | np.isnan(r), math.nan, at_zero))
 
 
 @_composes("exp10")
@@ -232,10 +237,10 @@ def _logsumexp(a: Any, axis: Any = None, b: Any = None, keepdims: bool = False, 
 def _log_of_weighted_sum(x: Any, weights: Any, axes: tuple[int, ...], signed: bool) -> tuple[Any, Any]:
     """log|sum(weights*exp(x))| and the sum's sign, as the peak and log1p of the rest: right near 0 too."""
     with np.errstate(all="ignore"):
-        if weights is not None:
-            x = np.where(weights == 0, -math.inf, x)
-        peak = _peak(x, axes)
-        at_peak = np.equal(x, peak)
+        # what a weight of 0 hides may be infinite or NaN
+        seen = x if weights is None else np.where(np.equal(weights, 0), -math.inf, x)
+        peak = _peak(seen, axes)
+        at_peak = np.equal(seen, peak)
         terms = np.exp(_elementary(ops.excess, x, peak))
         if weights is None:
             shares = at_peak / np.sum(at_peak, axis=axes, keepdims=True)
