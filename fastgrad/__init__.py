@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from fastgrad.api import grad, hessian, hvp, jacobian, jvp, record, stop_gradient, value_and_grad, vjp
     from fastgrad.batch import vmap
     from fastgrad.check import DerivativeMismatchError, check_grads
+    from fastgrad.checking import RecordingReport, check_recording
 
 __all__ = [
     "DerivativeMismatchError",
@@ -33,11 +34,13 @@ __all__ = [
     "InputError",
     "LeakedValueError",
     "LostDerivativeError",
+    "RecordingReport",
     "RecordingWarning",
     "Tape",
     "TapeError",
     "UnsupportedError",
     "check_grads",
+    "check_recording",
     "config",
     "grad",
     "hessian",
@@ -53,7 +56,13 @@ __all__ = [
 
 __version__ = "0.1.0"
 
-_MODULES = {"vmap": "batch", "check_grads": "check", "DerivativeMismatchError": "check"}
+_MODULES = {
+    "vmap": "batch",
+    "check_grads": "check",
+    "DerivativeMismatchError": "check",
+    "check_recording": "checking",
+    "RecordingReport": "checking",
+}
 
 
 def __getattr__(name: str) -> Any:

@@ -12,7 +12,6 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict, deque
 from collections.abc import Hashable, Sequence
-from itertools import islice
 
 from fastgrad.branches import Branch
 
@@ -114,5 +113,10 @@ class BranchCache:
             while len(self._signatures) > MAX_SIGNATURES:
                 self._signatures.popitem(last=False)
 
+    def all_branches(self) -> list[Branch]:
+        """Those of all signatures."""
+        with self._lock:
+            return [branch for found in self._signatures.values() for branch in found.branches]
+
     def __len__(self) -> int:
-        return sum(len(found.branches) for found in islice(self._signatures.values(), MAX_SIGNATURES + 1))
+        return len(self.all_branches())

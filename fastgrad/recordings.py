@@ -85,6 +85,9 @@ class Recordings:
     def branches(self, signature: Hashable) -> tuple[Branch, ...]:
         return self._cache.branches(signature)
 
+    def all_branches(self) -> list[Branch]:
+        return self._cache.all_branches()
+
     def record(self, call: Call, failed_at: tuple[Branch, int] | None) -> Branch:
         """Record the function at one example of a batch, checked, with all data as inputs; ``file`` keeps it.
 

@@ -150,7 +150,7 @@ class Surroundings:
     def _visit_call_of(self, value: Any) -> None:
         """What the function reads that runs when an object of the user's own classes is called."""
         call = _inherited(type(value), "__call__")
-        if isinstance(call, FunctionType) and not _is_library(call.__code__.co_filename):
+        if isinstance(call, FunctionType) and not is_of_library(call.__code__.co_filename):
             self._add_attributes(type(value).__mro__, _names(call.__code__))
             self._visit(call)
 
@@ -183,7 +183,7 @@ class Surroundings:
     def _look_inside(self, value: Any, names: Sequence[str]) -> None:
         """What running, calling or asking this object may read, besides what its own description tells."""
         if isinstance(value, FunctionType):
-            if not _is_library(value.__code__.co_filename):
+            if not is_of_library(value.__code__.co_filename):
                 self._visit(value)
         elif isinstance(value, (functools.partial, MethodType)):
             self._visit(value)
@@ -269,7 +269,8 @@ def _owner_label(method: MethodType) -> str:
 
 
 @functools.cache
-def _is_library(filename: str) -> bool:
+def is_of_library(filename: str) -> bool:
+    """Whether a file is none of the user's own: of the standard library, or installed beside NumPy."""
     return os.path.realpath(filename).startswith(_LIBRARIES)
 
 
@@ -278,7 +279,7 @@ def _belongs_to_library(holder: Any) -> bool:
     module = sys.modules.get(holder.__module__) if isinstance(holder, type) else holder
     package = "" if module is None else module.__name__.partition(".")[0]
     filename = getattr(module, "__file__", None) or ""
-    return package == "fastgrad" or package in sys.stdlib_module_names or _is_library(filename)
+    return package == "fastgrad" or package in sys.stdlib_module_names or is_of_library(filename)
 
 
 @functools.cache
@@ -324,14 +325,15 @@ def _contents(value: Any) -> list[Any]:
 def _is_looked_into(value: Any) -> bool:
     """Whether something inside another object is looked into as well: containers and objects of the user's classes."""
     kind = type(value)
-    return kind not in _ATOMS and (isinstance(value, _CONTAINERS) or not _is_class_of_library(kind))  # type: ignore[arg-type]
+    return kind not in _ATOMS and (isinstance(value, _CONTAINERS) or not is_class_of_library(kind))  # type: ignore[arg-type]
 
 
 _CONTAINERS = (list, tuple, set, frozenset, deque, dict, SimpleNamespace)
 
 
 @functools.lru_cache(maxsize=1024)
-def _is_class_of_library(kind: type) -> bool:
+def is_class_of_library(kind: type) -> bool:
+    """Whether a class is built in or none of the user's own."""
     return not kind.__flags__ & _IS_HEAP_TYPE or _belongs_to_library(kind)
 
 
