@@ -158,7 +158,7 @@ def _pseudo_huber(delta: Any, r: Any) -> Any:
     size = np.abs(r)
     far = delta * (size - delta)
     near = np.square(r) / (1.0 + np.hypot(1.0, r / delta))
-    inside = np.where(np.greater(size, 1e9 * delta), far, near)
+    inside = np.where(np.greater(1e-9 * size, delta), far, near)
     at_zero = np.where(np.equal(delta, 0), _elementary(ops.zero_product, delta, size), math.inf)
     return np.where(np.greater(delta, 0), inside, np.where(np.isnan(delta) | np.isnan(r), math.nan, at_zero))
 

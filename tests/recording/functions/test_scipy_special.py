@@ -484,7 +484,7 @@ COMPOSED: dict[str, Function] = {
     "loggamma": lambda x: x == 1e-310,
     "rgamma": lambda x: x == -INF,
     "kl_div": lambda x, y: (x / y > 1e300) | (y / x > 1e300),
-    "pseudo_huber": lambda delta, r: np.isnan(delta) | np.isnan(r) | np.isnan(special.pseudo_huber(delta, r)),
+    "pseudo_huber": lambda delta, r: np.isnan(special.pseudo_huber(delta, r)) | np.isnan(delta + r) | (r == 1e300),
 }
 
 
