@@ -1,4 +1,4 @@
-"""The example of the README does what it says."""
+"""The examples of the README do what they say."""
 
 import re
 from pathlib import Path
@@ -9,10 +9,15 @@ import numpy as np
 README = Path(__file__).resolve().parent.parent / "README.md"
 
 
-def test_the_example_runs_and_finds_the_curve_it_started_from() -> None:
-    (example,) = re.findall(r"```python\n(.*?)```", README.read_text(), re.DOTALL)
+def test_the_examples_run_and_find_the_curve_and_the_slope() -> None:
     names: dict[str, Any] = {}
-    exec(compile(example, README.name, "exec"), names)
+    for example in re.findall(r"```python\n(.*?)```", README.read_text(), re.DOTALL):
+        exec(compile(example, README.name, "exec"), names)
+    p, step = np.array([2.0, 0.3]), 1e-5
+    value, slope = names["fg"].value_and_grad(names["simulate"])(p)
+    differences = [(names["simulate"](p + d) - names["simulate"](p - d)) / (2 * step) for d in step * np.eye(2)]
+    assert value == names["simulate"](p)
+    np.testing.assert_allclose(slope, differences, rtol=1e-8)
     np.testing.assert_allclose(names["fit"].x, [2.5, 1.3], rtol=0.01)
     assert names["curvature"].shape == (2, 2)
     assert names["slopes"].shape == (100_000, 2)
