@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastgrad.errors import LeakedValueError, located
-from fastgrad.recording.numpy_protocol import apply_function, apply_ufunc, into
+from fastgrad.recording.numpy_protocol import apply_function, apply_ufunc
 from fastgrad.recording.recorded_array import RecordedArray
 from fastgrad.recording.recorder import Recorder, innermost_recorder
 from fastgrad.recording.source import user_line
@@ -96,12 +96,13 @@ class FreshArray(np.ndarray[Any, np.dtype[Any]]):
                 return getattr(ufunc, method)(*given, **kwargs)
             given[0] = inputs[0]
         elif not holds_recorded(given) and not holds_recorded(kwargs.get("where")):
+            if "where" in kwargs:
+                kwargs["where"] = unwrapped(kwargs["where"])
             if out is None:
                 return _wrapped(getattr(ufunc, method)(*given, **kwargs), inputs)
             if not any(isinstance(unwrapped(target), RecordedArray) for target in out):
                 getattr(ufunc, method)(*given, out=tuple([unwrapped(target) for target in out]), **kwargs)
                 return out if len(out) > 1 else out[0]
-            return into(out, getattr(ufunc, method)(*given, **kwargs))
         if out is not None:
             kwargs["out"] = out
         return apply_ufunc(ufunc, method, tuple(given), kwargs)

@@ -7,9 +7,9 @@ read off ``ops.TABLE``. Whatever is not found is refused by name.
 from __future__ import annotations
 
 import inspect
+import importlib
 import sys
 from collections.abc import Iterable, Sequence
-from importlib import import_module
 from typing import Any
 
 import numpy as np
@@ -65,7 +65,12 @@ def apply_ufunc(ufunc: Any, method: str, inputs: tuple[Any, ...], kwargs: dict[s
     out = kwargs.pop("out", None)
     if out is not None and any(target is not None for target in out):
         where = kwargs.pop("where", True) if method == "__call__" else True
-        return into(out, chosen(where, apply_ufunc(ufunc, method, inputs, kwargs), out))
+        if any(isinstance(normal_operand(operand), RecordedArray) for operand in inputs):
+            results = apply_ufunc(ufunc, method, inputs, kwargs)
+        else:
+            # recorded is only the mask, or what is written into
+            results = getattr(ufunc, method)(*inputs, **kwargs)
+        return into(out, chosen(where, results, out))
     if method == "at":
         target, *rest = inputs
         return update_at(ufunc, _target(target), *rest)
@@ -83,10 +88,11 @@ def _recorded_ufunc(ufunc: Any, method: str, inputs: tuple[Any, ...], kwargs: di
         if operation is not None:
             if ufunc in _ON_BITS:
                 require_truth_values(inputs)
+            if not kwargs and ufunc not in _VALUED_OTHERWISE:
+                return apply(operation, inputs)
+            evaluate = evaluation(ufunc, kwargs)
             result = apply(operation, inputs)
-            if kwargs or ufunc in _VALUED_OTHERWISE:
-                values = (value_of(normal_operand(operand)) for operand in inputs)
-                result.value = evaluation(ufunc, kwargs)(*values)
+            result.value = evaluate(*(value_of(normal_operand(operand)) for operand in inputs))
             return result
     elif method == "outer":
         x, y = map(as_array, inputs)
@@ -136,7 +142,7 @@ def apply_function(function: Any, args: tuple[Any, ...], kwargs: dict[str, Any])
 
 def complex_functions() -> Any:
     """The module of NumPy's functions on complex values, which few programs need."""
-    return import_module("fastgrad.recording.functions.complex_functions")
+    return importlib.import_module("fastgrad.recording.functions.complex_functions")
 
 
 def into(out: Any, results: Any) -> Any:
@@ -176,15 +182,16 @@ def _target(array: Any) -> Any:
 
 def load_all() -> None:
     """Register the definitions of the modules that are loaded late."""
+    # by the module's attribute: while a recording runs, that takes the stand-ins away
     for name in _LOADED_LATE:
-        import_module(f"fastgrad.recording.functions.{name}")
+        importlib.import_module(f"fastgrad.recording.functions.{name}")
 
 
 def load_outside() -> None:
     """Register the definitions for those modules outside NumPy that are loaded."""
     for package, name in _DEFINED_IN.items():
         if package in sys.modules:
-            import_module(f"fastgrad.recording.functions.{name}")
+            importlib.import_module(f"fastgrad.recording.functions.{name}")
 
 
 def bound_method(x: RecordedArray, name: str) -> Any:

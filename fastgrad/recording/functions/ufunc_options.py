@@ -23,7 +23,7 @@ def evaluation(ufunc: np.ufunc, kwargs: dict[str, Any]) -> Callable[..., Any]:
     if not kwargs:
         return ufunc
     options = {name: option for name, option in kwargs.items() if name not in ("where", "subok")}
-    where = kwargs.get("where", True)
+    where = normal_operand(kwargs.get("where", True))
     if isinstance(where, RecordedArray) or not np.all(where):
         raise unsupported(f"np.{ufunc.__name__} with where= and without out=, which leaves elements undefined,")
     if where is not True:
