@@ -43,6 +43,14 @@ _MAKERS = (
     "tri", "tril", "triu", "vstack", "where", "zeros", "zeros_like", "column_stack", "dstack", "block",
     "meshgrid", "atleast_1d",
 )  # fmt: skip
+# those that take lists of recorded values, of which NumPy would make arrays of objects or of floats
+_TAKERS = (
+    "allclose", "amax", "amin", "argmax", "argmin", "argsort", "array_equal", "average", "bincount", "corrcoef",
+    "count_nonzero", "cov", "cumprod", "cumsum", "diff", "digitize", "ediff1d", "histogram", "interp", "intersect1d",
+    "isclose", "isin", "lexsort", "max", "mean", "median", "min", "nanmax", "nanmean", "nanmedian", "nanmin",
+    "nanpercentile", "nanquantile", "nanstd", "nansum", "nanvar", "partition", "percentile", "prod", "ptp", "quantile",
+    "searchsorted", "setdiff1d", "setxor1d", "sort", "std", "sum", "union1d", "unique", "var",
+)  # fmt: skip
 # packages whose own code makes plain arrays
 _UNTOUCHED = frozenset({"numpy", "fastgrad", "numba", "llvmlite"})
 
@@ -147,6 +155,22 @@ def _vectorized(vectorize: Any, *args: Any, **kwargs: Any) -> Any:
 _original_vectorize = np.vectorize.__call__
 
 
+def _polynomial(made: np.poly1d, c_or_r: Any, r: bool = False, variable: str | None = None) -> None:
+    """The making of an ``np.poly1d``, which drops leading zeros."""
+    _original_polynomial(made, c_or_r, r, variable)
+    if not r and innermost_recorder() is not None and holds_recorded([c_or_r]) and len(made.coeffs) < np.size(c_or_r):
+        raise LostDerivativeError(
+            located(
+                "an np.poly1d was made of recorded coefficients that begin with 0, which it drops with its derivative",
+                user_line(),
+                "Keep the coefficients in an array: np.polyval(p, x), np.polyadd, np.convolve.",
+            )
+        )
+
+
+_original_polynomial = np.poly1d.__init__
+
+
 class _Interception:
     """The stand-ins of this process, and what they have replaced."""
 
@@ -246,7 +270,7 @@ class _Interception:
         if n_outside == self._n_outside:
             return
         self._n_outside = n_outside
-        for name in _MAKERS:
+        for name in (*_MAKERS, *_TAKERS):
             original = getattr(np, name)
             self._stand_ins.setdefault(id(original), _stand_in_for_maker(original))
         for name, original in found.items():
@@ -290,6 +314,7 @@ class _Interception:
     def _replace_calls(self) -> None:
         """What runs when objects of NumPy's and Numba's classes are called, and when modules are imported."""
         self._replace_attribute(np.vectorize, "__call__", _original_vectorize, _vectorized)
+        self._replace_attribute(np.poly1d, "__init__", _original_polynomial, _polynomial)
         self._replace_attribute(builtins, "__import__", _original_import, _import)
         self._replace_attribute(importlib, "import_module", _original_import_module, _import_module)
         numba = sys.modules.get("numba.core.dispatcher")
