@@ -28,10 +28,12 @@ from typing import Any
 
 import numpy as np
 
+from fastgrad.errors import LostDerivativeError, located
 from fastgrad.recording.fresh_array import call_on_fresh, holds_recorded, made, unwrapped
 from fastgrad.recording.functions.registry import OUTSIDE, REGISTERED
 from fastgrad.recording.numpy_protocol import load_outside
 from fastgrad.recording.recorder import innermost_recorder
+from fastgrad.recording.source import user_line
 
 __all__ = ["interception", "original_of"]
 
@@ -158,7 +160,9 @@ _original_vectorize = np.vectorize.__call__
 def _polynomial(made: np.poly1d, c_or_r: Any, r: bool = False, variable: str | None = None) -> None:
     """The making of an ``np.poly1d``, which drops leading zeros."""
     _original_polynomial(made, c_or_r, r, variable)
-    if not r and innermost_recorder() is not None and holds_recorded([c_or_r]) and len(made.coeffs) < np.size(c_or_r):
+    if r or isinstance(c_or_r, np.poly1d) or innermost_recorder() is None or not holds_recorded([c_or_r]):
+        return
+    if len(made.coeffs) < np.size(c_or_r):
         raise LostDerivativeError(
             located(
                 "an np.poly1d was made of recorded coefficients that begin with 0, which it drops with its derivative",
@@ -168,7 +172,20 @@ def _polynomial(made: np.poly1d, c_or_r: Any, r: bool = False, variable: str | N
         )
 
 
-_original_polynomial = np.poly1d.__init__
+def _array_of_polynomial(polynomial: np.poly1d, *args: Any, **kwargs: Any) -> Any:
+    """An ``np.poly1d`` where NumPy takes it for an array."""
+    if holds_recorded([polynomial.coeffs]):
+        raise LostDerivativeError(
+            located(
+                "an np.poly1d with recorded coefficients was taken for an array, which would drop their derivative",
+                user_line(),
+                "Hand over p.coeffs, or use the polynomial's own methods p(x), p.deriv() and p.integ().",
+            )
+        )
+    return _original_array_of_polynomial(polynomial, *args, **kwargs)
+
+
+_original_polynomial, _original_array_of_polynomial = np.poly1d.__init__, np.poly1d.__array__
 
 
 class _Interception:
@@ -315,6 +332,7 @@ class _Interception:
         """What runs when objects of NumPy's and Numba's classes are called, and when modules are imported."""
         self._replace_attribute(np.vectorize, "__call__", _original_vectorize, _vectorized)
         self._replace_attribute(np.poly1d, "__init__", _original_polynomial, _polynomial)
+        self._replace_attribute(np.poly1d, "__array__", _original_array_of_polynomial, _array_of_polynomial)
         self._replace_attribute(builtins, "__import__", _original_import, _import)
         self._replace_attribute(importlib, "import_module", _original_import_module, _import_module)
         numba = sys.modules.get("numba.core.dispatcher")

@@ -58,12 +58,10 @@ def _of_one_length(a1: Any, a2: Any) -> tuple[Any, Any]:
 
 @_of_polynomials(np.polymul)
 def _polymul(a1: Any, a2: Any) -> Any:
-    return np.convolve(*(_without_leading_zeros(_coefficients(p)) for p in (a1, a2)))
-
-
-def _without_leading_zeros(p: Any) -> Any:
-    trimmed = np.trim_zeros(p, "f")
-    return trimmed if len(trimmed) else np.zeros(1, p.dtype)
+    factors = [_coefficients(p) for p in (a1, a2)]
+    # NumPy drops leading zeros; what they are multiplied with has a derivative by them
+    n_dropped = sum(len(p) - max(len(np.trim_zeros(p, "f")), 1) for p in factors)
+    return np.convolve(*factors)[n_dropped:]
 
 
 @_of_polynomials(np.polydiv)
@@ -127,14 +125,14 @@ def _roots(p: Any) -> Any:
     coefficients = _coefficients(p)
     if coefficients.ndim != 1:
         raise ValueError("Input must be a rank-1 array.")
-    trimmed = np.trim_zeros(coefficients)
-    n_zeros = len(np.trim_zeros(coefficients, "f")) - len(trimmed)
-    n = len(trimmed) - 1
-    if n < 1:
-        return np.zeros(max(n_zeros, 0))
-    first = -trimmed[1:] / trimmed[0]
-    companion = np.concatenate([first.reshape(1, n), np.eye(n)[:-1]])
-    return np.concatenate([np.linalg.eigvals(companion), np.zeros(n_zeros)])
+    if len(coefficients) < 2:
+        return np.zeros(0)
+    if coefficients[0] == 0 or coefficients[-1] == 0:
+        # NumPy finds fewer roots, or zeros, and these move as soon as the coefficient does
+        raise unsupported("np.roots of a polynomial whose first or last coefficient is 0")
+    first = -coefficients[1:] / coefficients[0]
+    below = np.eye(len(first))[:-1]
+    return np.linalg.eigvals(np.concatenate([first.reshape(1, -1), below]))
 
 
 # beyond it the sums below lose too many digits
