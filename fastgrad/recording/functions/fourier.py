@@ -81,8 +81,9 @@ def _ihfft(a: Any, n: Any = None, axis: int = -1, norm: str | None = None, out: 
 
 
 def _swapped(norm: str | None) -> str | None:
-    # a wrong one is refused where it is used
-    return _OPPOSITE.get(norm, norm)
+    if norm not in _OPPOSITE:
+        np.fft.ihfft(np.ones(1), norm=norm)  # raises NumPy's own error
+    return _OPPOSITE[norm]
 
 
 def _checked(shape: tuple[int, ...], n: Any, axis: int, norm: Any, default: Callable[[int], int]) -> tuple[int, int]:

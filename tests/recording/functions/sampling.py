@@ -33,7 +33,7 @@ def check_shown(function: Callable[..., Any], *args: Any) -> None:
     def noted(*recorded: Any) -> Any:
         result = function(*recorded)
         seen.extend(getattr(leaf, "value", leaf) for leaf in flatten(result)[0])
-        return sum(np.sum(leaf) for leaf in flatten(result)[0])
+        return sum(np.sum(np.real(leaf)) for leaf in flatten(result)[0])
 
     fg.record(noted, *args)
     expected = flatten(function(*args))[0]
