@@ -291,11 +291,11 @@ def _slots_of(kind: type) -> tuple[MemberDescriptorType, ...]:
 
 def _description(value: Any) -> list[Any]:
     """Equal to that of another time if the object is the same and so is what is in it, as far as it is looked into."""
-    if isinstance(value, _BY_VALUE):
+    if issubclass(type(value), _BY_VALUE):
         return [_by_value(value)]
     parts: list[Any] = []
     for element in _contents(value) if type(value) not in _ATOMS else (value,):
-        parts.append(_by_value(element) if isinstance(element, _BY_VALUE) else id(element))
+        parts.append(_by_value(element) if issubclass(type(element), _BY_VALUE) else id(element))
         if _may_be_positions(element):
             parts.append(element.tobytes())
     return parts
@@ -303,7 +303,8 @@ def _description(value: Any) -> list[Any]:
 
 def _may_be_positions(value: Any) -> bool:
     """Whether it is an array that a function may index with: what is at those positions is part of the recording."""
-    return isinstance(value, np.ndarray) and value.dtype.kind in "iub" and value.size <= _MAX_POSITIONS
+    # by its type: a value of a recording says that it is an array, but only its identity counts
+    return issubclass(type(value), np.ndarray) and value.dtype.kind in "iub" and value.size <= _MAX_POSITIONS
 
 
 def _by_value(value: Any) -> tuple[Any, ...]:

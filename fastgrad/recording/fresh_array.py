@@ -198,9 +198,9 @@ _WRITES_FIRST = {np.copyto, np.put, np.place, np.putmask, np.put_along_axis, np.
 
 def _wrapped(result: Any, given: Iterable[Any]) -> Any:
     """Arrays among results as fresh ones: views of a fresh argument share its home, those of others stay plain."""
-    if result.__class__ in (list, tuple):
-        return result.__class__([_wrapped(item, given) for item in result])
-    if result.__class__ is not np.ndarray or result.dtype.kind not in "fiub":
+    if type(result) in (list, tuple):
+        return type(result)([_wrapped(item, given) for item in result])
+    if type(result) is not np.ndarray or result.dtype.kind not in "fiub":
         return result
     root = root_of(result)
     for array in _arrays_in(given):
@@ -215,7 +215,7 @@ def _wrapped(result: Any, given: Iterable[Any]) -> Any:
 
 def _arrays_in(given: Iterable[Any]) -> Iterator[NDArray[Any]]:
     for x in given:
-        if isinstance(x, np.ndarray):
+        if issubclass(type(x), np.ndarray):
             yield x
         elif isinstance(x, (list, tuple)):
             yield from _arrays_in(x)

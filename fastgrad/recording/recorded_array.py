@@ -47,6 +47,11 @@ class RecordedArray:
         self.stamp = stamp
 
     @property
+    def __class__(self) -> Any:
+        """What ``isinstance`` goes by: code that asks for an array, or for a float, means this too."""
+        return np.ndarray if isinstance(self.value, np.ndarray) else type(self.value)
+
+    @property
     def node(self) -> int:
         """The node that holds what the array holds now."""
         if self.recorder.storages:
@@ -206,7 +211,7 @@ def recorder_of(operands: tuple[Any, ...]) -> Recorder:
     """The innermost recorder among the operands' (at least one is recorded)."""
     found: Recorder | None = None
     for operand in operands:
-        if operand.__class__ is RecordedArray and (found is None or operand.recorder.level > found.level):
+        if type(operand) is RecordedArray and (found is None or operand.recorder.level > found.level):
             found = operand.recorder
     assert found is not None
     return found
@@ -214,7 +219,7 @@ def recorder_of(operands: tuple[Any, ...]) -> Recorder:
 
 def node_of(recorder: Recorder, operand: Any) -> int:
     """The node of any operand in this recorder's recording."""
-    if operand.__class__ is RecordedArray:
+    if type(operand) is RecordedArray:
         return operand.node if operand.recorder is recorder else recorder.lift(operand)
     if isinstance(operand, np.ndarray):
         return recorder.array(operand)
@@ -223,7 +228,7 @@ def node_of(recorder: Recorder, operand: Any) -> int:
 
 def normal_operand(operand: Any) -> Any:
     """An operand as a RecordedArray, an ndarray of real numbers or a number. Raises InputError for anything else."""
-    if operand.__class__ is RecordedArray or isinstance(operand, (float, int, np.bool_)):
+    if type(operand) is RecordedArray or isinstance(operand, (float, int, np.bool_)):
         return operand
     if isinstance(operand, (list, tuple)) or (isinstance(operand, np.ndarray) and operand.dtype.kind == "O"):
         return stacked(operand)
@@ -261,7 +266,7 @@ def means_more_than_its_data(x: Any) -> bool:
 
 def value_of(operand: Any) -> Any:
     """The concrete value of an operand, however deep the recordings nest."""
-    return operand.value if operand.__class__ is RecordedArray else operand
+    return operand.value if type(operand) is RecordedArray else operand
 
 
 def stacked(items: Any) -> Any:
@@ -273,7 +278,7 @@ def stacked(items: Any) -> Any:
     if not isinstance(items, (list, tuple)):
         return normal_operand(items)
     parts = [stacked(item) for item in items]
-    if not any(part.__class__ is RecordedArray for part in parts):
+    if not any(type(part) is RecordedArray for part in parts):
         return np.array(parts)
     shapes = {np.shape(value_of(part)) for part in parts}
     if len(shapes) > 1:
@@ -288,7 +293,7 @@ def stacked(items: Any) -> Any:
 
 
 def _recorded(x: Any) -> bool:
-    return x.__class__ is RecordedArray
+    return type(x) is RecordedArray
 
 
 def apply(operation: ops.Operation, operands: tuple[Any, ...]) -> RecordedArray:
@@ -308,6 +313,9 @@ def apply_array(operation: array_ops.ArrayOperation, operands: tuple[Any, ...], 
     recorder = recorder_of(operands)
     # a 0-d array becomes a scalar, as NumPy's functions and indexing make it
     value = operation.evaluate(attribute, *map(value_of, operands))[()]
+    if isinstance(value, np.ndarray) and type(value) is not np.ndarray:
+        # SciPy makes its arrays with the stand-ins
+        value = value.view(np.ndarray)
     code = ARRAY_OPERATION + operation.code
     if recorder.storages and _is_view(value, operands) and operands[0].recorder is recorder:
         viewed: RecordedArray = operands[0]
@@ -363,7 +371,7 @@ def _scalar_method(operation: ops.Operation, compute: Callable[[Any, Any], Any],
         value, recorder = self.value, self.recorder
         if value.__class__ is not float64 or recorder.thread != get_ident():
             return general(self, other)
-        kind = other.__class__
+        kind = type(other)
         if kind is float or kind is float64 or kind is int:
             node = recorder.scalar(other)
         elif kind is RecordedArray and other.recorder is recorder and other.value.__class__ is float64:
@@ -387,14 +395,14 @@ def _scalar_method(operation: ops.Operation, compute: Callable[[Any, Any], Any],
 
 def _power(self: RecordedArray, exponent: Any) -> Any:
     """Small whole exponents and the square root are recorded as what they are; the rest as ``power``."""
-    if exponent.__class__ in (int, float, np.float64):
+    if type(exponent) in (int, float, np.float64):
         if exponent == 2:
             return apply(ops.square, (self,))
         if exponent == 1:
             return apply(ops.positive, (self,))
         if exponent == 3:
             return apply(ops.multiply, (self, apply(ops.square, (self,))))
-        if exponent == -1 and exponent.__class__ is not int:
+        if exponent == -1 and type(exponent) is not int:
             return apply(ops.reciprocal, (self,))
         if exponent == 0.5 and self.ndim:
             return apply(ops.sqrt, (self,))
@@ -446,7 +454,7 @@ def _in_place(name: str) -> Callable[..., Any]:
 
 def copy_of(x: Any) -> Any:
     """The same node under another name, which changes in place by itself; a plain array or number copied."""
-    return RecordedArray(x.recorder, x.node, x.value.copy()) if x.__class__ is RecordedArray else np.copy(x)[()]
+    return RecordedArray(x.recorder, x.node, x.value.copy()) if type(x) is RecordedArray else np.copy(x)[()]
 
 
 def _matmul(self: Any, other: Any) -> Any:

@@ -195,7 +195,7 @@ class Recorder:
             if outer.recorder not in _open.stack[: self.level]:
                 raise LeakedValueError(_leaked())
             # memory of its own: the value itself may change in place later
-            kept = outer.__class__(outer.recorder, outer.node, outer.value.copy())
+            kept = type(outer)(outer.recorder, outer.node, outer.value.copy())
             found = self.lifted[key] = (kept, self.add_input(outer.shape, f"lifted{len(self.lifted)}"))
         return found[1]
 

@@ -27,7 +27,7 @@ def replay(tape: Tape, operands: Sequence[Any]) -> list[Any]:
             value = float(constant) if is_number(constant) else constant
         else:
             value = _apply(opcode, tape.attribute_of(index), [values[k] for k in tape.operands_of(index).tolist()])
-        if index in guards and value.__class__ is RecordedArray:
+        if index in guards and type(value) is RecordedArray:
             for expected in guards[index]:
                 value.recorder.guard(value.node, expected)
         values.append(value)
@@ -37,7 +37,7 @@ def replay(tape: Tape, operands: Sequence[Any]) -> list[Any]:
 
 
 def _apply(opcode: int, attribute: Any, operands: list[Any]) -> Any:
-    recorded = any(operand.__class__ is RecordedArray for operand in operands)
+    recorded = any(type(operand) is RecordedArray for operand in operands)
     if opcode < len(ops.TABLE):
         operation = ops.TABLE[opcode]
         return apply(operation, tuple(operands)) if recorded else concrete(operation)(*operands)

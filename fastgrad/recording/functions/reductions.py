@@ -247,7 +247,7 @@ def var(
     else:  # only ``where`` is recorded
         squares = np.square(x - center)
     count = _count(x, reduced_axes(axis, x.ndim), where, keepdims)
-    freedom = max(count - ddof, 0.0) if isinstance(count, float) else np.maximum(count - ddof, 0.0)
+    freedom = max(count - ddof, 0.0) if type(count) is float else np.maximum(count - ddof, 0.0)
     total = sum_(squares, axis, keepdims=keepdims, where=where)
     return in_dtype(apply(ops.divide, (total, freedom)), dtype, "var")
 

@@ -41,7 +41,7 @@ def _recorded(*operands: Any) -> tuple[Any, ...]:
     given = tuple(map(normal_operand, operands))
     recorder = recorder_of(given)
     return tuple(
-        RecordedArray(recorder, node_of(recorder, operand), operand) if isinstance(operand, np.ndarray) else operand
+        RecordedArray(recorder, node_of(recorder, operand), operand) if issubclass(type(operand), np.ndarray) else operand
         for operand in given
     )
 
