@@ -30,6 +30,7 @@ the formula has a derivative: it would make that derivative 0. ``zero_product`` 
 from __future__ import annotations
 
 import inspect
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -37,7 +38,7 @@ from typing import Any
 import numpy as np
 
 from fastgrad import basis
-from fastgrad.elementary import exponential, exponents, gamma, hyperbolic, rounding, special, trigonometric
+from fastgrad.elementary import bessel, exponential, exponents, gamma, hyperbolic, rounding, special, trigonometric
 
 Interval = tuple[float, float]
 ANY: Interval = (-1e3, 1e3)
@@ -657,8 +658,82 @@ pentagamma: Operation = _operation(
     ulp=4,
 )
 
+
+# ---- Bessel functions
+# (2*k + 1)/(2 * 4**k * k! * (k + 1)!): the slope of i1 in x**2, for abs(x) <= 2 and several derivatives of it
+_SLOPE_OF_I1 = tuple((2 * k + 1) / (2 * 4**k * math.factorial(k) * math.factorial(k + 1)) for k in range(15))
+
+
+def _slope_of_order_one(x: Any, r: Any, lower: Any, sign: float, scale: Any) -> Any:
+    """lower - r/x for order 1, by its series near 0, where nothing may be left out that has derivatives."""
+    square = x * x
+    near = square <= 4.0
+    series: Any = _SLOPE_OF_I1[-1]
+    for coefficient in _SLOPE_OF_I1[-2::-1]:
+        series = series * (sign * square) + coefficient
+    far = where(absolute(r) == math.inf, absolute(r), lower - r / where(near, 1.0, x))
+    return where(near, series * scale, far)
+
+
+i0 = _operation(
+    "i0",
+    "scipy.special.i0 fastgrad.i0",
+    bessel.i0,
+    lambda x, r: (i1(x),),
+    reference="besseli(0, x)",
+    domain=((-700.0, 700.0),),
+    ulp=4,
+)
+i1: Operation = _operation(
+    "i1",
+    "scipy.special.i1 fastgrad.i1",
+    bessel.i1,
+    lambda x, r: (_slope_of_order_one(x, r, i0(x), 1.0, 1.0),),
+    reference="besseli(1, x)",
+    domain=((-700.0, 700.0),),
+    ulp=4,
+)
+i0e = _operation(
+    "i0e",
+    "scipy.special.i0e fastgrad.i0e",
+    bessel.i0e,
+    lambda x, r: (i1e(x) - sign(x) * r,),
+    reference="besseli(0, x) * exp(-abs(x))",
+    domain=(ANY,),
+    ulp=4,
+)
+i1e: Operation = _operation(
+    "i1e",
+    "scipy.special.i1e fastgrad.i1e",
+    bessel.i1e,
+    lambda x, r: (_slope_of_order_one(x, r, i0e(x), 1.0, exp(-absolute(x))) - sign(x) * r,),
+    reference="besseli(1, x) * exp(-abs(x))",
+    domain=(ANY,),
+    ulp=4,
+)
+j0 = _operation(
+    "j0",
+    "scipy.special.j0 fastgrad.j0",
+    bessel.j0,
+    lambda x, r: (-j1(x),),
+    reference="besselj(0, x)",
+    domain=(ANY,),
+    ulp=2,
+    absolute_error=2.0**-51,
+)
+j1: Operation = _operation(
+    "j1",
+    "scipy.special.j1 fastgrad.j1",
+    bessel.j1,
+    lambda x, r: (_slope_of_order_one(x, r, j0(x), -1.0, 1.0),),
+    reference="besselj(1, x)",
+    domain=(ANY,),
+    ulp=2,
+    absolute_error=2.0**-51,
+)
+
 # ---- signs, steps and remainders
-absolute = _operation(
+absolute: Operation = _operation(
     "absolute",
     "numpy.absolute numpy.fabs",
     basis.absolute,

@@ -90,7 +90,7 @@ def test_values_in_the_domain_are_within_the_stated_error(name: str) -> None:
 
 FINITE_EDGES = EDGES[np.isfinite(EDGES)]
 # signs of zero, which mpmath has not, and powers that it takes too long for; NumPy and SciPy are compared with below
-NO_EXACT_EDGES = {"signbit", "copysign", "arctan2", "power", "erfcx"}
+NO_EXACT_EDGES = {"signbit", "copysign", "arctan2", "power", "erfcx", "j0", "j1"}
 # below it mpmath seeks these functions' poles, and whole numbers are all there is
 LOWEST_EXACT_EDGE = dict.fromkeys(("trigamma", "tetragamma", "pentagamma"), -1e15)
 
@@ -132,6 +132,9 @@ DIFFERENT = {
     "gammaln": lambda x: (abs(x) < 1e-308) | (abs(x - 1) < 1e-15),
     "digamma": lambda x: abs(x + 1) < 1e-15,
     "erfinv": lambda x: x == 0,
+    # SciPy has NaN at infinity and other subnormal numbers, and no accurate phase far out
+    **dict.fromkeys(("i0", "i1", "j0", "j1"), lambda x: (abs(x) > 1e6) | (abs(x) < 1e-308)),
+    "i1e": lambda x: abs(x) < 1e-308,
     **dict.fromkeys(("maximum", "minimum", "fmax", "fmin"), lambda x, y: (x == 0) & (y == 0)),
 }
 
@@ -192,12 +195,24 @@ DIGITS_OF_DERIVATIVES = {
     "log_ndtr": 400,
     **dict.fromkeys(("erf", "xlogy", "xlog1py"), 60),
 }
+
+
+def slope_of_i1e(x: Any) -> Any:
+    return (scipy.special.ive(0, x) + scipy.special.ive(2, x)) / 2 - scipy.special.ive(1, x)
+
+
 # first derivatives, in ULP: 6 unless something rounded is magnified by what follows it
 PARTIAL_ULP: dict[str, Callable[..., Any]] = {
     "power": lambda x, y: 6 + abs(np.log(x)),  # the exponent y - 1
     "logaddexp": lambda x, y: 6 + abs(x - y),  # the difference, before sigmoid
     "inverse_mills_ratio": lambda x: np.where(x < -1, 6 + 5 * x * x, 6),  # the sum x + r of nearly opposite terms
     "erfcx": lambda x: np.where(x > 8, 6, 6 + 4 * x * x),  # the difference 2*x*r - 2/sqrt(pi)
+    # differences of terms that are nearly equal far out, and equal at a maximum
+    "i0e": lambda x: 6 + 6 * abs(x),
+    "i1e": lambda x: 6 + 6 * abs(x) + 2.0**-52 / np.spacing(abs(slope_of_i1e(abs(x)))),
+    # derivatives with zeros, to digits after the point
+    "j0": lambda x: 2.0**-49 / np.spacing(abs(scipy.special.jvp(0, x))),
+    "j1": lambda x: 2.0**-49 / np.spacing(abs(scipy.special.jvp(1, x))),
     # the density at the rounded result
     "erfinv": lambda x: 6 + 3 * scipy.special.erfinv(x) ** 2,
     "ndtri": lambda x: 6 + 2 * scipy.special.ndtri(x) ** 2,
@@ -225,6 +240,7 @@ SECOND_PARTIAL_ERROR: dict[str, Callable[..., Any]] = {
     "tanh": lambda x: 1e-200,  # 1/cosh(x)**3 underflows
     "hypot": lambda x, y: 1e-15 / np.hypot(x, y),
     "inverse_mills_ratio": lambda x: 1e-15 * np.maximum(-x, 1) ** 3,
+    **dict.fromkeys(("i0e", "i1e", "j0", "j1"), lambda x: 2e-15),
 }
 
 
@@ -331,6 +347,15 @@ FAR_OUT: list[tuple[str, tuple[float, ...], tuple[str | None, ...]]] = [
     ("erfinv", (-1.0,), ("inf",)),
     ("ndtri", (0.0,), ("inf",)),
     ("ndtri", (1e-3,), ("1 / npdf(sqrt(2) * erfinv(1 - mpf(2) * 1e-3))",)),
+    ("i0", (-715.0,), ("-inf",)),
+    ("i1", (715.0,), ("inf",)),
+    ("i1", (0.0,), ("0.5",)),
+    ("i1", (2.0,), ("besseli(0, 2) - besseli(1, 2) / 2",)),
+    ("i0e", (np.inf,), ("0",)),
+    ("i1e", (1e-3,), ("exp(-0.001) * (besseli(0, 0.001) - besseli(1, 0.001) * (1 + 1 / mpf(0.001)))",)),
+    ("j0", (np.inf,), ("0",)),
+    ("j1", (-0.0,), ("0.5",)),
+    ("j1", (-2.5,), ("besselj(0, -2.5) + besselj(1, -2.5) / 2.5",)),
     ("gamma", (-0.5,), ("gamma(-0.5) * psi(0, -0.5)",)),
     ("gamma", (-2.0,), ("nan",)),
     ("gamma", (171.5,), ("gamma(171.5) * psi(0, 171.5)",)),

@@ -297,8 +297,12 @@ def _other_processes_waiting(path: str) -> Iterator[None]:
 # Every module that decides what the kernels' code is; a test compares with what the compiler imports.
 SOURCES = (
     *("basis", "emit", "ops"),
-    *("elementary/" + name for name in ("exponential", "gamma", "hyperbolic", "rounding", "special", "trigonometric")),
-    *("elementary/_" + name + "_coefficients" for name in ("exponential", "gamma", "special", "trigonometric")),
+    *("elementary/" + name for name in ("bessel", "exponential", "exponents", "gamma", "hyperbolic", "rounding")),
+    *("elementary/special", "elementary/trigonometric"),
+    *(
+        "elementary/_" + name + "_coefficients"
+        for name in ("bessel", "exponential", "gamma", "special", "trigonometric")
+    ),
     *("vm/" + name for name in ("binary", "compiler", "instructions", "kernels", "link", "numba_kernel", "operations")),
     *("vm/array_kernels", "vm/call_kernels", "vm/planning_kernels", "vm/target"),
 )
