@@ -66,7 +66,7 @@ def _rfft_shape(attribute: tuple[int, str, str], of: Shape) -> Shape:
     return (2, *of[:axis], of[axis] // 2 + 1, *of[axis + 1 :])
 
 
-def _rfft(attribute: tuple[int, str, str], x: NDArray[Any]) -> NDArray[Any]:
+def _rfft(attribute: tuple[Any, ...], x: NDArray[Any]) -> NDArray[Any]:
     axis, norm, weight = attribute
     return _pair(_weighted(np.fft.rfft(x, axis=axis, norm=norm), x.shape[axis], axis, weight))
 
@@ -87,13 +87,13 @@ def _irfft_shape(attribute: tuple[int, int, str, str], of: Shape) -> Shape:
     return (*of[1 : axis + 1], n, *of[axis + 2 :])
 
 
-def _irfft(attribute: tuple[int, int, str, str], x: NDArray[Any]) -> NDArray[Any]:
+def _irfft(attribute: tuple[Any, ...], x: NDArray[Any]) -> NDArray[Any]:
     n, axis, norm, weight = attribute
     return np.fft.irfft(_weighted(_complex(x), n, axis, weight), n, axis, norm)
 
 
 def _irfft_vjp(attribute: tuple[int, int, str, str], ct: Any, x: Any, r: Any) -> tuple[Any]:
-    n, axis, norm, weight = attribute
+    _, axis, norm, weight = attribute
     return (rfft(ct, attribute=(axis, OPPOSITE[norm], "doubled" if weight == "plain" else "plain")),)
 
 

@@ -49,15 +49,15 @@ class RecordedComplex(RecordedArray):
     """A complex value of a recording; see the module's docstring."""
 
     __slots__ = ("_imag", "_real")
-    __hash__ = None  # type: ignore[assignment]
+    __hash__ = None
 
     def __init__(self, real: RecordedArray, imag: RecordedArray) -> None:
         self.recorder = real.recorder
-        self._real = real
-        self._imag = imag
+        self._real: Any = real
+        self._imag: Any = imag
 
     @property
-    def real(self) -> RecordedArray:
+    def real(self) -> Any:
         return self._real
 
     @real.setter
@@ -65,7 +65,7 @@ class RecordedComplex(RecordedArray):
         self._real[...] = value
 
     @property
-    def imag(self) -> RecordedArray:
+    def imag(self) -> Any:
         return self._imag
 
     @imag.setter
@@ -73,7 +73,7 @@ class RecordedComplex(RecordedArray):
         self._imag[...] = value
 
     @property
-    def value(self) -> Any:  # type: ignore[override]
+    def value(self) -> Any:
         number = np.empty(self.shape, self.dtype)
         number.real, number.imag = self._real.value, self._imag.value
         return number[()]
@@ -88,15 +88,16 @@ class RecordedComplex(RecordedArray):
 
     @property
     def shape(self) -> tuple[int, ...]:
-        return self._real.shape
+        shape: tuple[int, ...] = self._real.shape
+        return shape
 
     @property
     def ndim(self) -> int:
-        return self._real.ndim
+        return len(self.shape)
 
     @property
     def size(self) -> int:
-        return self._real.size
+        return int(self._real.size)
 
     @property
     def dtype(self) -> np.dtype[Any]:
@@ -153,7 +154,7 @@ class RecordedComplex(RecordedArray):
     # ---- conversions
 
     def __bool__(self) -> bool:
-        return bool((self._real != 0) | (self._imag != 0))  # type: ignore[operator]
+        return bool((self._real != 0) | (self._imag != 0))
 
     def __float__(self) -> float:
         raise LostDerivativeError(

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -17,9 +17,11 @@ from fastgrad.recording.recorded_complex import COMPLEX_UFUNCS, Parts
 
 __all__ = ["multiplied"]
 
+_Definition = TypeVar("_Definition", bound=Callable[..., Any])
 
-def _answers(*ufuncs: np.ufunc) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    def register(definition: Callable[..., Any]) -> Callable[..., Any]:
+
+def _answers(*ufuncs: np.ufunc) -> Callable[[_Definition], _Definition]:
+    def register(definition: _Definition) -> _Definition:
         COMPLEX_UFUNCS.update(dict.fromkeys(ufuncs, definition))
         return definition
 

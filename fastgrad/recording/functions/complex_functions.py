@@ -88,13 +88,17 @@ COMPLEX_FUNCTIONS |= {
     "numpy.imag": lambda val: parts_of(val).imag,
     "numpy.shape": lambda a: a.shape,
     "numpy.ndim": lambda a: a.ndim,
-    "numpy.size": lambda a, axis=None: a.size if axis is None else a.shape[axis],
     "numpy.iscomplexobj": lambda x: True,
     "numpy.isrealobj": lambda x: False,
     "numpy.zeros_like": lambda a, *args, **kwargs: np.zeros_like(a.value, *args, **kwargs),
     "numpy.ones_like": lambda a, *args, **kwargs: np.ones_like(a.value, *args, **kwargs),
     "numpy.empty_like": lambda a, *args, **kwargs: np.empty_like(a.value, *args, **kwargs),
 }
+
+
+@_answers(np.size)
+def _size(a: Any, axis: Any = None) -> Any:
+    return np.size(parts_of(a).real, axis)
 
 
 @_answers(np.angle)
@@ -118,7 +122,7 @@ def _vdot(a: Any, b: Any, /) -> Any:
 
 
 @_answers(np.correlate)
-def _correlate(a: Any, v: Any, mode: str = "valid") -> Any:
+def _correlate(a: Any, v: Any, mode: Any = "valid") -> Any:
     x, y = parts_of(a), parts_of(v)
     conjugate = y if y.imag is None else COMPLEX_UFUNCS[np.conjugate](y)
     return joined(multiplied(lambda p, q: np.correlate(p, q, mode), x, conjugate))
@@ -144,9 +148,8 @@ def _norm(x: Any, ord: Any = None, axis: Any = None, keepdims: bool = False) -> 
 
 
 @_answers(np.pad)
-def _pad(array: Any, pad_width: Any, mode: str = "constant") -> Any:
-    real, imag = parts_of(array)
-    return RecordedComplex(np.pad(real, pad_width, mode), np.pad(imag, pad_width, mode))
+def _pad(array: Any, pad_width: Any, mode: Any = "constant") -> Any:
+    return _linear(np.pad)(array, pad_width, mode)
 
 
 def _linear_method(name: str) -> Callable[..., Any]:

@@ -104,7 +104,7 @@ def _real_if_close(a: Any, tol: float = 100) -> Any:
 
 @implements(np.angle)
 def _angle(z: Any, deg: bool = False) -> Any:
-    angle = apply(ops.arctan2, (0, z))
+    angle: Any = apply(ops.arctan2, (0, z))
     return angle * (180 / math.pi) if deg else angle
 
 
@@ -167,7 +167,7 @@ def _sinc(x: Any) -> Any:
     for coefficient in _SINC[-2::-1]:
         series = series * square + coefficient
     # the quotient has derivatives of its own only where it is taken
-    divisor = apply(ops.where, (near, 1.0, y))
+    divisor: Any = apply(ops.where, (near, 1.0, y))
     result = apply(ops.where, (near, series, np.sin(divisor) / divisor))
     result.value = np.sinc(array.value)
     return result

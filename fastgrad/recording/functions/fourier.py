@@ -20,7 +20,7 @@ from fastgrad.recording.indexing import getitem
 from fastgrad.recording.recorded_array import RecordedArray, apply_array
 from fastgrad.recording.recorded_complex import COMPLEX_FUNCTIONS, RecordedComplex, full_name, parts_of
 
-_OPPOSITE: dict[str | None, str] = {None: "forward", **OPPOSITE}
+_OPPOSITE: dict[Any, Any] = {None: "forward"} | OPPOSITE
 
 
 def _transform(function: Callable[..., Any]) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
@@ -80,7 +80,7 @@ def _ihfft(a: Any, n: Any = None, axis: int = -1, norm: str | None = None, out: 
     return np.conjugate(_rfft(a, n, axis, _swapped(norm), out))
 
 
-def _swapped(norm: str | None) -> str | None:
+def _swapped(norm: Any) -> Any:
     if norm not in _OPPOSITE:
         np.fft.ihfft(np.ones(1), norm=norm)  # raises NumPy's own error
     return _OPPOSITE[norm]

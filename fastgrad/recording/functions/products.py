@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -152,7 +153,7 @@ def _product_of_vectors(a: Any, b: Any, /, **kwargs: Any) -> Any:
         _raise_for_shapes(np.vecdot, x, y)
     if x.ndim == y.ndim == 1:
         return matmul(x, y)
-    products = apply(ops.multiply, (x, y))
+    products: Any = apply(ops.multiply, (x, y))
     return np.any(products, -1) if products.dtype.kind == "b" else sum_(products, -1)
 
 
@@ -203,7 +204,7 @@ def _kron(a: Any, b: Any) -> Any:
 def _cross(a: Any, b: Any, axisa: int = -1, axisb: int = -1, axisc: int = -1, axis: int | None = None) -> Any:
     x, y = as_array(a), as_array(b)
     # NumPy's own errors and warning
-    np.cross(*(np.broadcast_to(0.0, z.shape) for z in (x, y)), axisa, axisb, axisc, axis)
+    _raise_for_shapes(partial(np.cross, axisa=axisa, axisb=axisb, axisc=axisc, axis=axis), x, y)
     axisa, axisb, axisc = (axisa, axisb, axisc) if axis is None else (axis,) * 3
     x, y = moveaxis(x, axisa, -1), moveaxis(y, axisb, -1)
     if x.dtype.kind == y.dtype.kind == "b":
@@ -264,6 +265,6 @@ def _in_mode(x: Any, y: Any, mode: str) -> Any:
     """The convolution of a signal with one that is not longer."""
     if mode == "valid":
         return apply_array(array_ops.convolve_valid, (x, y), None)
-    full = apply_array(array_ops.convolve, (x, y), None)
+    full: Any = apply_array(array_ops.convolve, (x, y), None)
     first = y.size - 1 - y.size // 2
     return full if mode == "full" else full[first : first + x.size]

@@ -11,7 +11,7 @@ from numpy.polynomial import chebyshev, hermite, hermite_e, laguerre, legendre, 
 from fastgrad.recording.functions.lifting import lifted
 from fastgrad.recording.functions.registry import FUNCTIONS, OUTSIDE
 
-_SUMS = (
+_SUMS: tuple[Any, ...] = (
     polynomial.polyval, chebyshev.chebval, legendre.legval, hermite.hermval, hermite_e.hermeval, laguerre.lagval,
 )  # fmt: skip
 
