@@ -40,10 +40,14 @@ def _recorded(*operands: Any) -> tuple[Any, ...]:
     """Operands of a composition: captured arrays as recorded ones too, so that NumPy combines none before that."""
     given = tuple(map(normal_operand, operands))
     recorder = recorder_of(given)
-    return tuple(
-        RecordedArray(recorder, node_of(recorder, operand), operand) if issubclass(type(operand), np.ndarray) else operand
-        for operand in given
-    )
+
+    def recorded(operand: Any) -> Any:
+        # a recorded value says to isinstance that it is an array
+        if not issubclass(type(operand), np.ndarray):
+            return operand
+        return RecordedArray(recorder, node_of(recorder, operand), operand)
+
+    return tuple(map(recorded, given))
 
 
 # ---- ufuncs that SciPy evaluates
@@ -243,8 +247,8 @@ def _log_of_weighted_sum(x: Any, weights: Any, axes: tuple[int, ...], signed: bo
         at_peak = np.equal(seen, peak)
         terms = np.exp(_elementary(ops.excess, x, peak))
         if weights is None:
-            shares = at_peak / np.sum(at_peak, axis=axes, keepdims=True)
-            total = np.sum(terms - shares, axis=axes, keepdims=True)
+            count = np.sum(at_peak, axis=axes, keepdims=True)
+            total = np.sum(terms - at_peak, axis=axes, keepdims=True) + (count - 1)
             sign: Any = np.ones(peak.shape)
         else:
             terms = _elementary(ops.zero_product, weights, terms)

@@ -317,6 +317,31 @@ def test_values_and_derivatives_are_those_of_mpmath(
     check("curvature", second, orders[1], 1e-2 * (sizes[0] + sizes[1]) + 1e-9, 1e-10)
 
 
+HIGHER: dict[str, tuple[Function, Function, tuple[float, ...]]] = {
+    "j0": (special.j0, lambda x: mp.besselj(0, x), (0.0, 1e-3, 1.9, 2.0, 2.1, 30.0)),
+    "j1": (special.j1, lambda x: mp.besselj(1, x), (0.0, 1e-3, 1.9, 2.0, 2.1, 30.0)),
+    "i0": (special.i0, lambda x: mp.besseli(0, x), (0.0, 1e-3, 1.9, 2.0, 2.1, 30.0)),
+    "i1": (special.i1, lambda x: mp.besseli(1, x), (0.0, 1e-3, 1.9, 2.0, 2.1, 30.0)),
+    "jv": (lambda x: special.jv(2, x), lambda x: mp.besselj(2, x), (0.0, 1e-3, 2.0, 30.0)),
+    "spherical_jn": (lambda x: special.sici(x)[0], mp.si, (0.0, 1e-3, 2.0, 30.0)),
+    "gammainc": (lambda x: special.gammainc(3.5, x), lambda x: exact_gammainc(mpf(3.5), x), (1e-3, 0.5, 20.0)),
+    "rgamma": (special.rgamma, mp.rgamma, (-3.0, 0.0, 0.5, 3.3)),
+    "gamma": (special.gamma, mp.gamma, (-2.5, 0.3, 3.3, 30.0)),
+    "erfinv": (special.erfinv, mp.erfinv, (0.0, 0.5, -0.9)),
+    "logit": (special.logit, lambda x: mp.log(x) - mp.log1p(-x), (1e-3, 0.5, 0.9)),
+}
+
+
+@pytest.mark.parametrize("name", HIGHER)
+def test_derivatives_of_the_third_and_fourth_order(name: str) -> None:
+    function, exact, points = HIGHER[name]
+    third = fg.grad(fg.grad(fg.grad(function)))
+    for point in points:
+        with mp.workdps(50):
+            expected = [float(mp.diff(exact, mpf(point), order)) for order in (3, 4)]
+        np.testing.assert_allclose([third(point), fg.grad(third)(point)], expected, rtol=1e-11, atol=1e-12)
+
+
 def test_every_function_that_scipy_evaluates_is_among_the_cases() -> None:
     covered = " ".join(name for name, *_ in CASES)
     for name in SPECIAL:
