@@ -144,16 +144,22 @@ class _SortedRows:
         self.rows = rows
         self.count = count
         # if it is known which ones are wanted, the others need no order
-        self.is_known = not any(isinstance(index, RecordedArray) for index in (count, *wanted))
-        known = {len(rows) - 1, *(int(k) for index in wanted for k in np.ravel(index))} if self.is_known else ()
-        self.positions = sorted_positions(rows, 0, known) if isinstance(rows, RecordedArray) else _order_of(rows)
+        self.known: list[int] | None = None
+        if not any(isinstance(index, RecordedArray) for index in (count, *wanted)):
+            self.known = sorted({len(rows) - 1, *(int(k) for index in wanted for k in np.ravel(index))})
+        is_recorded = isinstance(rows, RecordedArray)
+        self.positions = sorted_positions(rows, 0, self.known or ()) if is_recorded else _order_of(rows)
+        if self.known is not None:
+            # one step for all of them, of which parts are views
+            self.taken = gathered(rows, self.positions[self.known])
 
     def __getitem__(self, index: Any) -> Any:
         """The elements of these rows; the axes of ``index`` end with those of the columns, or ones in their place."""
         columns = self.rows.shape[1:]
-        if self.is_known:
+        if self.known is not None:
             leading = np.shape(index)[: np.ndim(index) - len(columns)]
-            return gathered(self.rows, self.positions[np.reshape(index, leading).astype(np.intp)])
+            places = np.searchsorted(self.known, np.reshape(index, leading))
+            return self.taken[places if leading else int(places)]
         width = math.prod(columns)
         return gathered(self.rows, gathered(self.positions, index * width + np.arange(width).reshape(columns)))
 
@@ -206,7 +212,7 @@ def _unless_nan(ordered: _SortedRows, result: Any, skip_nan: bool) -> Any:
         return np.where(ordered.count == 0, math.nan, result)
     if rows.dtype.kind != "f":
         return result
-    largest = ordered[np.full((1,) * rows.ndim, len(rows) - 1)][0]
+    largest = ordered[np.full((1,) * (rows.ndim - 1), len(rows) - 1)]
     return np.where(np.isnan(largest), largest, result)
 
 
