@@ -129,6 +129,20 @@ def _float_power(x: Any, y: Any) -> Any:
     return apply(ops.power, (np.multiply(x, 1.0) if whole_numbers else x, y))
 
 
+def _in_double_precision(ufunc: np.ufunc, operation: ops.Operation) -> None:
+    """Register a ufunc that tells single from double precision, while tapes compute in double precision."""
+
+    @composes(ufunc)
+    def recorded(*operands: Any) -> Any:
+        if np.result_type(np.float16, *map(value_of, operands)) != np.float64:
+            raise unsupported(f"np.{ufunc.__name__} of less than float64")
+        return apply(operation, operands)
+
+
+_in_double_precision(np.nextafter, ops.nextafter)
+_in_double_precision(np.spacing, ops.spacing)
+
+
 @composes(np.divmod)
 def _divmod(x: Any, y: Any) -> Any:
     return apply(ops.floor_divide, (x, y)), apply(ops.remainder, (x, y))
@@ -170,6 +184,22 @@ def _sinc(x: Any) -> Any:
     divisor: Any = apply(ops.where, (near, 1.0, y))
     result = apply(ops.where, (near, series, np.sin(divisor) / divisor))
     result.value = np.sinc(array.value)
+    return result
+
+
+@implements(np.i0)
+def _i0(x: Any) -> Any:
+    array = as_array(x)
+    result = apply(ops.i0, (array,))
+    result.value = np.i0(array.value)
+    return result
+
+
+@implements(np.i0)
+def _i0(x: Any) -> Any:
+    array = as_array(x)
+    result = apply(ops.i0, (array,))
+    result.value = np.i0(array.value)
     return result
 
 

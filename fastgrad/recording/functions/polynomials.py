@@ -13,11 +13,13 @@ import numpy as np
 
 from fastgrad.recording.functions.by_numpy import by_numpy
 from fastgrad.recording.functions.lifting import lifted
-from fastgrad.recording.functions.registry import FUNCTIONS, implements, unsupported
+from fastgrad.recording.functions.registry import FUNCTIONS, as_array, implements, reshape, unsupported
 
 
 def _coefficients(p: Any) -> Any:
-    return np.atleast_1d(p.coeffs if isinstance(p, np.poly1d) else p)
+    """At least one coefficient, as an array."""
+    x = as_array(p.coeffs if isinstance(p, np.poly1d) else p)
+    return reshape(x, (1,)) if x.ndim == 0 else x
 
 
 def _of_polynomials(function: Callable[..., Any]) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
@@ -96,7 +98,7 @@ def _polyint(p: Any, m: int = 1, k: Any = None) -> Any:
     order = operator.index(m)
     if order < 0:
         raise ValueError("Order of integral must be positive (see polyder)")
-    constants = np.zeros(order) if k is None else np.atleast_1d(k)
+    constants = np.zeros(order) if k is None else _coefficients(k)
     if len(constants) == 1 and order > 1:
         constants = constants[0] * np.ones(order)
     if len(constants) < order:
@@ -141,7 +143,7 @@ _LARGEST_MATRIX = 8
 
 @by_numpy(np.poly)
 def _poly(seq_of_zeros: Any) -> Any:
-    zeros = np.atleast_1d(seq_of_zeros)
+    zeros = _coefficients(seq_of_zeros)
     if zeros.ndim == 2:
         return _characteristic_polynomial(zeros)
     coefficients: Any = np.ones(1)
