@@ -70,8 +70,8 @@ CALLS: dict[str, tuple[Any, ...]] = {
     "Hermite": (series.hermite.hermval, normal(3), normal(4)),
     "Hermite of probability": (series.hermite_e.hermeval, normal(3), normal(4)),
     "Laguerre": (series.laguerre.lagval, normal(3), normal(4)),
-    "Polynomial": (lambda x, c: series.Polynomial(c)(x), normal(3), normal(4)),
-    "Chebyshev on a domain": (lambda x: series.Chebyshev([1, 2, 3], domain=[0, 2])(x), normal(3)),
+    "Polynomial": (lambda x, c: np.stack(list(series.Polynomial(c)(x))), normal(3), normal(4)),
+    "Chebyshev on a domain": (lambda x: np.stack(list(series.Chebyshev([1, 2, 3], domain=[0, 2])(x))), normal(3)),
 }
 
 
