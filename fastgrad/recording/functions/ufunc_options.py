@@ -27,7 +27,7 @@ def evaluation(ufunc: np.ufunc, kwargs: dict[str, Any]) -> Callable[..., Any]:
     if isinstance(where, RecordedArray) or not np.all(where):
         raise unsupported(f"np.{ufunc.__name__} with where= and without out=, which leaves elements undefined,")
     if where is not True:
-        options["where"] = where
+        return _with_mask(ufunc, where, evaluation(ufunc, options))
     dtype = options.get("dtype")
     kinds = "fiub" if dtype is None else np.dtype(dtype).kind
     if kinds not in "fiub" or (dtype is not None and np.dtype(dtype).itemsize > 8):
@@ -36,6 +36,18 @@ def evaluation(ufunc: np.ufunc, kwargs: dict[str, Any]) -> Callable[..., Any]:
         # operands would be truncated before anything is computed
         raise unsupported(f"np.{ufunc.__name__} with casting='unsafe'")
     return partial(ufunc, **options)
+
+
+def _with_mask(ufunc: np.ufunc, where: Any, evaluate: Callable[..., Any]) -> Callable[..., Any]:
+    """What a mask that is true everywhere leaves as it is, unless it makes the result larger."""
+
+    def masked(*values: Any) -> Any:
+        shape = np.broadcast_shapes(*map(np.shape, values))
+        if np.broadcast_shapes(shape, np.shape(where)) != shape:
+            raise unsupported(f"np.{ufunc.__name__} with a mask that is larger than its operands")
+        return evaluate(*values)
+
+    return masked
 
 
 def chosen(where: Any, results: Any, out: tuple[Any, ...]) -> Any:

@@ -56,6 +56,8 @@ CALLS: dict[str, tuple[Any, ...]] = {
     "sinc": (lambda x: np.sinc(x), np.concatenate([SIGNED, [0.0, 1e-9, 2.0 / np.pi]])),
     "sinc of a number": (lambda x: np.sinc(x), np.asarray(0.4)),
     "i0": (lambda x: np.i0(x) * np.kaiser(6, 2.0), SIGNED),
+    "i0": (lambda x: np.i0(x) * x, SIGNED),
+    "i0 of a number": (lambda x: np.i0(x), np.asarray(0.4)),
     "unwrap": (lambda x: np.unwrap(x) * x, JUMPING),
     "unwrap by degrees": (lambda x: np.unwrap(40 * x, period=360) * x, JUMPING),
     "unwrap with a threshold": (lambda x: np.unwrap(x, 5.0) * x, JUMPING),
@@ -247,6 +249,7 @@ def test_a_mask_of_recorded_values_may_change_later() -> None:
     np.testing.assert_array_equal(gradient(np.array([-4.0, 4.0, -1.0])), [0.0, 0.25, 0.0])
 
 
+@pytest.mark.filterwarnings("ignore:'where' used without 'out'")
 def test_a_mask_that_is_true_everywhere_needs_no_out() -> None:
     check_shown(lambda x: np.add(x, 1.0, where=np.ones(6, bool)), SIGNED)
     check(lambda x: np.add(x, 1.0, where=True), SIGNED)
@@ -258,6 +261,11 @@ def test_a_mask_that_is_true_everywhere_needs_no_out() -> None:
         (lambda x: np.add(x, 1.0, where=MASK), fg.UnsupportedError, "np.add with where= and without out="),
         (lambda x: np.add(x, 1.0, where=x > -9), fg.UnsupportedError, "np.add with where= and without out="),
         (lambda x: np.divmod(x, 1.0, where=MASK), fg.UnsupportedError, "np.divmod with where= and without out="),
+        (
+            lambda x: np.add(x, 1.0, where=np.ones((2, 6), bool)),
+            fg.UnsupportedError,
+            "np.add with a mask that is larger than its operands",
+        ),
         (lambda x: np.add(x, x, dtype=complex), fg.UnsupportedError, "np.add with dtype=<class 'complex'>"),
         (lambda x: np.add(x, x, dtype=object), fg.UnsupportedError, "np.add with dtype=<class 'object'>"),
         (
