@@ -195,14 +195,6 @@ def _i0(x: Any) -> Any:
     return result
 
 
-@implements(np.i0)
-def _i0(x: Any) -> Any:
-    array = as_array(x)
-    result = apply(ops.i0, (array,))
-    result.value = np.i0(array.value)
-    return result
-
-
 @implements(np.unwrap)
 def _unwrap(p: Any, discont: Any = None, axis: int = -1, *, period: Any = 2 * math.pi) -> Any:
     x = as_array(p)

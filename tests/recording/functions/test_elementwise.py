@@ -56,7 +56,6 @@ CALLS: dict[str, tuple[Any, ...]] = {
     "sinc": (lambda x: np.sinc(x), np.concatenate([SIGNED, [0.0, 1e-9, 2.0 / np.pi]])),
     "sinc of a number": (lambda x: np.sinc(x), np.asarray(0.4)),
     "i0": (lambda x: np.i0(x) * np.kaiser(6, 2.0), SIGNED),
-    "i0": (lambda x: np.i0(x) * x, SIGNED),
     "i0 of a number": (lambda x: np.i0(x), np.asarray(0.4)),
     "unwrap": (lambda x: np.unwrap(x) * x, JUMPING),
     "unwrap by degrees": (lambda x: np.unwrap(40 * x, period=360) * x, JUMPING),
