@@ -44,6 +44,7 @@ from fastgrad.recording.source import user_line
 _LOADED_LATE = (
     "linalg", "fourier", "calculus", "polynomials",
     "ufunc_methods", "order", "choosing", "statistics", "nan_reductions", "sets", "histograms",
+    "rearranging", "padding", "selection", "writing", "mapping", "refused",
 )  # fmt: skip
 # modules outside NumPy whose functions have definitions
 _DEFINED_IN = {"math": "standard_library", "scipy.special": "scipy_special", "numpy.polynomial": "series"}

@@ -1,39 +1,27 @@
-"""Array methods that no NumPy function has the signature of."""
+"""Array methods that no NumPy function has the signature of, and attributes of arrays."""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, NoReturn
 
 import numpy as np
 
-from fastgrad import ops
-from fastgrad.errors import LostDerivativeError, located
-from fastgrad.recording.functions import elementwise, making, products, reductions  # noqa: F401 - whose functions are methods too
-from fastgrad.recording.functions.registry import (
-    FUNCTIONS,
-    METHODS,
+from fastgrad.errors import UnsupportedError, located
+from fastgrad.recording.functions import (  # noqa: F401 - whose functions are methods too
+    elementwise,
+    making,
+    products,
+    rearranging,
+    reductions,
 )
+from fastgrad.recording.functions.conversions import astype, with_value
+from fastgrad.recording.functions.flat import flat_of, set_flat
+from fastgrad.recording.functions.registry import FUNCTIONS, METHODS, as_array
 from fastgrad.recording.functions.shapes import numpy_reshape, ravel, transpose
 from fastgrad.recording.indexing import getitem
-from fastgrad.recording.recorded_array import RecordedArray, apply, copy_of
+from fastgrad.recording.recorded_array import RecordedArray, copy_of
 from fastgrad.recording.source import user_line
-
-
-def _astype(x: RecordedArray, dtype: Any, *args: Any, **kwargs: Any) -> Any:
-    kind = np.dtype(dtype)
-    if kind == np.float64:
-        return copy_of(x) if x.dtype == kind else apply(ops.multiply, (x, 1.0))
-    if kind.kind == "b":
-        return apply(ops.not_equal, (x, 0.0))
-    if kind == np.int64 and x.dtype.kind in "biu":
-        return apply(ops.add, (x, 0))
-    raise LostDerivativeError(
-        located(
-            f"a recorded value was converted to {kind} by astype, which has no derivative",
-            user_line(),
-            "Use np.floor, np.trunc or np.round and keep it a float, or fastgrad.stop_gradient where it is meant.",
-        )
-    )
 
 
 def _item(x: RecordedArray, *index: Any) -> Any:
@@ -47,12 +35,59 @@ def _tolist(x: RecordedArray) -> Any:
     return x if x.ndim == 0 else [_tolist(row) for row in x]
 
 
-def _reshape_method(x: RecordedArray, *shape: Any, order: str = "C", copy: Any = None) -> Any:
-    return numpy_reshape(x, shape[0] if len(shape) == 1 else shape, order)
+def _reshape(x: RecordedArray, *shape: Any, order: str = "C", copy: Any = None) -> Any:
+    return numpy_reshape(x, shape[0] if len(shape) == 1 else shape, order, copy=copy)
 
 
-def _transpose_method(x: RecordedArray, *axes: Any) -> Any:
+def _transpose(x: RecordedArray, *axes: Any) -> Any:
     return transpose(x, (axes[0] if len(axes) == 1 and not isinstance(axes[0], int) else axes) if axes else None)
+
+
+def _flatten(x: RecordedArray, order: str = "C") -> Any:
+    return with_value(ravel(x, order), x.value.flatten(order))
+
+
+def _copy(x: RecordedArray, order: str = "C") -> Any:
+    return copy_of(x) if order == "K" or x.ndim < 2 else with_value(x, x.value.copy(order))
+
+
+def _fill(x: Any, value: Any) -> None:
+    if as_array(value).ndim:
+        raise ValueError("setting an array element with a sequence.")
+    x[...] = value
+
+
+def _resize(x: RecordedArray, *new_shape: Any, refcheck: bool = True) -> NoReturn:
+    raise UnsupportedError(
+        located(
+            "the array method .resize, which changes the shape of an array under all its names, cannot be recorded",
+            user_line(),
+            "Make a new array: write x = np.resize(x, shape) or x = x[:n].",
+        )
+    )
+
+
+def _namespace(x: RecordedArray, *, api_version: str | None = None) -> Any:
+    # NumPy's own error for a version that it does not know
+    return np.empty(0).__array_namespace__(api_version=api_version)
+
+
+def _to_device(x: RecordedArray, device: str, *, stream: Any = None) -> Any:
+    np.empty(0).to_device(device, stream=stream)
+    return x
+
+
+def _by_function(name: str) -> Callable[..., Any]:
+    """The method as NumPy's function of that name, which may be defined in a module that is loaded late."""
+
+    def method(x: RecordedArray, *args: Any, **kwargs: Any) -> Any:
+        return getattr(np, name)(x, *args, **kwargs)
+
+    return method
+
+
+def _attribute_of_value(name: str) -> Callable[[RecordedArray], Any]:
+    return lambda x: getattr(x.value, name)
 
 
 # these take what the functions of the same name take
@@ -62,13 +97,28 @@ _LIKE_FUNCTIONS = (
 )  # fmt: skip
 METHODS |= {name: FUNCTIONS[getattr(np, name)] for name in _LIKE_FUNCTIONS}
 METHODS |= {
-    "reshape": _reshape_method,
-    "flatten": lambda x, order="C": copy_of(ravel(x, order)),
-    "transpose": _transpose_method,
-    "copy": lambda x, order="C": copy_of(x),
+    "reshape": _reshape,
+    "flatten": _flatten,
+    "transpose": _transpose,
+    "copy": _copy,
     "conj": lambda x: x,
     "conjugate": lambda x: x,
-    "astype": _astype,
+    "astype": astype,
     "item": _item,
     "tolist": _tolist,
+    "fill": _fill,
+    "resize": _resize,
+    "compress": lambda x, condition, axis=None, out=None: np.compress(condition, x, axis, out),
+    "choose": _by_function("choose"),
+    "put": _by_function("put"),
+    "__array_namespace__": _namespace,
+    "to_device": _to_device,
+}
+# attributes that are computed, and what sets those that can be set
+ATTRIBUTES: dict[str, property] = {
+    "flat": property(flat_of, set_flat),
+    "imag": property(_attribute_of_value("imag")),
+    "strides": property(_attribute_of_value("strides")),
+    "flags": property(_attribute_of_value("flags")),
+    "device": property(_attribute_of_value("device")),
 }

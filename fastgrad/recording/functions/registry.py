@@ -33,8 +33,8 @@ def unsupported(name: str) -> UnsupportedError:
         located(
             f"{name} cannot be recorded",
             user_line(),
-            "Write it with functions that can (arithmetic, elementary functions, indexing, reshape, concatenate, "
-            "sums, products of matrices), or take it out of the differentiated function.",
+            "Write it with functions that can be (docs/coverage.md lists them), give it a definition with "
+            "fastgrad.interop.register, or take it out of the differentiated function.",
         )
     )
 

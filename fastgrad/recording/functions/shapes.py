@@ -1,143 +1,188 @@
-"""Functions that rearrange elements: reshape, transpose, stack, split, repeat."""
+"""Functions that change shapes and put arrays beside each other: reshape, transpose, broadcast, concatenate, stack.
+
+Most definitions say only which nodes make the result; the value, a view or a copy, is what NumPy's function gives.
+"""
 
 from __future__ import annotations
 
 import operator
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from fastgrad import array_ops
+from fastgrad.recording.functions.conversions import as_numpy, unchanged_kinds, with_value
 from fastgrad.recording.functions.registry import (
     as_array,
-    axes_of,
     implements,
-    only,
-    positions_of,
+    refuse_out,
     reshape,
-    unsupported,
     whole,
 )
-from fastgrad.recording.indexing import getitem
-from fastgrad.recording.recorded_array import RecordedArray, apply_array
+from fastgrad.recording.recorded_array import RecordedArray, apply_array, value_of
+
+# ---- one array, another shape
 
 
 @implements(np.reshape)
 def numpy_reshape(a: Any, /, shape: Any = None, order: str = "C", *, copy: Any = None) -> Any:
     x = as_array(a)
-    if order not in ("C", "A", "K"):
-        return transpose(reshape(transpose(x), np.empty(x.shape).reshape(shape, order="C").shape[::-1]))
-    return reshape(x, np.broadcast_to(0, x.shape).reshape(shape).shape)
+    shape = _shape(shape)
+    value = np.reshape(value_of(x), shape, order, copy=copy)
+    if order == "F" or (order == "A" and np.isfortran(value_of(x))):
+        return with_value(transpose(reshape(transpose(x), value.shape[::-1])), value)
+    return with_value(reshape(x, value.shape), value) if order != "C" or copy else reshape(x, value.shape)
+
+
+def _shape(shape: Any) -> Any:
+    return tuple(map(operator.index, shape)) if isinstance(shape, (tuple, list)) else operator.index(shape)
 
 
 @implements(np.ravel)
 def ravel(a: Any, order: str = "C") -> Any:
     x = as_array(a)
-    return reshape(transpose(x) if order == "F" else x, (x.size,))
+    if order == "C":
+        return reshape(x, (x.size,))
+    value = np.ravel(value_of(x), order)
+    return with_value(reshape(transpose(x, _axes_in_order(value_of(x), order)), (x.size,)), value)
+
+
+def _axes_in_order(value: Any, order: str) -> list[int]:
+    """The axes from that of the longest strides to that of the shortest, as this order walks through the memory."""
+    axes = list(range(value.ndim))
+    if order == "F" or (order == "A" and np.isfortran(value)):
+        return axes[::-1]
+    if order == "A":
+        return axes
+    strides = np.empty_like(value).strides  # in the same order, but all positive
+    return sorted(axes, key=lambda axis: -strides[axis])
 
 
 @implements(np.transpose, np.permute_dims)
 def transpose(a: Any, axes: Any = None) -> Any:
     x = as_array(a)
-    order = tuple(range(x.ndim))[::-1] if axes is None else tuple(int(axis) % max(x.ndim, 1) for axis in axes)
-    if sorted(order) != list(range(x.ndim)):
-        raise ValueError("axes don't match array")
+    order = tuple(range(x.ndim))[::-1] if axes is None else tuple(operator.index(axis) for axis in axes)
+    # the axes of an array whose axis k has length k + 2 are named by their lengths; NumPy's own errors
+    order = tuple([length - 2 for length in np.transpose(_named_axes(x.ndim), order).shape])
     if order == tuple(range(x.ndim)):
         return x
     return apply_array(array_ops.transpose, (x,), order) if isinstance(x, RecordedArray) else x.transpose(order)
 
 
+def _named_axes(ndim: int) -> Any:
+    return np.broadcast_to(0, tuple(range(2, ndim + 2)))
+
+
 @implements(np.matrix_transpose)
 def matrix_transpose(x: Any) -> Any:
+    if as_array(x).ndim < 2:
+        raise ValueError(f"Input array must be at least 2-dimensional, but it is {as_array(x).ndim}")
     return swapaxes(x, -1, -2)
 
 
-@implements(np.swapaxes)
-def swapaxes(a: Any, axis1: int, axis2: int) -> Any:
-    x = as_array(a)
-    return transpose(x, _swapped(x.ndim, axis1, axis2))
+def _reordering(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Functions that put axes into another order, which NumPy itself says."""
+
+    def reorder(a: Any, *args: Any, **kwargs: Any) -> Any:
+        x = as_array(a)
+        return transpose(x, [length - 2 for length in function(_named_axes(x.ndim), *args, **kwargs).shape])
+
+    return implements(function)(reorder)
 
 
-def _swapped(ndim: int, axis1: int, axis2: int) -> list[int]:
-    order = list(range(ndim))
-    order[axis1], order[axis2] = order[axis2], order[axis1]
-    return order
+swapaxes = _reordering(np.swapaxes)
+moveaxis = _reordering(np.moveaxis)
+_reordering(np.rollaxis)
 
 
-@implements(np.moveaxis)
-def _moveaxis(a: Any, source: Any, destination: Any) -> Any:
-    x = as_array(a)
-    # NumPy moves the axes of an array whose axis k has length k + 2, which names them
-    moved = np.moveaxis(np.broadcast_to(0, tuple(range(2, x.ndim + 2))), source, destination).shape
-    return transpose(x, [length - 2 for length in moved])
+def _reshaping(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Functions that put in or leave out axes of length 1."""
+
+    def change(a: Any, axis: Any = None) -> Any:
+        x = as_array(a)
+        axis = None if axis is None else whole(axis)
+        return reshape(x, function(np.broadcast_to(0, x.shape), axis).shape)
+
+    return implements(function)(change)
 
 
-@implements(np.expand_dims)
-def expand_dims(a: Any, axis: Any) -> Any:
-    x = as_array(a)
-    return reshape(x, np.expand_dims(np.broadcast_to(0, x.shape), axis).shape)
+expand_dims = _reshaping(np.expand_dims)
+squeeze = _reshaping(np.squeeze)
 
 
-@implements(np.squeeze)
-def _squeeze(a: Any, axis: Any = None) -> Any:
-    x = as_array(a)
-    return reshape(x, np.squeeze(np.broadcast_to(0, x.shape), axis).shape)
+def _at_least(function: Callable[..., Any]) -> Callable[..., Any]:
+    def extend(*arrays: Any) -> Any:
+        xs = [as_array(a) for a in arrays]
+        results = [reshape(x, function(np.broadcast_to(0, x.shape)).shape) for x in xs]
+        return results[0] if len(results) == 1 else tuple(results)
+
+    return implements(function)(extend)
 
 
-@implements(np.atleast_1d)
-def _atleast_1d(*arrays: Any) -> Any:
-    xs = [as_array(a) for a in arrays]
-    results = [reshape(x, (1,)) if x.ndim == 0 else x for x in xs]
-    return results[0] if len(results) == 1 else tuple(results)
+atleast_1d = _at_least(np.atleast_1d)
+atleast_2d = _at_least(np.atleast_2d)
+atleast_3d = _at_least(np.atleast_3d)
 
 
 @implements(np.broadcast_to)
 def broadcast_to(array: Any, shape: Any, subok: bool = False) -> Any:
     x = as_array(array)
     shape = tuple(map(operator.index, shape)) if isinstance(shape, (tuple, list)) else (operator.index(shape),)
-    if x.shape == shape:
-        return x
     np.broadcast_to(np.broadcast_to(0, x.shape), shape)  # raises NumPy's own error
     return (
         apply_array(array_ops.broadcast_to, (x,), shape) if isinstance(x, RecordedArray) else np.broadcast_to(x, shape)
     )
 
 
-@implements(np.flip)
-def _flip(m: Any, axis: Any = None) -> Any:
-    x = as_array(m)
-    axes = axes_of(axis, x.ndim)
-    return getitem(x, tuple(slice(None, None, -1) if k in axes else slice(None) for k in range(x.ndim)))
+@as_numpy(np.broadcast_arrays)
+def broadcast_arrays(*args: Any, subok: bool = False) -> Any:
+    xs = [as_array(x) for x in args]
+    shape = np.broadcast_shapes(*(x.shape for x in xs))
+    return tuple([x if x.shape == shape else broadcast_to(x, shape) for x in xs])
+
+
+# ---- several arrays, one beside the other
 
 
 @implements(np.concatenate, np.concat)
-def concatenate(arrays: Any, axis: int | None = 0, out: Any = None, **kwargs: Any) -> Any:
-    only({"out": out, **kwargs}, "np.concatenate", casting="same_kind")
+def concatenate(
+    arrays: Any, /, axis: int | None = 0, out: Any = None, *, dtype: Any = None, casting: str = "same_kind"
+) -> Any:
+    refuse_out({"out": out})
     xs = [as_array(x) for x in arrays]
     if axis is None:
         xs, axis = [ravel(x) for x in xs], 0
-    np.concatenate([np.broadcast_to(0, x.shape) for x in xs], axis)  # raises NumPy's own error
-    return apply_array(array_ops.concatenate, tuple(xs), axis % xs[0].ndim)
+    value = np.concatenate([value_of(x) for x in xs], axis, dtype=dtype, casting=casting)  # type: ignore[call-overload]
+    if dtype is not None:
+        xs = unchanged_kinds(xs, value.dtype, "np.concatenate")
+    if not any(isinstance(x, RecordedArray) for x in xs):
+        return value
+    joined = apply_array(array_ops.concatenate, tuple(xs), axis % xs[0].ndim)
+    return joined if dtype is None else with_value(joined, value)
 
 
 @implements(np.stack)
-def _stack(arrays: Any, axis: int = 0, out: Any = None, **kwargs: Any) -> Any:
+def stack(arrays: Any, axis: int = 0, out: Any = None, **kwargs: Any) -> Any:
     xs = [as_array(x) for x in arrays]
-    if len({x.shape for x in xs}) != 1:
-        raise ValueError("all input arrays must have the same shape")
-    position = axis % (xs[0].ndim + 1)
-    return concatenate([expand_dims(x, position) for x in xs], position, out, **kwargs)
+    position = np.stack([np.broadcast_to(np.int8(0), x.shape) for x in xs], axis).ndim  # raises NumPy's own error
+    return concatenate([expand_dims(x, axis % position) for x in xs], axis % position, out, **kwargs)
 
 
 @implements(np.vstack)
 def _vstack(tup: Any, **kwargs: Any) -> Any:
-    return concatenate([reshape(x, (1, x.size)) if x.ndim < 2 else x for x in map(as_array, tup)], 0, **kwargs)
+    return concatenate([atleast_2d(x) for x in tup], 0, **kwargs)
 
 
 @implements(np.hstack)
 def _hstack(tup: Any, **kwargs: Any) -> Any:
-    xs = [_atleast_1d(x) for x in tup]
-    return concatenate(xs, 0 if xs[0].ndim == 1 else 1, **kwargs)
+    xs = [atleast_1d(x) for x in tup]
+    return concatenate(xs, 0 if xs and xs[0].ndim == 1 else 1, **kwargs)
+
+
+@implements(np.dstack)
+def _dstack(tup: Any) -> Any:
+    return concatenate([atleast_3d(x) for x in tup], 2)
 
 
 @implements(np.column_stack)
@@ -145,51 +190,47 @@ def _column_stack(tup: Any) -> Any:
     return concatenate([reshape(x, (x.size, 1)) if x.ndim < 2 else x for x in map(as_array, tup)], 1)
 
 
-@implements(np.split)
-def _split(ary: Any, indices_or_sections: Any, axis: int = 0) -> Any:
-    x = as_array(ary)
-    np.split(np.broadcast_to(0, x.shape), indices_or_sections, axis)  # raises NumPy's own error
-    return _array_split(x, indices_or_sections, axis)
+@as_numpy(np.block)
+def _block(arrays: Any) -> Any:
+    depth = _depth(arrays)
+    leaves = list(_leaves(arrays))
+    ndim = max(depth, *(x.ndim for x in leaves))
+
+    def joined(part: Any, level: int) -> Any:
+        if not isinstance(part, list):
+            x = as_array(part)
+            return reshape(x, (1,) * (ndim - x.ndim) + x.shape)
+        return concatenate([joined(one, level + 1) for one in part], ndim - depth + level)
+
+    return joined(arrays, 0)
 
 
-@implements(np.array_split)
-def _array_split(ary: Any, indices_or_sections: Any, axis: int = 0) -> Any:
-    x = as_array(ary)
-    pieces = np.array_split(np.arange(x.shape[axis]), indices_or_sections)
-    at = (slice(None),) * (axis % x.ndim)
-    return [getitem(x, (*at, slice(p[0], p[-1] + 1) if len(p) else slice(0, 0))) for p in pieces]
+def _depth(nested: Any) -> int:
+    return 1 + max(map(_depth, nested), default=0) if isinstance(nested, list) else 0
 
 
-@implements(np.take)
-def take(a: Any, indices: Any, axis: int | None = None, out: Any = None, mode: str = "raise") -> Any:
-    only({"out": out}, "np.take")
-    x = as_array(a)
-    if mode != "raise":
-        raise unsupported(f"np.take with mode={mode!r}")
+def _leaves(nested: Any) -> Any:
+    if isinstance(nested, list):
+        for one in nested:
+            yield from _leaves(one)
+    else:
+        yield as_array(nested)
+
+
+@as_numpy(np.append)
+def _append(arr: Any, values: Any, axis: int | None = None) -> Any:
     if axis is None:
-        return getitem(ravel(x), indices)
-    return getitem(x, (slice(None),) * (axis % x.ndim) + (indices,))
+        return concatenate([ravel(arr), ravel(values)])
+    return concatenate([arr, values], axis)
 
 
-@implements(np.diagonal)
+@as_numpy(np.diagonal)
 def diagonal(a: Any, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Any:
-    x = as_array(a)
-    return apply_array(array_ops.gather, (x, np.diagonal(positions_of(x), offset, axis1, axis2).copy()), None)
-
-
-@implements(np.roll)
-def _roll(a: Any, shift: Any, axis: Any = None) -> Any:
-    x = as_array(a)
-    return apply_array(array_ops.gather, (x, np.roll(positions_of(x), whole(shift), axis)), None)
-
-
-@implements(np.repeat)
-def repeat(a: Any, repeats: Any, axis: Any = None) -> Any:
-    x = as_array(a)
-    return apply_array(array_ops.gather, (x, np.repeat(positions_of(x), whole(repeats), axis)), None)
-
-
-@implements(np.tile)
-def _tile(A: Any, reps: Any) -> Any:
-    x = as_array(A)
-    return apply_array(array_ops.gather, (x, np.tile(positions_of(x), whole(reps))), None)
+    x = moveaxis(a, (axis1, axis2), (-2, -1))
+    *rest, n_rows, n_columns = x.shape
+    offset = operator.index(offset)
+    first_row, first_column = max(-offset, 0), max(offset, 0)
+    count = max(min(n_rows - first_row, n_columns - first_column), 0)
+    start = first_row * n_columns + first_column if count else 0
+    flat = reshape(x, (*rest, n_rows * n_columns))
+    return flat[..., start : start + (count - 1) * (n_columns + 1) + 1 : n_columns + 1] if count else flat[..., :0]

@@ -1,0 +1,178 @@
+"""Cholesky and QR factorizations of the matrices in the last two axes.
+
+S. F. Walter, L. Lehmann and R. Lamour, *On evaluating higher-order derivatives of the QR decomposition of tall matrices
+with full column rank in forward and reverse mode*, Optimization Methods and Software 27, 2012; I. Murray,
+*Differentiation of the Cholesky decomposition*, 2016.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastgrad.array_ops.linalg import (
+    EPS,
+    SINGULAR_IS_NAN,
+    SINGULAR_IS_ZERO,
+    folded,
+    inv,
+    mirrored,
+    poison,
+    require_square,
+    transposed,
+    triangles,
+)
+from fastgrad.array_ops.movement import concatenate, reshape, slice_
+from fastgrad.array_ops.products import matmul
+from fastgrad.array_ops.reductions import broadcast_to
+from fastgrad.array_ops.spectra import undefined
+from fastgrad.array_ops.table import ArrayOperation, Cotangents, Shape, array_operation, require
+
+HALF_LOWER, STRICT_LOWER = (1.0, 0.5, 0.0), (1.0, 0.0, 0.0)
+
+# ---- Cholesky; the attribute is the triangle that is read and returned
+
+
+def _cholesky_vjp(triangle: str, ct: Any, a: Any, r: Any) -> Cotangents:
+    factor, of_factor = (r, ct) if triangle == "L" else (transposed(r), transposed(ct))
+    inverse = inv(factor, attribute=SINGULAR_IS_NAN)
+    middle = triangles(matmul(transposed(factor), of_factor), attribute=HALF_LOWER)
+    return (folded(matmul(matmul(transposed(inverse), middle), inverse), triangle),)
+
+
+def _cholesky_jvp(triangle: str, tangents: Sequence[Any], a: Any, r: Any) -> Any:
+    factor = r if triangle == "L" else transposed(r)
+    inverse = inv(factor, attribute=SINGULAR_IS_NAN)
+    middle = matmul(matmul(inverse, mirrored(tangents[0], triangle)), transposed(inverse))
+    moved = matmul(factor, triangles(middle, attribute=HALF_LOWER))
+    return moved if triangle == "L" else transposed(moved)
+
+
+cholesky: ArrayOperation = array_operation(
+    "cholesky",
+    lambda _, a: require_square(a),
+    lambda triangle, a: np.linalg.cholesky(a, upper=triangle == "U"),
+    _cholesky_vjp,
+    _cholesky_jvp,
+)
+
+# ---- QR; the attribute is whose function it is ("numpy" or "scipy") and 1 for a square q, else 0
+#
+# A wide matrix [x, y] is x = q u and v = q' y; so only its square part is factored.
+
+Attribute = tuple[str, int]
+
+
+def qr_shapes(a: Shape, complete: int) -> tuple[Shape, Shape]:
+    """The shapes of q and r."""
+    *leading, m, n = a
+    k = m if complete else min(m, n)
+    return (*leading, m, k), (*leading, k, n)
+
+
+def _qr_shape(attribute: Attribute, a: Shape) -> Shape:
+    require(len(a) >= 2, "a matrix has two axes")
+    q, r = qr_shapes(a, attribute[1])
+    return (*a[:-2], q[-2] * q[-1] + r[-2] * r[-1])
+
+
+def _qr(attribute: Attribute, a: NDArray[Any]) -> Any:
+    package, complete = attribute
+    leading = a.shape[:-2]
+    if package == "numpy":
+        parts = np.linalg.qr(a, "complete" if complete else "reduced")
+        return np.concatenate([part.reshape(*leading, part.shape[-2] * part.shape[-1]) for part in parts], -1)
+    import scipy.linalg
+
+    result = np.empty(_qr_shape(attribute, a.shape))
+    for index in np.ndindex(leading):
+        parts = scipy.linalg.qr(a[index], mode="full" if complete else "economic")
+        result[index] = np.concatenate([part.ravel() for part in parts])
+    return result
+
+
+def qr_parts(packed: Any, a: Shape, complete: int) -> tuple[Any, Any]:
+    """q and r of a packed result for matrices of shape ``a``."""
+    leading, start, parts = tuple((0, length, 1) for length in packed.shape[:-1]), 0, []
+    for shape in qr_shapes(a, complete):
+        size = shape[-2] * shape[-1]
+        parts.append(reshape(slice_(packed, attribute=(*leading, (start, size, 1))), attribute=shape))
+        start += size
+    return parts[0], parts[1]
+
+
+def _part(x: Any, axis: int, start: int, stop: int) -> Any:
+    """A range of rows (axis -2) or columns (axis -1)."""
+    spec = [(0, length, 1) for length in x.shape]
+    spec[axis] = (start, stop - start, 1)
+    return x if stop - start == x.shape[axis] else slice_(x, attribute=tuple(spec))
+
+
+def _dependent(_: None, r: NDArray[Any]) -> Any:
+    size = np.sqrt(np.sum(np.square(r), -2))
+    diagonal = np.abs(np.diagonal(r, 0, -2, -1))
+    return (~(diagonal > 8.0 * r.shape[-1] * EPS * size)).any(-1).astype(np.float64)[..., None, None]
+
+
+# whether columns of the matrix with the triangular factor r depend on one another
+dependent: ArrayOperation = array_operation(
+    "dependent", lambda _, r: (*r[:-2], 1, 1), _dependent, lambda *_: (None,), piecewise_constant=True
+)
+
+
+def _qr_vjp(attribute: Attribute, ct: Any, a: Any, packed: Any) -> Cotangents:
+    complete = attribute[1]
+    m, n, k = *a.shape[-2:], min(a.shape[-2:])
+    all_q, all_r = qr_parts(packed, a.shape, complete)
+    of_all_q, of_all_r = qr_parts(ct, a.shape, complete)
+    q, of_q = _part(all_q, -1, 0, k), _part(of_all_q, -1, 0, k)
+    r, of_r = _part(all_r, -2, 0, k), _part(of_all_r, -2, 0, k)
+    of_y = None
+    if n > k:
+        y, of_v = _part(a, -1, k, n), _part(of_r, -1, k, n)
+        of_q, of_y = of_q + matmul(y, transposed(of_v)), matmul(q, of_v)
+        r, of_r = _part(r, -1, 0, k), _part(of_r, -1, 0, k)
+    middle = mirrored(matmul(r, transposed(of_r)) - matmul(transposed(of_q), q), "L")
+    inverse = inv(r, attribute=SINGULAR_IS_ZERO)
+    of_x = matmul(of_q + matmul(q, middle), transposed(inverse))
+    of_a = of_x if of_y is None else concatenate(of_x, of_y, attribute=len(a.shape) - 1)
+    flags = dependent(r)
+    of_a = of_a + poison(flags, of_all_q) + poison(flags, of_all_r)
+    if all_q.shape[-1] > k:
+        # columns beyond the factorization are any that complete the basis
+        of_a = of_a + poison(None, _part(of_all_q, -1, k, m))
+    return (of_a,)
+
+
+def _qr_jvp(attribute: Attribute, tangents: Sequence[Any], a: Any, packed: Any) -> Any:
+    complete, leading = attribute[1], a.shape[:-2]
+    n, k = a.shape[-1], min(a.shape[-2:])
+    all_q, all_r = qr_parts(packed, a.shape, complete)
+    q, r = _part(all_q, -1, 0, k), _part(_part(all_r, -2, 0, k), -1, 0, k)
+    of_x = _part(tangents[0], -1, 0, k)
+    scaled = matmul(of_x, inv(r, attribute=SINGULAR_IS_ZERO))
+    middle = matmul(transposed(q), scaled)
+    lower = triangles(middle, attribute=STRICT_LOWER)
+    turn = lower - transposed(lower)
+    of_q = matmul(q, turn) + (scaled - matmul(q, middle))
+    of_r = triangles(matmul(middle - turn, r), attribute=(0.0, 1.0, 1.0))
+    if n > k:
+        y, of_y = _part(a, -1, k, n), _part(tangents[0], -1, k, n)
+        of_v = matmul(transposed(of_q), y) + matmul(transposed(q), of_y)
+        of_r = concatenate(of_r, of_v, attribute=len(a.shape) - 1)
+    lost = undefined(dependent(r), of_x)
+    of_q, of_r = of_q + lost, of_r + lost
+    missing = all_q.shape[-1] - k
+    if missing:
+        unknown = broadcast_to(undefined(1.0, of_x), attribute=(*all_q.shape[:-1], missing))
+        of_q = concatenate(of_q, unknown, attribute=len(a.shape) - 1)
+        rows = _part(all_r, -2, k, all_r.shape[-2])
+        of_r = concatenate(of_r, rows * 0.0, attribute=len(a.shape) - 2)
+    flat = [reshape(x, attribute=(*leading, x.shape[-2] * x.shape[-1])) for x in (of_q, of_r)]
+    return concatenate(*flat, attribute=len(leading))
+
+
+qr: ArrayOperation = array_operation("qr", _qr_shape, _qr, _qr_vjp, _qr_jvp)

@@ -1,0 +1,346 @@
+"""Linear systems, inverses and determinants of the matrices in the last two axes, with equal leading axes throughout.
+
+Values are NumPy's. A derivative that asks for more than the value (the inverse behind a determinant, a solution with
+the transposed matrix) must not raise where the value exists: there singular matrices give NaN or zeros, as the attribute
+says, and rules multiply them strictly (``zero_product``) or add NaN where they count (``poison``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+from numpy.linalg import LinAlgError
+from numpy.typing import NDArray
+
+from fastgrad import ops
+from fastgrad.array_ops.movement import reshape, transpose
+from fastgrad.array_ops.products import matmul
+from fastgrad.array_ops.reductions import sum_
+from fastgrad.array_ops.table import ArrayOperation, Cotangents, Shape, array_operation, require
+
+NAN = float("nan")
+EPS = float(np.finfo(np.float64).eps)
+# what a singular matrix gives instead of an exception
+SINGULAR_IS_NAN, SINGULAR_IS_ZERO = "nan", "zero"
+
+
+# ---- what rules share
+
+
+def transposed(x: Any) -> Any:
+    n = len(x.shape)
+    return transpose(x, attribute=(*range(n - 2), n - 1, n - 2))
+
+
+def sum_of_matrix(x: Any) -> Any:
+    """The sum over each matrix, with axes of length 1 in their place."""
+    n = len(x.shape)
+    return reshape(sum_(x, attribute=(n - 2, n - 1)), attribute=(*x.shape[:-2], 1, 1))
+
+
+def as_matrices(x: Any) -> Any:
+    """Numbers as matrices with one element."""
+    return reshape(x, attribute=(*x.shape, 1, 1))
+
+
+def poison(flags: Any, x: Any) -> Any:
+    """0 for each matrix; NaN where an element of ``x`` that is flagged (None: any) is not 0: it has no derivative."""
+    return sum_of_matrix(ops.zero_product(NAN if flags is None else ops.where(flags, NAN, 0.0), x))
+
+
+def total(parts: Sequence[Any]) -> Any:
+    """The sum of the parts that are there; None if none is."""
+    found = [part for part in parts if part is not None]
+    if not found:
+        return None
+    result = found[0]
+    for part in found[1:]:
+        result = result + part
+    return result
+
+
+def require_square(shape: Shape) -> Shape:
+    require(len(shape) >= 2 and shape[-1] == shape[-2], "the matrix must be square")
+    return shape
+
+
+def each_matrix(function: Callable[..., Any], shape: Shape, *stacks: Any) -> NDArray[np.float64]:
+    """A function of single matrices over the leading axes; ``shape`` is that of the whole result."""
+    result = np.empty(shape)
+    for index in np.ndindex(stacks[0].shape[:-2]):
+        result[index] = function(*(stack[index] for stack in stacks))
+    return result
+
+
+# ---- triangles
+
+Weights = tuple[float, float, float]
+
+
+@lru_cache(maxsize=64)
+def _weights(m: int, n: int, weights: Weights) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+    lower, diagonal, upper = weights
+    below = np.subtract.outer(np.arange(m), np.arange(n))
+    array = np.where(below > 0, lower, np.where(below == 0, diagonal, upper))
+    return array, array != 0.0
+
+
+def _triangles(weights: Weights, x: NDArray[Any]) -> NDArray[Any]:
+    factors, kept = _weights(x.shape[-2], x.shape[-1], weights)
+    # what is left out is 0, also where it was infinite
+    return np.multiply(x, factors, out=np.zeros(x.shape), where=kept)
+
+
+# each matrix with its lower triangle, its diagonal and its upper triangle times a number each
+triangles: ArrayOperation = array_operation(
+    "triangles",
+    lambda _, of: of,
+    _triangles,
+    lambda weights, ct, x, r: (triangles(ct, attribute=weights),),
+)
+
+
+def mirrored(x: Any, triangle: str) -> Any:
+    """The symmetric matrix that a function takes from one triangle, "L" or "U"."""
+    half = triangles(x, attribute=(1.0, 0.5, 0.0) if triangle == "L" else (0.0, 0.5, 1.0))
+    return half + transposed(half)
+
+
+def folded(x: Any, triangle: str) -> Any:
+    """The adjoint of ``mirrored``."""
+    return triangles(x + transposed(x), attribute=(1.0, 0.5, 0.0) if triangle == "L" else (0.0, 0.5, 1.0))
+
+
+# ---- systems and inverses
+
+
+def _solve_shape(_: str | None, a: Shape, b: Shape) -> Shape:
+    require_square(a)
+    require(len(a) == len(b) and a[:-1] == b[:-1], "the right side does not fit the matrix")
+    return b
+
+
+def _solve(singular: str | None, a: NDArray[Any], b: NDArray[Any]) -> Any:
+    try:
+        return np.linalg.solve(a, b)
+    except LinAlgError:
+        if singular is None:
+            raise
+
+    def one(a: NDArray[Any], b: NDArray[Any]) -> Any:
+        try:
+            return np.linalg.solve(a, b)
+        except LinAlgError:
+            return NAN
+
+    return each_matrix(one, b.shape, a, b)
+
+
+def _solve_vjp(_: str | None, ct: Any, a: Any, b: Any, x: Any) -> Cotangents:
+    of_b = solve(transposed(a), ct, attribute=SINGULAR_IS_NAN)
+    return matmul(-of_b, transposed(x)), of_b
+
+
+def _solve_jvp(_: str | None, tangents: Sequence[Any], a: Any, b: Any, x: Any) -> Any:
+    of_a, of_b = tangents
+    right = total([of_b, None if of_a is None else -matmul(of_a, x)])
+    return solve(a, right, attribute=SINGULAR_IS_NAN)
+
+
+solve: ArrayOperation = array_operation("solve", _solve_shape, _solve, _solve_vjp, _solve_jvp)
+
+
+def _inv(singular: str | None, a: NDArray[Any]) -> Any:
+    try:
+        return np.linalg.inv(a)
+    except LinAlgError:
+        if singular is None:
+            raise
+
+    def one(a: NDArray[Any]) -> Any:
+        try:
+            return np.linalg.inv(a)
+        except LinAlgError:
+            return NAN if singular == SINGULAR_IS_NAN else 0.0
+
+    return each_matrix(one, a.shape, a)
+
+
+def _inv_jvp(_: str | None, tangents: Sequence[Any], a: Any, r: Any) -> Any:
+    return matmul(matmul(-r, tangents[0]), r)
+
+
+def _inv_vjp(_: str | None, ct: Any, a: Any, r: Any) -> Cotangents:
+    return (matmul(matmul(-transposed(r), ct), transposed(r)),)
+
+
+inv: ArrayOperation = array_operation("inv", lambda _, a: require_square(a), _inv, _inv_vjp, _inv_jvp)
+
+
+# ---- determinants
+#
+# The gradient of a determinant is the matrix of cofactors, which exists for singular matrices too. Their derivative
+# along m is again a polynomial in the matrix, ``cofactor_slope``. Both come from the inverse where that is accurate,
+# else from the singular values (G. W. Stewart, *On the adjugate matrix*, Linear Algebra and its Applications 283, 1998).
+# What is left, third derivatives of a determinant, is NaN at a singular matrix.
+
+
+def _regular_inverse(a: NDArray[Any]) -> tuple[Any, Any] | None:
+    """Determinants and inverses, if all the matrices are far from singular."""
+    try:
+        inverse = np.linalg.inv(a)
+    except LinAlgError:
+        return None
+    determinant = np.linalg.det(a)
+    with np.errstate(invalid="ignore", over="ignore"):
+        condition = np.linalg.norm(a, 1, (-2, -1)) * np.linalg.norm(inverse, 1, (-2, -1))
+    size = np.abs(determinant)
+    return (determinant, inverse) if np.all((condition < 1e8) & (size > 1e-280) & (size < 1e280)) else None
+
+
+def _products_of_others(s: NDArray[Any]) -> NDArray[Any]:
+    """For each number the product of all others, along the last axis."""
+    one = np.ones_like(s[..., :1])
+    before = np.cumprod(np.concatenate([one, s[..., :-1]], -1), -1)
+    after = np.cumprod(np.concatenate([one, s[..., :0:-1]], -1), -1)[..., ::-1]
+    return np.asarray(before * after)
+
+
+def _orientation(u: NDArray[Any], vt: NDArray[Any]) -> float:
+    """1 or -1: the determinant of an orthogonal matrix times that of another."""
+    return float(np.rint(np.linalg.det(u) * np.linalg.det(vt)))
+
+
+def _cofactor_of_one(a: NDArray[Any]) -> Any:
+    if not np.isfinite(a).all():
+        return NAN
+    u, s, vt = np.linalg.svd(a)
+    return (_orientation(u, vt) * u * _products_of_others(s)) @ vt
+
+
+def _cofactor(_: None, a: NDArray[Any]) -> Any:
+    if a.shape[-1] == 0:
+        return np.zeros(a.shape)
+    regular = _regular_inverse(a)
+    if regular is None:
+        return each_matrix(_cofactor_of_one, a.shape, a)
+    determinant, inverse = regular
+    return determinant[..., None, None] * np.swapaxes(inverse, -1, -2)
+
+
+def _cofactor_slope_of_one(a: NDArray[Any], m: NDArray[Any]) -> Any:
+    if not np.isfinite(a).all():
+        return NAN
+    u, s, vt = np.linalg.svd(a)
+    turned = u.T @ m @ vt.T
+    result = np.empty_like(turned)
+    for i in range(len(s)):
+        others = s.copy()
+        others[i] = 1.0
+        pairs = _products_of_others(others)
+        pairs[i] = 0.0
+        result[i] = -turned[:, i] * pairs
+        result[i, i] = pairs @ np.diagonal(turned)
+    return _orientation(u, vt) * (u @ result @ vt)
+
+
+def _cofactor_slope(_: None, a: NDArray[Any], m: NDArray[Any]) -> Any:
+    if a.shape[-1] == 0:
+        return np.zeros(a.shape)
+    regular = _regular_inverse(a)
+    if regular is None:
+        return each_matrix(_cofactor_slope_of_one, a.shape, a, m)
+    determinant, inverse = regular
+    w = np.swapaxes(inverse, -1, -2)
+    along = np.sum(w * m, (-2, -1))[..., None, None]
+    return determinant[..., None, None] * (along * w - w @ np.swapaxes(m, -1, -2) @ w)
+
+
+def _far_from_singular(_: None, a: NDArray[Any]) -> Any:
+    def one(a: NDArray[Any]) -> float:
+        return float(_regular_inverse(a) is not None)
+
+    return each_matrix(one, a.shape[:-2], a)
+
+
+def _determinant_vjp(_: None, ct: Any, a: Any, r: Any) -> Cotangents:
+    return (ops.zero_product(as_matrices(ct), cofactor(a)),)
+
+
+def _determinant_jvp(_: None, tangents: Sequence[Any], a: Any, r: Any) -> Any:
+    n = len(a.shape)
+    return sum_(ops.zero_product(tangents[0], cofactor(a)), attribute=(n - 2, n - 1))
+
+
+def _slope_vjp(_: None, ct: Any, a: Any, m: Any, r: Any) -> Cotangents:
+    # the slope is (<c, m> c - c m' c) / det with the cofactors c; the determinant divides only where it may
+    c, size = cofactor(a), as_matrices(det(a))
+    along_m, along_ct = sum_of_matrix(c * m), sum_of_matrix(c * ct)
+    turned = matmul(ct, matmul(transposed(c), m)) + matmul(m, matmul(transposed(c), ct))
+    of_c = (m * along_ct + ct * along_m - turned) / size
+    of_a = cofactor_slope(a, of_c) - c * (sum_of_matrix(ct * r) / size)
+    return of_a + poison(_no_third_derivative(a), ct), cofactor_slope(a, ct)
+
+
+def _slope_jvp(_: None, tangents: Sequence[Any], a: Any, m: Any, r: Any) -> Any:
+    of_a, of_m = tangents
+    parts = [None if of_m is None else cofactor_slope(a, of_m)]
+    if of_a is not None:
+        c, size = cofactor(a), as_matrices(det(a))
+        moved = cofactor_slope(a, of_a)
+        turned = matmul(moved, matmul(transposed(m), c)) + matmul(c, matmul(transposed(m), moved))
+        numerator = sum_of_matrix(moved * m) * c + sum_of_matrix(c * m) * moved - turned
+        parts.append((numerator - r * sum_of_matrix(c * of_a)) / size + poison(_no_third_derivative(a), of_a))
+    return total(parts)
+
+
+def _no_third_derivative(a: Any) -> Any:
+    return ops.equal(as_matrices(far_from_singular(a)), 0.0)
+
+
+def _slope_shape(_: None, a: Shape, m: Shape) -> Shape:
+    require(a == m, "the direction must have the shape of the matrix")
+    return require_square(a)
+
+
+def _number_shape(_: Any, a: Shape) -> Shape:
+    return require_square(a)[:-2]
+
+
+det: ArrayOperation = array_operation(
+    "det", _number_shape, lambda _, a: np.linalg.det(a), _determinant_vjp, _determinant_jvp
+)
+cofactor: ArrayOperation = array_operation(
+    "cofactor",
+    lambda _, a: require_square(a),
+    _cofactor,
+    lambda _, ct, a, r: (cofactor_slope(a, ct),),
+    lambda _, tangents, a, r: cofactor_slope(a, tangents[0]),
+)
+cofactor_slope: ArrayOperation = array_operation(
+    "cofactor_slope", _slope_shape, _cofactor_slope, _slope_vjp, _slope_jvp
+)
+far_from_singular: ArrayOperation = array_operation(
+    "far_from_singular", _number_shape, _far_from_singular, lambda *_: (None,), piecewise_constant=True
+)
+det_sign: ArrayOperation = array_operation(
+    "det_sign", _number_shape, lambda _, a: np.linalg.slogdet(a)[0], lambda *_: (None,), piecewise_constant=True
+)
+
+
+def _log_vjp(_: None, ct: Any, a: Any, r: Any) -> Cotangents:
+    return (ops.zero_product(as_matrices(ct), transposed(inv(a, attribute=SINGULAR_IS_NAN))),)
+
+
+def _log_jvp(_: None, tangents: Sequence[Any], a: Any, r: Any) -> Any:
+    n = len(a.shape)
+    inverse = transposed(inv(a, attribute=SINGULAR_IS_NAN))
+    return sum_(ops.zero_product(tangents[0], inverse), attribute=(n - 2, n - 1))
+
+
+log_abs_det: ArrayOperation = array_operation(
+    "log_abs_det", _number_shape, lambda _, a: np.linalg.slogdet(a)[1], _log_vjp, _log_jvp
+)

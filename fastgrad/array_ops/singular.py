@@ -1,0 +1,177 @@
+"""Singular values and vectors of the matrices in the last two axes; conventions as in ``spectra``.
+
+The attribute of both operations is whose function it is ("numpy", "scipy", or "hermitian" for NumPy's way with
+symmetric matrices, which reads the lower triangle); that of ``svd`` is the pair with 1 for full matrices, else 0.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastgrad import ops
+from fastgrad.array_ops.linalg import each_matrix, folded, mirrored, poison, transposed
+from fastgrad.array_ops.movement import concatenate, reshape, slice_
+from fastgrad.array_ops.products import matmul
+from fastgrad.array_ops.reductions import broadcast_to
+from fastgrad.array_ops.spectra import moved_values, reciprocals, row, tie_average, tied, undefined
+from fastgrad.array_ops.table import ArrayOperation, Cotangents, Shape, array_operation, require
+
+Attribute = tuple[str, int]
+
+
+def _values_shape(_: str, a: Shape) -> Shape:
+    require(len(a) >= 2, "a matrix has two axes")
+    return (*a[:-2], min(a[-2:]))
+
+
+def _values(kind: str, a: NDArray[Any]) -> Any:
+    if kind != "scipy":
+        return np.linalg.svd(a, compute_uv=False, hermitian=kind == "hermitian")
+    import scipy.linalg
+
+    return each_matrix(scipy.linalg.svdvals, _values_shape(kind, a.shape), a)
+
+
+def _values_vjp(kind: str, ct: Any, a: Any, s: Any) -> Cotangents:
+    u, _, vt = singular_parts(svd(a, attribute=(kind, 0)), a.shape, 0)
+    of_a = matmul(u * row(tie_average(ct, s, attribute=1)), vt)
+    return (folded(of_a, "L") if kind == "hermitian" else of_a,)
+
+
+def _values_jvp(kind: str, tangents: Sequence[Any], a: Any, s: Any) -> Any:
+    u, _, vt = singular_parts(svd(a, attribute=(kind, 0)), a.shape, 0)
+    of_a = mirrored(tangents[0], "L") if kind == "hermitian" else tangents[0]
+    return moved_values(u, matmul(of_a, transposed(vt)), s, 1)
+
+
+svdvals: ArrayOperation = array_operation("svdvals", _values_shape, _values, _values_vjp, _values_jvp)
+
+
+# ---- with the vectors
+
+
+def _shapes(a: Shape, full: int) -> tuple[Shape, Shape, Shape]:
+    """The shapes of u, s and vt."""
+    *leading, m, n = a
+    k = min(m, n)
+    return (*leading, m, m if full else k), (*leading, k), (*leading, n if full else k, n)
+
+
+def _size(shape: Shape, leading: int) -> int:
+    return int(np.prod(shape[leading:], dtype=np.int64))
+
+
+def _svd_shape(attribute: Attribute, a: Shape) -> Shape:
+    require(len(a) >= 2, "a matrix has two axes")
+    leading = len(a) - 2
+    return (*a[:-2], sum(_size(shape, leading) for shape in _shapes(a, attribute[1])))
+
+
+def _svd(attribute: Attribute, a: NDArray[Any]) -> Any:
+    kind, full = attribute
+    leading = a.shape[:-2]
+    if kind != "scipy":
+        parts = np.linalg.svd(a, bool(full), hermitian=kind == "hermitian")
+        return np.concatenate([np.reshape(part, (*leading, _size(part.shape, len(leading)))) for part in parts], -1)
+    import scipy.linalg
+
+    def one(a: NDArray[Any]) -> Any:
+        return np.concatenate([part.ravel() for part in scipy.linalg.svd(a, full_matrices=bool(full))])
+
+    return each_matrix(one, _svd_shape(attribute, a.shape), a)
+
+
+def singular_parts(packed: Any, a: Shape, full: int) -> tuple[Any, Any, Any]:
+    """u, the singular values and vt of a packed result for matrices of shape ``a``."""
+    leading, start, parts = packed.shape[:-1], 0, []
+    for shape in _shapes(a, full):
+        size = _size(shape, len(leading))
+        flat = slice_(packed, attribute=(*((0, length, 1) for length in leading), (start, size, 1)))
+        parts.append(reshape(flat, attribute=shape))
+        start += size
+    return parts[0], parts[1], parts[2]
+
+
+def _packed(u: Any, s: Any, vt: Any) -> Any:
+    leading = s.shape[:-1]
+    flat = [reshape(part, attribute=(*leading, _size(part.shape, len(leading)))) for part in (u, s, vt)]
+    return concatenate(*flat, attribute=len(leading))
+
+
+def _columns(x: Any, start: int, stop: int) -> Any:
+    if (start, stop) == (0, x.shape[-1]):
+        return x
+    return slice_(x, attribute=(*((0, length, 1) for length in x.shape[:-1]), (start, stop - start, 1)))
+
+
+def _svd_vjp(attribute: Attribute, ct: Any, a: Any, r: Any) -> Cotangents:
+    kind, full = attribute
+    m, n, k = *a.shape[-2:], min(a.shape[-2:])
+    all_u, s, all_vt = singular_parts(r, a.shape, full)
+    of_all_u, of_s, of_all_vt = singular_parts(ct, a.shape, full)
+    all_v, of_all_v = transposed(all_vt), transposed(of_all_vt)
+    u, v, of_u, of_v = (_columns(x, 0, k) for x in (all_u, all_v, of_all_u, of_all_v))
+    turned_u, turned_v = matmul(transposed(u), of_u), matmul(transposed(v), of_v)
+    apart = ops.zero_product(turned_u + turned_v, reciprocals(s, attribute=-1))
+    together = ops.zero_product(turned_u - turned_v, reciprocals(s, attribute=1))
+    middle = 0.5 * (apart + transposed(apart) + together - transposed(together))
+    of_a = matmul(u * row(tie_average(of_s, s, attribute=1)) + matmul(u, middle), transposed(v))
+    inverse = row(_inverse_or_zero(s))
+    if m > k:
+        of_a = of_a + matmul((of_u - matmul(u, turned_u)) * inverse, transposed(v))
+    if n > k:
+        of_a = of_a + matmul(u, transposed((of_v - matmul(v, turned_v)) * inverse))
+    of_a = folded(of_a, "L") if kind == "hermitian" else of_a
+    of_a = of_a + poison(row(tied(s, attribute=2 if m > k else 1)), of_u)
+    of_a = of_a + poison(row(tied(s, attribute=2 if n > k else 1)), of_v)
+    # vectors beyond the singular values are any that complete the basis
+    for extra in (_columns(of_all_u, k, of_all_u.shape[-1]), _columns(of_all_v, k, of_all_v.shape[-1])):
+        if extra.shape[-1]:
+            of_a = of_a + poison(None, extra)
+    return (of_a,)
+
+
+def _svd_jvp(attribute: Attribute, tangents: Sequence[Any], a: Any, r: Any) -> Any:
+    kind, full = attribute
+    m, n, k = *a.shape[-2:], min(a.shape[-2:])
+    all_u, s, all_vt = singular_parts(r, a.shape, full)
+    u, v = _columns(all_u, 0, k), _columns(transposed(all_vt), 0, k)
+    of_a = mirrored(tangents[0], "L") if kind == "hermitian" else tangents[0]
+    moved = matmul(of_a, v)
+    middle = matmul(transposed(u), moved)
+    apart = 0.5 * ops.zero_product(middle + transposed(middle), reciprocals(s, attribute=-1))
+    together = 0.5 * ops.zero_product(middle - transposed(middle), reciprocals(s, attribute=1))
+    of_u, of_v = matmul(u, apart + together), matmul(v, apart - together)
+    inverse = row(_inverse_or_zero(s))
+    if m > k:
+        of_u = of_u + (moved - matmul(u, middle)) * inverse
+    if n > k:
+        back = matmul(transposed(of_a), u)
+        of_v = of_v + (back - matmul(v, transposed(middle))) * inverse
+    of_u = of_u + undefined(row(tied(s, attribute=2 if m > k else 1)), tangents[0])
+    of_v = of_v + undefined(row(tied(s, attribute=2 if n > k else 1)), tangents[0])
+    of_u, of_v = (
+        _completed(x, all_of_it.shape, tangents[0]) for x, all_of_it in ((of_u, all_u), (of_v, transposed(all_vt)))
+    )
+    return _packed(of_u, moved_values(u, moved, s, 1), transposed(of_v))
+
+
+def _completed(x: Any, shape: Shape, tangent: Any) -> Any:
+    """Columns of NaN after those of ``x``: vectors beyond the singular values are any that complete the basis."""
+    missing = shape[-1] - x.shape[-1]
+    if missing == 0:
+        return x
+    extra = broadcast_to(undefined(1.0, tangent), attribute=(*shape[:-1], missing))
+    return concatenate(x, extra, attribute=len(shape) - 1)
+
+
+def _inverse_or_zero(s: Any) -> Any:
+    # where values are equal or 0 their vectors have no derivative anyway
+    return ops.where(tied(s, attribute=2), 0.0, 1.0 / s)
+
+
+svd: ArrayOperation = array_operation("svd", _svd_shape, _svd, _svd_vjp, _svd_jvp)
