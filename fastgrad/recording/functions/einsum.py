@@ -56,7 +56,7 @@ def _einsum(
     if truth:
         # truth values are added as "or"
         terms = [Named(term.array + 0, term.labels) for term in terms]
-    terms = _broadcast(operands, [_diagonal(term) for term in terms])
+    terms = [_diagonal(term) for term in _broadcast(operands, terms)]
     result = _reduced(terms, output, _path(operands, arrays, optimize))
     result = np.not_equal(result, 0) if truth else result
     return result if is_view else _laid_out(result, order)
@@ -123,9 +123,11 @@ def _broadcast(operands: Sequence[Any], terms: Sequence[Named]) -> list[Named]:
     """The terms without axes of length 1 whose label is longer elsewhere. Raises NumPy's error where lengths differ."""
     lengths: dict[Label, int] = {}
     for array, labels in terms:
-        for label, length in zip(labels, array.shape, strict=True):
-            if length != 1 and lengths.setdefault(label, length) != length:
-                np.einsum(*_with_arrays(operands, lambda x: np.broadcast_to(0.0, x.shape)))
+        pairs = set(zip(labels, array.shape, strict=True))
+        # within one operand not even a length of 1 may differ
+        fits = len(pairs) == len(set(labels))
+        if not fits or any(n != 1 and lengths.setdefault(label, n) != n for label, n in pairs):
+            np.einsum(*_with_arrays(operands, lambda x: np.broadcast_to(0.0, x.shape)))
     return [_without_axes_of_one(term, lengths) for term in terms]
 
 
@@ -152,21 +154,11 @@ def _diagonal(term: Named) -> Named:
     """The term with one axis for each label: a view, as in NumPy."""
     array, labels = term
     for label in labels:
-        axes = [k for k, other in enumerate(labels) if other == label and array.shape[k] != 1]
-        if len(axes) > 1 and len({array.shape[k] for k in axes}) == 1:
+        axes = [k for k, other in enumerate(labels) if other == label]
+        if len(axes) > 1:
             rest = tuple(k for k in range(array.ndim) if k not in axes)
             return _diagonal(Named(_diagonal_of(array, axes, rest), (*(labels[k] for k in rest), label)))
-    repeated = [k for k, label in enumerate(labels) if label in labels[:k] or label in labels[k + 1 :]]
-    if not repeated:
-        return term
-    # one of each label is left that is longer than 1, or that is the first
-    kept = [k for k in range(array.ndim) if k not in repeated or _stands_for_all(array.shape, labels, k)]
-    return Named(reshape(array, [array.shape[k] for k in kept]), tuple(labels[k] for k in kept))
-
-
-def _stands_for_all(shape: Sequence[int], labels: Sequence[Label], axis: int) -> bool:
-    same = [k for k, label in enumerate(labels) if label == labels[axis]]
-    return axis == max(same, key=lambda k: (shape[k] != 1, -k))
+    return term
 
 
 def _diagonal_of(array: RecordedArray, axes: Sequence[int], rest: Sequence[int]) -> RecordedArray:

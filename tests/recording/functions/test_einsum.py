@@ -180,6 +180,7 @@ def test_contractions_are_products_of_matrices() -> None:
         (lambda x: np.einsum("ij->ik", x), ValueError),
         (lambda x: np.einsum("ij->ii", x), ValueError),
         (lambda x: np.einsum("ij,ij", x), ValueError),
+        (lambda x: np.einsum("ii,i", x[:1], x[0]), ValueError),
         (lambda x: np.einsum("i.j", x), ValueError),
         (lambda x: np.einsum("ij->i", x, dtype=np.int64), TypeError),
         (lambda x: np.einsum("ij->i", x, dtype=np.complex128), fg.UnsupportedError),
