@@ -112,8 +112,8 @@ def _reciprocals_vjp(sign: int, ct: Any, w: Any, r: Any) -> Cotangents:
 
 
 def _reciprocals_jvp(sign: int, tangents: Sequence[Any], w: Any, r: Any) -> Any:
-    row, column = row(tangents[0]), column(tangents[0])
-    return -ops.zero_product(row + column if sign > 0 else row - column, r * r)
+    across, down = row(tangents[0]), column(tangents[0])
+    return -ops.zero_product(across + down if sign > 0 else across - down, r * r)
 
 
 # 1 / (w_j + sign w_i); 0 on the diagonal and where it would divide by 0
@@ -209,8 +209,8 @@ def _eigh_jvp(attribute: Symmetric, tangents: Sequence[Any], a: Any, r: Any) -> 
     w, v = eigen_parts(r)
     moved = matmul(mirrored(tangents[0], attribute[1]), v)
     turned = ops.zero_product(matmul(transposed(v), moved), reciprocals(w, attribute=-1))
-    undefined = undefined(row(tied(w, attribute=0)), tangents[0])
-    return _eigen_packed(moved_values(v, moved, w, 0), matmul(v, turned) + undefined)
+    lost = undefined(row(tied(w, attribute=0)), tangents[0])
+    return _eigen_packed(moved_values(v, moved, w, 0), matmul(v, turned) + lost)
 
 
 def undefined(flags: Any, tangent: Any) -> Any:
@@ -285,8 +285,8 @@ def _eigvals_jvp(_: None, tangents: Sequence[Any], a: Any, w: Any) -> Any:
     packed = eig(a)
     _, v = eigen_parts(packed)
     rows = transposed(inv(v, attribute=SINGULAR_IS_ZERO))
-    undefined = undefined(row(doubtful(packed, attribute="values")), tangents[0])
-    return moved_values(rows, matmul(tangents[0], v), w, 0) + reshape(undefined, attribute=w.shape)
+    lost = undefined(row(doubtful(packed, attribute="values")), tangents[0])
+    return moved_values(rows, matmul(tangents[0], v), w, 0) + reshape(lost, attribute=w.shape)
 
 
 eigvals: ArrayOperation = array_operation(

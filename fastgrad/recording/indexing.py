@@ -92,13 +92,13 @@ def _basic(x: RecordedArray, items: tuple[Any, ...], value: Any) -> Any:
         # an element is a view for as long as it takes to find its node
         element = x.value[(*items, Ellipsis)]
         return RecordedArray(x.recorder, _element_node(x, storage, element, tuple(spec)), value)
-    return x.view(value, lambda node: _sliced(x, node, tuple(spec), value.shape))
+    return x.seen_as(value, lambda node: _sliced(x, node, tuple(spec), value.shape))
 
 
 def _element_node(x: RecordedArray, storage: Storage, element: Any, spec: Any) -> int:
     if storage.is_all_newer(element, x.stamp):
         return storage.node(element, -1, 0)
-    return _sliced(x, x.view(x.value, lambda node: node).node, spec, ())
+    return _sliced(x, x.seen_as(x.value, lambda node: node).node, spec, ())
 
 
 def _sliced(x: RecordedArray, node: int, spec: tuple[tuple[int, int, int], ...], shape: Shape) -> int:

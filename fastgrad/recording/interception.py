@@ -39,7 +39,7 @@ __all__ = ["interception", "original_of"]
 
 # NumPy's functions that make arrays of what knows no protocol
 _MAKERS = (
-    "arange", "array", "asanyarray", "asarray", "ascontiguousarray", "asfortranarray", "concatenate", "concat",
+    "arange", "array", "asanyarray", "asarray", "asarray_chkfinite", "require", "ascontiguousarray", "asfortranarray", "concatenate", "concat",
     "copy", "diag", "diagflat", "empty", "empty_like", "eye", "full", "full_like", "geomspace", "hstack",
     "identity", "indices", "linspace", "logspace", "ones", "ones_like", "outer", "repeat", "stack", "tile",
     "tri", "tril", "triu", "vstack", "where", "zeros", "zeros_like", "column_stack", "dstack", "block",

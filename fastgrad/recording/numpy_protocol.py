@@ -6,8 +6,8 @@ read off ``ops.TABLE``. Whatever is not found is refused by name.
 
 from __future__ import annotations
 
-import inspect
 import importlib
+import inspect
 import sys
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -17,7 +17,8 @@ import numpy as np
 from fastgrad import ops
 from fastgrad.errors import LostDerivativeError, located
 from fastgrad.recording.assignment import setitem, update_at
-from fastgrad.recording.functions import methods  # noqa: F401 - these, and the functions that they name, are the ones loaded at once
+from fastgrad.recording.functions import methods
+from fastgrad.recording.functions.conversions import as_objects
 from fastgrad.recording.functions.registry import (
     FUNCTIONS,
     METHODS,
@@ -27,7 +28,7 @@ from fastgrad.recording.functions.registry import (
     reshape,
     unsupported,
 )
-from fastgrad.recording.functions.shapes import matrix_transpose, ravel, transpose
+from fastgrad.recording.functions.shapes import matrix_transpose, transpose
 from fastgrad.recording.functions.ufunc_options import chosen, evaluation
 from fastgrad.recording.indexing import getitem
 from fastgrad.recording.recorded_array import (
@@ -47,7 +48,12 @@ _LOADED_LATE = (
     "rearranging", "padding", "selection", "writing", "mapping", "refused",
 )  # fmt: skip
 # modules outside NumPy whose functions have definitions
-_DEFINED_IN = {"math": "standard_library", "scipy.special": "scipy_special", "numpy.polynomial": "series"}
+_DEFINED_IN = {
+    "math": "standard_library",
+    "numpy": "refused",
+    "numpy.polynomial": "series",
+    "scipy.special": "scipy_special",
+}
 _UFUNCS: dict[Any, ops.Operation] = {
     getattr(np, name.partition(".")[2]): operation
     for operation in ops.TABLE
@@ -95,6 +101,9 @@ def _recorded_ufunc(ufunc: Any, method: str, inputs: tuple[Any, ...], kwargs: di
             result = apply(operation, inputs)
             result.value = evaluate(*(value_of(normal_operand(operand)) for operand in inputs))
             return result
+        if set(ufunc.types) == {"O" * ufunc.nin + "->" + "O" * ufunc.nout}:
+            # of np.frompyfunc: a Python function of elements
+            return ufunc(*map(as_objects, inputs), **kwargs)
     elif method == "outer":
         x, y = map(as_array, inputs)
         return apply_ufunc(ufunc, "__call__", (reshape(x, x.shape + (1,) * y.ndim), y), kwargs)
@@ -241,6 +250,6 @@ _install(
         ("T", property(transpose)),
         ("mT", property(matrix_transpose)),
         ("real", property(lambda x: x)),
-        ("flat", property(lambda x: iter(ravel(x)))),
+        *methods.ATTRIBUTES.items(),
     ]
 )

@@ -67,7 +67,7 @@ class RecordedArray:
         value = self.value
         return self.recorder.storages.get(id(root_of(value))) if isinstance(value, np.ndarray) else None
 
-    def view(self, value: Any, make: Callable[[int], int]) -> RecordedArray:
+    def seen_as(self, value: Any, make: Callable[[int], int]) -> RecordedArray:
         """Another view of this array's memory: ``make`` adds its node, given the node of this array."""
         storage = self.storage
         if storage is None:
@@ -82,6 +82,11 @@ class RecordedArray:
 
     def __deepcopy__(self, memo: Any) -> RecordedArray:
         return copy_of(self)  # type: ignore[no-any-return]
+
+    def __dlpack_device__(self) -> NoReturn:
+        raise _refused("handing a recorded value to another library by DLPack", "Use NumPy's functions on it.")
+
+    __dlpack__ = __dlpack_device__
 
     def __reduce__(self) -> NoReturn:
         raise _refused("pickling a recorded value", "Do it outside the differentiated function.")
@@ -319,7 +324,7 @@ def apply_array(operation: array_ops.ArrayOperation, operands: tuple[Any, ...], 
     code = ARRAY_OPERATION + operation.code
     if recorder.storages and _is_view(value, operands) and operands[0].recorder is recorder:
         viewed: RecordedArray = operands[0]
-        return viewed.view(value, lambda node: recorder.add(code, (node,), value.shape, attribute))
+        return viewed.seen_as(value, lambda node: recorder.add(code, (node,), value.shape, attribute))
     nodes = tuple([node_of(recorder, operand) for operand in operands])
     return RecordedArray(recorder, recorder.add(code, nodes, value.shape, attribute), value)
 

@@ -25,11 +25,11 @@ VALUE_RTOL, VALUE_ATOL = 1e-13, 1e-14
 DOT_RTOL = 1e-10
 
 
-class Mismatch(AssertionError):
+class MismatchError(AssertionError):
     """A value or a derivative differs from its reference."""
 
 
-class Rough(Exception):
+class RoughPointError(Exception):
     """The function is not smooth enough at this point to be compared with differences."""
 
 
@@ -74,7 +74,7 @@ def quietly(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
 
 @dataclass(frozen=True)
 class Notes:
-    """What the last run of a sample gave: the values of its numbers, and what was not a number."""
+    """What the last run of a sample gave: the values of its numbers (None where unknown), and what was not a number."""
 
     values: list[Any]
     others: list[Any]
@@ -103,11 +103,18 @@ class Sample:
         def numbers_of_result(*arrays: Any) -> tuple[Any, ...]:
             numbers, others = parts(case.on(np, dict(zip(names, arrays, strict=False))))
             if notes is not None:
-                notes.values[:] = [n.value if isinstance(n, RecordedArray) else n for n in numbers]
+                notes.values[:] = map(_value_while_recording, numbers)
                 notes.others[:] = others
             return tuple(numbers) or (0.0,)
 
         return numbers_of_result
+
+
+def _value_while_recording(number: Any) -> Any:
+    if isinstance(number, RecordedArray):
+        return number.value
+    # in an array made while recording, the places of recorded elements hold no numbers
+    return None if isinstance(number, np.ndarray) and type(number) is not np.ndarray else number
 
 
 # ---- the independent derivative
@@ -125,12 +132,12 @@ def difference_slope(sample: Sample, point: Sequence[Any], directions: Sequence[
         h = STEP / SHRINK**k
         ahead, behind = values(h), values(-h)
         if ahead.shape != behind.shape:
-            raise Rough("the result has another size near by")
+            raise RoughPointError("the result has another size near by")
         new = [(ahead - behind) / (2 * h)]
         for j, older in enumerate(rows):
             factor = SHRINK ** (2 * (j + 1))
             if older.shape != new[-1].shape:
-                raise Rough("the result has another size near by")
+                raise RoughPointError("the result has another size near by")
             new.append((factor * new[-1] - older) / (factor - 1))
         rows = new
         diagonal.append(new[-1])
@@ -144,7 +151,7 @@ def independent_slope(sample: Sample, directions: Sequence[Any]) -> tuple[np.nda
     scale = 1.0 + np.max(np.abs(slope[np.isfinite(slope)]), initial=0.0)
     known = np.isfinite(slope)
     if np.any(error[known] > ROUGH * scale):
-        raise Rough(f"differences settle to {np.max(error[known]):.1g} only")
+        raise RoughPointError(f"differences settle to {np.max(error[known]):.1g} only")
     try:
         shifted = [x + 1j * COMPLEX_STEP * d for x, d in zip(point, directions, strict=True)]
         result = sample.on_numpy(*shifted)
@@ -169,25 +176,27 @@ def _complex_parts(result: Any) -> list[Any]:
 
 
 def compare(what: str, found: Any, expected: Any, tolerance: Any) -> None:
-    """Raise Mismatch where finite expected numbers are not found within the tolerance, or NaN and infinities not."""
+    """Raise MismatchError where finite expected numbers are not found within the tolerance, or NaN and infinities not."""
     found, expected = np.asarray(found, float), np.asarray(expected, float)
     if found.shape != expected.shape:
-        raise Mismatch(f"{what}: shape {found.shape} instead of {expected.shape}")
+        raise MismatchError(f"{what}: shape {found.shape} instead of {expected.shape}")
     with np.errstate(invalid="ignore"):
         near = (np.abs(found - expected) <= tolerance) | (found == expected) | (np.isnan(found) & np.isnan(expected))
     if not np.all(near):
         at = np.unravel_index(int(np.argmin(near)), near.shape)
-        raise Mismatch(f"{what}: {found[at]:.17g} instead of {expected[at]:.17g} at {tuple(map(int, at))}")
+        raise MismatchError(f"{what}: {found[at]:.17g} instead of {expected[at]:.17g} at {tuple(map(int, at))}")
 
 
 def compare_values(what: str, found: Sequence[Any], expected: Sequence[Any], rtol: float = VALUE_RTOL) -> None:
     """Numbers of two results: as many, of the same dtype and shape, and alike to a few units in the last place."""
     if len(found) != len(expected):
-        raise Mismatch(f"{what}: {len(found)} arrays instead of {len(expected)}")
+        raise MismatchError(f"{what}: {len(found)} arrays instead of {len(expected)}")
     for one, other in zip(found, expected, strict=True):
+        if one is None:
+            continue
         one, other = np.asarray(one), np.asarray(other)
         if one.dtype != other.dtype:
-            raise Mismatch(f"{what}: {one.dtype} instead of {other.dtype}")
+            raise MismatchError(f"{what}: {one.dtype} instead of {other.dtype}")
         finite = np.abs(other[np.isfinite(other)].astype(float))
         tolerance = rtol * np.abs(other.astype(float)) + VALUE_ATOL * np.max(finite, initial=0.0)
         compare(what, one, other, tolerance)
@@ -197,7 +206,7 @@ def compare_slopes(what: str, found: np.ndarray, expected: np.ndarray, error: np
     """Slopes, where the reference is a number: at NaN and infinities differences say nothing."""
     known = np.isfinite(expected)
     if found.shape != expected.shape:
-        raise Mismatch(f"{what}: {found.shape} numbers instead of {expected.shape}")
+        raise MismatchError(f"{what}: {found.shape} numbers instead of {expected.shape}")
     compare(what, found[known], expected[known], error[known] + 1e-11 * np.abs(expected[known]))
 
 
@@ -211,7 +220,7 @@ def directions_for(sample: Sample, random: np.random.Generator) -> tuple[Any, ..
 def check_first_order(sample: Sample, random: np.random.Generator) -> bool:
     """Value, tangent and cotangent of a sample; returns whether its derivative is anywhere other than zero.
 
-    Raises Mismatch; Rough where the point says nothing.
+    Raises MismatchError; RoughPointError where the point says nothing.
     """
     expected, expected_others = parts(sample.on_numpy(*sample.point))
     directions = directions_for(sample, random)
@@ -251,7 +260,7 @@ def compare_dot_products(
 
 def _compare_others(found: Sequence[Any], expected: Sequence[Any]) -> None:
     if list(map(str, found)) != list(map(str, expected)):
-        raise Mismatch(f"the result: {found} instead of {expected}")
+        raise MismatchError(f"the result: {found} instead of {expected}")
 
 
 def weighted(sample: Sample, random: np.random.Generator) -> Callable[..., Any]:
@@ -269,10 +278,10 @@ def weighted(sample: Sample, random: np.random.Generator) -> Callable[..., Any]:
 def check_second_order(sample: Sample, random: np.random.Generator) -> None:
     """Products with the Hessian, of a number made of the result, against differences of the gradient.
 
-    Raises Mismatch; Rough where the point says nothing.
+    Raises MismatchError; RoughPointError where the point says nothing.
     """
     if not np.all(np.isfinite(flat(parts(sample.on_numpy(*sample.point))[0]))):
-        raise Rough("the value is not finite")
+        raise RoughPointError("the value is not finite")
     total = weighted(sample, random)
     argnums = tuple(range(len(sample.point)))
     gradient = fg.grad(total, argnums)
@@ -285,9 +294,30 @@ def check_second_order(sample: Sample, random: np.random.Generator) -> None:
     first, second = (4 * fine - coarse) / 3, (4 * finer - fine) / 3
     slope, error = (16 * second - first) / 15, np.abs(second - first)
     if not np.all(np.isfinite(slope)):
-        raise Rough("the gradient is not finite")
+        raise RoughPointError("the gradient is not finite")
     scale = 1.0 + np.max(np.abs(slope), initial=0.0)
     if np.any(error > 1e-5 * scale):
-        raise Rough(f"differences of gradients settle to {np.max(error):.1g} only")
+        raise RoughPointError(f"differences of gradients settle to {np.max(error):.1g} only")
     product = flat(quietly(fg.hvp(total, argnums), *sample.point, directions))
     compare_slopes("the product with the Hessian", product, slope, error + 1e-8 * scale)
+
+
+def check_other_memory(sample: Sample, other: Sample, random: np.random.Generator) -> None:
+    """The same numbers elsewhere in memory, or in another dtype, have the same value and cotangent.
+
+    ``sample`` holds what ``other`` holds, in float64 and C order. Results are float32 where all arguments are.
+    """
+    dtypes = [np.asarray(x).dtype for x in other.point]
+    single = all(dtype == np.float32 for dtype in dtypes)
+    value, pullback = quietly(fg.vjp, sample.function(), *sample.point)
+    other_value, other_pullback = quietly(fg.vjp, other.function(), *other.point)
+    expected = [_as_single(part) if single else part for part in parts(value)[0]]
+    compare_values("the value of the same numbers elsewhere", parts(other_value)[0], expected, 0.0)
+    cotangent = tuple(random.standard_normal(np.shape(part))[()] for part in expected)
+    pulled = [p.astype(d) if d == np.float32 else p for p, d in zip(quietly(pullback, cotangent), dtypes, strict=True)]
+    compare_values("the cotangent of the same numbers elsewhere", quietly(other_pullback, cotangent), pulled, 0.0)
+
+
+def _as_single(part: Any) -> Any:
+    array = np.asarray(part)
+    return array.astype(np.float32) if array.dtype == np.float64 else array

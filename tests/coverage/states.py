@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import fastgrad as fg
 from tests.coverage.calls import CALLS, NOT_CALLED
-from tests.coverage.checks import Mismatch, Rough, Sample, check_first_order
+from tests.coverage.checks import MismatchError, RoughPointError, Sample, check_first_order
 from tests.coverage.drawing import Call, Case, RandomChooser, draw
 
 # points at which each call is compared, and how many are tried where the function is not smooth
@@ -44,11 +44,11 @@ def state_of_call(call: Call, check: Check = check_with_fastgrad) -> State:
         case = draw(call, chooser)
         try:
             varies |= check(case, chooser)
-        except Rough:
+        except RoughPointError:
             continue
         except fg.FastgradError as error:
             return State(REFUSED, first_sentence(error))
-        except Mismatch as error:
+        except MismatchError as error:
             return State(WRONG, str(error))
         except Exception as error:
             return State(UNKNOWN, f"{type(error).__name__}: {first_line(error)}")

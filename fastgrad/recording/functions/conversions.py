@@ -15,7 +15,7 @@ import numpy as np
 
 from fastgrad import array_ops, ops
 from fastgrad.errors import LostDerivativeError, located
-from fastgrad.recording.functions.registry import as_array, implements, reshape, unsupported
+from fastgrad.recording.functions.registry import as_array, implements, implements_outside, reshape, unsupported
 from fastgrad.recording.recorded_array import RecordedArray, apply, apply_array, stacked, value_of
 from fastgrad.recording.recorder import Recorder
 from fastgrad.recording.source import user_line
@@ -189,6 +189,26 @@ def asarray(
 
 implements(np.array)(array)
 implements(np.asarray, np.asanyarray)(asarray)
+
+
+@implements(np.asarray_chkfinite)
+def _asarray_chkfinite(a: Any, dtype: Any = None, order: Any = None) -> Any:
+    result = asarray(a, dtype, order)
+    if not np.all(np.isfinite(result)):
+        raise ValueError("array must not contain infs or NaNs")
+    return result
+
+
+@implements(np.require)
+def _require(a: Any, dtype: Any = None, requirements: Any = None, *, like: Any = None) -> Any:
+    plain = np.require(np.zeros(as_array(a).shape), dtype, requirements)
+    return asarray(a, dtype, "F" if plain.flags.fnc else "C")
+
+
+@implements_outside("numpy.fromiter")
+def _fromiter(iterable: Any, dtype: Any, count: int = -1, *, like: Any = None) -> Any:
+    items = list(iterable)
+    return array(items if count < 0 else items[:count], dtype)
 
 
 @implements(np.ascontiguousarray)

@@ -181,7 +181,7 @@ def _diagonal_of(array: RecordedArray, axes: Sequence[int], rest: Sequence[int])
             node = recorder.add(ARRAY_OPERATION + operation.code, (node,), shape, attribute)
         return node
 
-    return array.view(value, record)
+    return array.seen_as(value, record)
 
 
 def _reduced(terms: list[Named], output: Sequence[Label], path: Sequence[Sequence[int]]) -> Any:

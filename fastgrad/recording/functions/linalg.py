@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from fastgrad import array_ops, ops
+from fastgrad import array_ops
 from fastgrad.array_ops.factorizations import qr_parts
 from fastgrad.array_ops.linalg import EPS
 from fastgrad.array_ops.singular import singular_parts

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 from collections.abc import Callable
 from typing import Any, NoReturn
 
@@ -90,6 +91,27 @@ def _attribute_of_value(name: str) -> Callable[[RecordedArray], Any]:
     return lambda x: getattr(x.value, name)
 
 
+def _sort(x: RecordedArray, axis: int = -1, kind: Any = None, order: Any = None, *, stable: Any = None) -> None:
+    x[...] = np.sort(x, axis, kind, order, stable=stable)  # type: ignore[index, type-var]
+
+
+def _partition(x: RecordedArray, kth: Any, axis: int = -1, kind: str = "introselect", order: Any = None) -> None:
+    x[...] = np.partition(x, kth, axis, kind, order)  # type: ignore[index, type-var, call-overload]
+
+
+def _view(x: RecordedArray, dtype: Any = None, type: Any = None) -> Any:
+    kind = dtype if dtype is not None else type
+    if kind is None or kind is np.ndarray or (not isinstance(kind, builtins.type) and np.dtype(kind) == x.dtype):
+        return x.seen_as(x.value.view(), lambda node: node)
+    raise UnsupportedError(
+        located(
+            f"a view of a recorded array as {kind} cannot be recorded, because it looks at memory and not at elements",
+            user_line(),
+            "Use .astype, or plain arrays (np.asarray) instead of other classes.",
+        )
+    )
+
+
 # these take what the functions of the same name take
 _LIKE_FUNCTIONS = (
     "sum", "prod", "mean", "var", "std", "max", "min", "any", "all", "cumsum", "dot", "clip", "round", "swapaxes",
@@ -111,6 +133,9 @@ METHODS |= {
     "compress": lambda x, condition, axis=None, out=None: np.compress(condition, x, axis, out),
     "choose": _by_function("choose"),
     "put": _by_function("put"),
+    "sort": _sort,
+    "partition": _partition,
+    "view": _view,
     "__array_namespace__": _namespace,
     "to_device": _to_device,
 }

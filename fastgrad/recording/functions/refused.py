@@ -8,7 +8,7 @@ from typing import Any, NoReturn
 import numpy as np
 
 from fastgrad.errors import LostDerivativeError, UnsupportedError, located
-from fastgrad.recording.functions.registry import FUNCTIONS
+from fastgrad.recording.functions.registry import FUNCTIONS, OUTSIDE
 from fastgrad.recording.source import user_line
 
 _TO_FILES = (np.save, np.savez, np.savez_compressed, np.savetxt)
@@ -34,7 +34,7 @@ FUNCTIONS[np.lib.stride_tricks.as_strided] = _refusing(
     "cannot be recorded, because it looks at memory and not at elements",
     "Use slices, np.broadcast_to or np.lib.stride_tricks.sliding_window_view.",
 )
-FUNCTIONS[np.nditer] = _refusing(
+OUTSIDE["numpy.nested_iters"] = FUNCTIONS[np.nditer] = _refusing(
     "np.nditer",
     UnsupportedError,
     "cannot be recorded, because it hands out memory and not elements",

@@ -139,7 +139,7 @@ def with_kept_axes(result: Any, x: Any, axes: tuple[int, ...], keepdims: Any) ->
 def whole(numbers: Any) -> Any:
     """Whole numbers that shape a result, recorded ones guarded."""
     if isinstance(numbers, (tuple, list)):
-        return [operator.index(number) for number in numbers]
+        return type(numbers)([operator.index(number) for number in numbers])
     if isinstance(numbers, RecordedArray):
         return np.reshape([operator.index(number) for number in reshape(numbers, (numbers.size,))], numbers.shape)
     return numbers
