@@ -210,6 +210,9 @@ class _Runner:
         return plan.buffers[place.buffer].kind in ("input", "result")
 
     def _view(self, place: Place) -> Floats:
+        if 0 in place.shape:
+            # where it begins may lie beyond its buffer
+            return np.empty(place.shape)
         strides = tuple(8 * stride for stride in place.strides)
         return np.ndarray(place.shape, np.float64, self.memory[place.buffer], 8 * place.offset, strides)
 
