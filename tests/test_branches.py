@@ -170,6 +170,7 @@ def test_a_guard_on_captured_data_is_checked():
     assert found == [2.0, 3.0, 2.0, 3.0]
 
 
+@pytest.mark.filterwarnings("ignore::fastgrad.RecordingWarning")
 def test_more_branches_and_signatures_than_are_kept_are_right_all_the_same():
     gradient = fg.grad(collatz)
     for _ in range(2):

@@ -228,6 +228,7 @@ def test_another_whole_number_is_another_recording(answers: Answers) -> None:
     assert answers.during(lambda: (g(X, 2), g(X, 3))) == 0
 
 
+@pytest.mark.filterwarnings("ignore::fastgrad.RecordingWarning")
 def test_many_shapes_are_answered_right_though_few_have_entries(answers: Answers) -> None:
     g = fg.grad(lambda x: np.sum(x**2))
     for n in [*range(1, 3 * isa.MAX_ENTRIES), *range(1, 3 * isa.MAX_ENTRIES)]:
@@ -486,6 +487,85 @@ def test_both_branches_are_answered_by_the_kernels(answers: Answers) -> None:
 def test_a_new_branch_is_recorded() -> None:
     g = warmed(fg.grad(lambda x: x**2 if x > 0 else -x if x > -1 else x), 2.0)
     assert [g(2.0), g(-0.5), g(-3.0), g(1.0), g(-0.25), g(-4.0)] == [4.0, -1.0, 1.0, 2.0, -1.0, 1.0]
+
+
+def ways(x: Any) -> Any:
+    """Eight ways: a tree of three decisions."""
+    y = x * 2 if x > 4 else x * 3
+    y = y + 1 if x % 4 >= 2 else y * y
+    return np.sin(y) if x % 2 >= 1 else y
+
+
+WAYS = [k + 0.5 for k in range(8)]
+
+
+def warmed_on(function: Callable[[Any], Any], points: list[Any]) -> Any:
+    g = fg.value_and_grad(function)
+    for _ in range(3):
+        for x in points:
+            g(x)
+    return g
+
+
+def tries_of(g: Any, x: Any) -> int:
+    """How many entries the kernels try for this call."""
+    for entry in g._fast.entries:
+        entry._record["failed"] = -7
+    g(x)
+    return sum(int(entry._record["failed"][0]) != -7 for entry in g._fast.entries)
+
+
+@pytest.mark.parametrize("pattern", [[0, 1], [0, 0, 5], [1, 4, 7], [*range(8)], [3, 3, 3, 6, 6]])
+def test_the_entry_that_comes_next_in_a_pattern_is_tried_first(pattern: list[int], answers: Answers) -> None:
+    g = warmed_on(ways, WAYS)
+    points = [WAYS[k] for k in pattern]
+    for x in points * 6:
+        g(x)
+    before = answers.from_python
+    assert [tries_of(g, x) for x in points * 4] == [1] * (4 * len(points))
+    assert answers.from_python == before
+
+
+def test_a_failed_guard_leads_to_the_entries_with_the_other_outcome(answers: Answers) -> None:
+    g = warmed_on(ways, WAYS)
+    before = answers.from_python
+    for k in np.random.default_rng(4).integers(0, 8, 300):
+        assert tries_of(g, WAYS[k]) <= 4  # one for each decision, then the right one
+    assert answers.from_python == before
+    for x in WAYS:
+        assert_same(g(x), fg.value_and_grad(ways)(x))
+
+
+@pytest.mark.filterwarnings("ignore::fastgrad.RecordingWarning")
+def test_more_branches_than_entries_are_answered_right(answers: Answers) -> None:
+    def steps(x: Any) -> Any:
+        for _ in range(int(x)):
+            x = x * 1.01
+        return x
+
+    g = fg.grad(steps)
+    points = [k + 0.5 for k in range(isa.MAX_ENTRIES + 4)]
+    for _ in range(4):
+        for k, x in enumerate(points):
+            assert g(x) == pytest.approx(1.01**k, rel=1e-14)
+    few = points[:8]
+    for _ in range(3):
+        for x in few:
+            g(x)
+    assert answers.during(lambda: [g(x) for x in few * 5]) == 0
+
+
+def test_prepared_calls_and_into_predict_too(answers: Answers) -> None:
+    p, out = warmed_on(ways, WAYS).prepare(0.5), np.zeros(())
+    q = fg.grad(ways).prepare(0.5)
+    for _ in range(3):
+        for x in WAYS:
+            p(x), q(x), q.into(x, out)
+    before = answers.from_python
+    for x in [*WAYS, *WAYS[::-1]]:
+        q.into(x, out)
+        assert p(x)[1] == out == q(x)
+    assert answers.from_python == before
 
 
 # ---- recordings in progress
