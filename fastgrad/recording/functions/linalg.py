@@ -22,8 +22,7 @@ from fastgrad.recording.recorded_array import RecordedArray, apply_array, copy_o
 
 _ONE = np.eye(1)
 EighResult, EigResult, QRResult, SlogdetResult, SVDResult = (
-    type(function(_ONE))
-    for function in (np.linalg.eigh, np.linalg.eig, np.linalg.qr, np.linalg.slogdet, np.linalg.svd)
+    type(function(_ONE)) for function in (np.linalg.eigh, np.linalg.eig, np.linalg.qr, np.linalg.slogdet, np.linalg.svd)
 )
 
 
@@ -155,7 +154,7 @@ def _lstsq(a: Any, b: Any, rcond: Any = None) -> Any:
     found, residuals, rank = least_squares(as_floats(x), right, cutoff)
     m, n = x.shape
     if rank != n or m <= n:
-        residuals = np.zeros(0)
+        residuals = np.zeros(0, found.dtype)
     return found, residuals, np.int32(rank), singular_values(x)
 
 

@@ -53,7 +53,7 @@ def _vector_norm(x: Any, order: Any, axes: tuple[int, ...], keepdims: bool) -> A
     if isinstance(order, str):
         raise ValueError(f"Invalid norm order '{order}' for vectors")
     if order == 0:
-        return np.sum((x != 0) * 1.0, axis=axes, keepdims=keepdims)
+        return np.sum((x != 0).astype(x.dtype), axis=axes, keepdims=keepdims)
     if order == 1:
         return np.sum(np.abs(x), axis=axes, keepdims=keepdims)
     if order is None or order == 2:
