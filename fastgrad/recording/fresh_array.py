@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastgrad.errors import LeakedValueError, located
+from fastgrad.recording.functions.flat import FlatIterator
 from fastgrad.recording.numpy_protocol import apply_function, apply_ufunc
 from fastgrad.recording.recorded_array import RecordedArray
 from fastgrad.recording.recorder import Recorder, innermost_recorder
@@ -129,7 +130,27 @@ class FreshArray(np.ndarray[Any, np.dtype[Any]]):
     @property
     def flat(self) -> Any:
         found: Any = self.recorded_form()
-        return super().flat if found is None else found.flat
+        return _FreshFlat(self) if found is None else found.flat
+
+    @flat.setter
+    def flat(self, values: Any) -> None:
+        plain = self.home.recorder is None and not holds_recorded(values)
+        target: Any = self.plain_form() if plain else self.promoted()
+        target.flat = unwrapped(values)
+
+
+class _FreshFlat(FlatIterator):
+    """``x.flat`` of an array that need not hold recorded values yet."""
+
+    def __setitem__(self, index: Any, value: Any) -> None:
+        self.index = 0  # as NumPy does
+        array = self.base
+        plain = array.home.recorder is None and not holds_recorded(value) and not holds_recorded(index)
+        elements = (array.plain_form() if plain else array.promoted()).flat
+        elements[unwrapped(index)] = unwrapped(value)
+
+    def __array__(self, dtype: Any = None, *, copy: bool | None = None) -> NDArray[Any]:
+        return np.asarray(unwrapped(self.base).flat, dtype)
 
 
 def _shadow_of(view: NDArray[Any], shadow: NDArray[Any]) -> NDArray[Any]:

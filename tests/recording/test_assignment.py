@@ -402,6 +402,41 @@ def chained_views(x):
     return y
 
 
+def written_through_flat(x):
+    y = np.zeros((3, 2)).T
+    for k in range(3):
+        y.flat[2 * k] = x[k]
+    z = np.zeros((3, 3))
+    z.flat[::4] = x[3:]
+    z.flat[[1, 5]] = 2.0
+    return y, z @ z
+
+
+def all_elements_through_flat(x):
+    y = np.zeros((3, 4))
+    y.flat = x
+    return y**2
+
+
+def flat_kept_over_the_first_recorded_write(x):
+    y = np.arange(1.0, 7.0).reshape(2, 3)
+    elements = y.flat
+    total = elements[4] + len(elements)
+    for k, element in enumerate(elements):
+        y[k // 3, k % 3] = element * x[k]
+    return total * y, elements[1:3], elements.copy()
+
+
+def flat_of_plain_numbers(x):
+    y = np.arange(6.0)
+    y.flat[y.flat == 3.0] = 7.0
+    return np.array(y.flat) * x, np.sum(y.flat) * x[0], sum(y.flat) * x[1], (y.flat > 2.0) * x
+
+
+def flat_of_recorded_values_compared(x):
+    return np.where((x * 1).flat > 1.0, x, 0.0)
+
+
 PROGRAMS = [
     value
     for value in list(globals().values())

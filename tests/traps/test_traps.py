@@ -45,7 +45,6 @@ NOT_YET = {
     "float32 that overflows": "everything is computed in float64, where nothing overflows",
     "arrays combined by numpy alone": "what plain NumPy computes while recording is a constant",
     "number through text": "a text made of a value does not know it",
-    "written through flat": "refused by NumPy's own error",
     "matrix rebuilt from equal eigenvalues": "NaN: eigenvectors of equal eigenvalues have no derivative of their own",
 }
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import operator
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -10,7 +12,7 @@ from fastgrad.recording.functions.rearranging import tile
 from fastgrad.recording.functions.registry import as_array
 from fastgrad.recording.functions.shapes import ravel
 from fastgrad.recording.indexing import plain_index
-from fastgrad.recording.recorded_array import RecordedArray, copy_of, value_of
+from fastgrad.recording.recorded_array import RecordedArray, value_of
 
 __all__ = ["FlatIterator", "assign_flat", "recycled"]
 
@@ -20,8 +22,8 @@ class FlatIterator:
 
     __hash__ = None  # type: ignore[assignment]
 
-    def __init__(self, base: RecordedArray) -> None:
-        self.base: Any = base
+    def __init__(self, base: Any) -> None:
+        self.base = base
         self.index = 0
 
     @property
@@ -45,17 +47,25 @@ class FlatIterator:
         positions = self._positions(index)
         if positions.ndim == 0:
             return self.base[np.unravel_index(int(positions), self.base.shape)]
-        return copy_of(ravel(self.base)[index])
+        return self.base.ravel()[index].copy()
 
     def __setitem__(self, index: Any, value: Any) -> None:
         assign_flat(self.base, self._positions(index), value)
 
     def copy(self) -> Any:
-        return copy_of(ravel(self.base))
+        return self.base.flatten()
 
     def _positions(self, index: Any) -> Any:
         self.index = 0  # as NumPy does
         return np.asarray(np.arange(len(self))[plain_index(index)])
+
+
+def _comparing(compare: Callable[[Any, Any], Any]) -> Callable[[FlatIterator, Any], Any]:
+    return lambda elements, other: compare(elements.copy(), other)
+
+
+for _compare in (operator.eq, operator.ne, operator.lt, operator.le, operator.gt, operator.ge):
+    setattr(FlatIterator, f"__{_compare.__name__}__", _comparing(_compare))
 
 
 def assign_flat(x: Any, positions: Any, values: Any) -> None:
