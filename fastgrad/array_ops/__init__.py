@@ -3,13 +3,34 @@
 # the order of these modules gives operations their codes
 from fastgrad.array_ops.table import TABLE, ArrayOperation, ScalarWriter, Shape, Slots
 
-from fastgrad.array_ops.movement import clear_slice, concatenate, gather, place, reshape, scatter_add, slice_, slices_of, transpose, update_slice  # isort: skip
+from fastgrad.array_ops.movement import (
+    clear_slice,
+    concatenate,
+    gather,
+    place,
+    reshape,
+    scatter_add,
+    slice_,
+    slices_of,
+    transpose,
+    update_slice,
+)  # isort: skip
 from fastgrad.array_ops.reductions import broadcast_to, cumsum, max_, min_, sum_, sum_to_shape  # isort: skip
 from fastgrad.array_ops.products import matmul  # isort: skip
 from fastgrad.array_ops.order import argmax, argmin, argsort, bincount, lexsort  # isort: skip
 from fastgrad.array_ops.order import running_extremum, searchsorted, sort_positions  # isort: skip
 from fastgrad.array_ops.running import cumprod, fmax, fmin, linear_recurrence, prod  # isort: skip
-from fastgrad.array_ops.linalg import cofactor, cofactor_slope, det, det_sign, far_from_singular, inv, log_abs_det, solve, triangles  # isort: skip
+from fastgrad.array_ops.linalg import (
+    cofactor,
+    cofactor_slope,
+    det,
+    det_sign,
+    far_from_singular,
+    inv,
+    log_abs_det,
+    solve,
+    triangles,
+)  # isort: skip
 from fastgrad.array_ops.least_squares import lstsq, matrix_rank, pinv  # isort: skip
 from fastgrad.array_ops.spectra import doubtful, eig, eigh, eigvals, eigvalsh, reciprocals, tie_average, tied  # isort: skip
 from fastgrad.array_ops.singular import svd, svdvals  # isort: skip

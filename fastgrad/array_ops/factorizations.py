@@ -22,6 +22,7 @@ from fastgrad.array_ops.linalg import (
     mirrored,
     poison,
     require_square,
+    scipy_linalg,
     transposed,
     triangles,
 )
@@ -85,11 +86,9 @@ def _qr(attribute: Attribute, a: NDArray[Any]) -> Any:
     if package == "numpy":
         parts = np.linalg.qr(a, "complete" if complete else "reduced")
         return np.concatenate([part.reshape(*leading, part.shape[-2] * part.shape[-1]) for part in parts], -1)
-    import scipy.linalg
-
     result = np.empty(_qr_shape(attribute, a.shape))
     for index in np.ndindex(leading):
-        parts = scipy.linalg.qr(a[index], mode="full" if complete else "economic")
+        parts = scipy_linalg().qr(a[index], mode="full" if complete else "economic")
         result[index] = np.concatenate([part.ravel() for part in parts])
     return result
 
@@ -125,7 +124,8 @@ dependent: ArrayOperation = array_operation(
 
 def _qr_vjp(attribute: Attribute, ct: Any, a: Any, packed: Any) -> Cotangents:
     complete = attribute[1]
-    m, n, k = *a.shape[-2:], min(a.shape[-2:])
+    m, n = a.shape[-2:]
+    k = min(m, n)
     all_q, all_r = qr_parts(packed, a.shape, complete)
     of_all_q, of_all_r = qr_parts(ct, a.shape, complete)
     q, of_q = _part(all_q, -1, 0, k), _part(of_all_q, -1, 0, k)

@@ -1,14 +1,15 @@
 """Linear systems, inverses and determinants of the matrices in the last two axes, with equal leading axes throughout.
 
 Values are NumPy's. A derivative that asks for more than the value (the inverse behind a determinant, a solution with
-the transposed matrix) must not raise where the value exists: there singular matrices give NaN or zeros, as the attribute
-says, and rules multiply them strictly (``zero_product``) or add NaN where they count (``poison``).
+the transposed matrix) must not raise where the value exists: there singular matrices give NaN or zeros, as the
+attribute says, and rules multiply them strictly (``zero_product``) or add NaN where they count (``poison``).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import lru_cache
+from importlib import import_module
 from typing import Any
 
 import numpy as np
@@ -62,6 +63,11 @@ def total(parts: Sequence[Any]) -> Any:
     return result
 
 
+def scipy_linalg() -> Any:
+    """``scipy.linalg``, loaded by the first evaluation."""
+    return import_module("scipy.linalg")
+
+
 def require_square(shape: Shape) -> Shape:
     require(len(shape) >= 2 and shape[-1] == shape[-2], "the matrix must be square")
     return shape
@@ -91,7 +97,9 @@ def _weights(m: int, n: int, weights: Weights) -> tuple[NDArray[np.float64], NDA
 def _triangles(weights: Weights, x: NDArray[Any]) -> NDArray[Any]:
     factors, kept = _weights(x.shape[-2], x.shape[-1], weights)
     # what is left out is 0, also where it was infinite
-    return np.multiply(x, factors, out=np.zeros(x.shape), where=kept)
+    result = np.zeros(x.shape)
+    np.multiply(x, factors, out=result, where=kept)
+    return result
 
 
 # each matrix with its lower triangle, its diagonal and its upper triangle times a number each
@@ -184,8 +192,8 @@ inv: ArrayOperation = array_operation("inv", lambda _, a: require_square(a), _in
 #
 # The gradient of a determinant is the matrix of cofactors, which exists for singular matrices too. Their derivative
 # along m is again a polynomial in the matrix, ``cofactor_slope``. Both come from the inverse where that is accurate,
-# else from the singular values (G. W. Stewart, *On the adjugate matrix*, Linear Algebra and its Applications 283, 1998).
-# What is left, third derivatives of a determinant, is NaN at a singular matrix.
+# else from the singular values (G. W. Stewart, *On the adjugate matrix*, Linear Algebra and its Applications 283,
+# 1998). What is left, third derivatives of a determinant, is NaN at a singular matrix.
 
 
 def _regular_inverse(a: NDArray[Any]) -> tuple[Any, Any] | None:

@@ -11,11 +11,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fastgrad import ops
 from fastgrad.array_ops.linalg import (
-    NAN,
     each_matrix,
     require_square,
+    scipy_linalg,
     total,
     transposed,
     triangles,
@@ -37,14 +36,12 @@ def _triangular_shape(_: Triangular, a: Shape, b: Shape) -> Shape:
 
 
 def _solve_triangular(attribute: Triangular, a: NDArray[Any], b: NDArray[Any]) -> Any:
-    import scipy.linalg
-
     lower, turned, unit = map(bool, attribute)
     if b.size == 0:
         return np.zeros(b.shape)
 
     def one(a: NDArray[Any], b: NDArray[Any]) -> Any:
-        return scipy.linalg.solve_triangular(a, b, int(turned), lower, unit, check_finite=False)
+        return scipy_linalg().solve_triangular(a, b, int(turned), lower, unit, check_finite=False)
 
     return one(a, b) if a.ndim == 2 else each_matrix(one, b.shape, a, b)
 
@@ -82,15 +79,11 @@ STRICT_LOWER, UPPER_TRIANGLE = (1.0, 0.0, 0.0), (0.0, 1.0, 1.0)
 
 
 def _lu(_: None, a: NDArray[Any]) -> Any:
-    import scipy.linalg
-
-    return each_matrix(lambda a: scipy.linalg.lu_factor(a, check_finite=False)[0], a.shape, a)
+    return each_matrix(lambda a: scipy_linalg().lu_factor(a, check_finite=False)[0], a.shape, a)
 
 
 def _pivots(_: None, a: NDArray[Any]) -> Any:
-    import scipy.linalg
-
-    return each_matrix(lambda a: scipy.linalg.lu_factor(a, check_finite=False)[1], a.shape[:-1], a)
+    return each_matrix(lambda a: scipy_linalg().lu_factor(a, check_finite=False)[1], a.shape[:-1], a)
 
 
 def _row_positions(n_columns: int, pivots: NDArray[Any]) -> Any:
@@ -146,9 +139,7 @@ def _sylvester_shape(_: None, a: Shape, b: Shape, q: Shape) -> Shape:
 
 
 def _sylvester(_: None, a: NDArray[Any], b: NDArray[Any], q: NDArray[Any]) -> Any:
-    import scipy.linalg
-
-    return each_matrix(scipy.linalg.solve_sylvester, q.shape, a, b, q)
+    return each_matrix(scipy_linalg().solve_sylvester, q.shape, a, b, q)
 
 
 def _sylvester_vjp(_: None, ct: Any, a: Any, b: Any, q: Any, x: Any) -> Cotangents:
@@ -166,9 +157,7 @@ def _sylvester_jvp(_: None, tangents: Sequence[Any], a: Any, b: Any, q: Any, x: 
     return sylvester(a, b, total(parts))
 
 
-sylvester: ArrayOperation = array_operation(
-    "sylvester", _sylvester_shape, _sylvester, _sylvester_vjp, _sylvester_jvp
-)
+sylvester: ArrayOperation = array_operation("sylvester", _sylvester_shape, _sylvester, _sylvester_vjp, _sylvester_jvp)
 
 # ---- functions of matrices; the attribute is SciPy's name
 #
@@ -184,9 +173,7 @@ def _function_shape(name: str, a: Shape) -> Shape:
 
 
 def _matrix_function(name: str, a: NDArray[Any]) -> Any:
-    import scipy.linalg
-
-    function = getattr(scipy.linalg, name)
+    function = getattr(scipy_linalg(), name)
 
     def one(a: NDArray[Any]) -> Any:
         result = np.asarray(function(a))

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastgrad import ops
-from fastgrad.array_ops.linalg import each_matrix, folded, mirrored, poison, transposed
+from fastgrad.array_ops.linalg import each_matrix, folded, mirrored, poison, scipy_linalg, transposed
 from fastgrad.array_ops.movement import concatenate, reshape, slice_
 from fastgrad.array_ops.products import matmul
 from fastgrad.array_ops.reductions import broadcast_to
@@ -31,9 +31,7 @@ def _values_shape(_: str, a: Shape) -> Shape:
 def _values(kind: str, a: NDArray[Any]) -> Any:
     if kind != "scipy":
         return np.linalg.svd(a, compute_uv=False, hermitian=kind == "hermitian")
-    import scipy.linalg
-
-    return each_matrix(scipy.linalg.svdvals, _values_shape(kind, a.shape), a)
+    return each_matrix(scipy_linalg().svdvals, _values_shape(kind, a.shape), a)
 
 
 def _values_vjp(kind: str, ct: Any, a: Any, s: Any) -> Cotangents:
@@ -77,10 +75,9 @@ def _svd(attribute: Attribute, a: NDArray[Any]) -> Any:
     if kind != "scipy":
         parts = np.linalg.svd(a, bool(full), hermitian=kind == "hermitian")
         return np.concatenate([np.reshape(part, (*leading, _size(part.shape, len(leading)))) for part in parts], -1)
-    import scipy.linalg
 
     def one(a: NDArray[Any]) -> Any:
-        return np.concatenate([part.ravel() for part in scipy.linalg.svd(a, full_matrices=bool(full))])
+        return np.concatenate([part.ravel() for part in scipy_linalg().svd(a, full_matrices=bool(full))])
 
     return each_matrix(one, _svd_shape(attribute, a.shape), a)
 
@@ -110,7 +107,8 @@ def _columns(x: Any, start: int, stop: int) -> Any:
 
 def _svd_vjp(attribute: Attribute, ct: Any, a: Any, r: Any) -> Cotangents:
     kind, full = attribute
-    m, n, k = *a.shape[-2:], min(a.shape[-2:])
+    m, n = a.shape[-2:]
+    k = min(m, n)
     all_u, s, all_vt = singular_parts(r, a.shape, full)
     of_all_u, of_s, of_all_vt = singular_parts(ct, a.shape, full)
     all_v, of_all_v = transposed(all_vt), transposed(of_all_vt)
@@ -137,7 +135,8 @@ def _svd_vjp(attribute: Attribute, ct: Any, a: Any, r: Any) -> Cotangents:
 
 def _svd_jvp(attribute: Attribute, tangents: Sequence[Any], a: Any, r: Any) -> Any:
     kind, full = attribute
-    m, n, k = *a.shape[-2:], min(a.shape[-2:])
+    m, n = a.shape[-2:]
+    k = min(m, n)
     all_u, s, all_vt = singular_parts(r, a.shape, full)
     u, v = _columns(all_u, 0, k), _columns(transposed(all_vt), 0, k)
     of_a = mirrored(tangents[0], "L") if kind == "hermitian" else tangents[0]

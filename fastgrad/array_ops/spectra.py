@@ -12,7 +12,7 @@ themselves share the derivative of their sum equally, so what depends on all of 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,6 +28,7 @@ from fastgrad.array_ops.linalg import (
     mirrored,
     poison,
     require_square,
+    scipy_linalg,
     sum_of_matrix,
     transposed,
 )
@@ -138,11 +139,10 @@ Symmetric = tuple[str, str]  # whose function it is, "numpy" or "scipy", and whi
 def _eigvalsh(attribute: Symmetric, a: NDArray[Any]) -> Any:
     package, triangle = attribute
     if package == "numpy":
-        return np.linalg.eigvalsh(a, triangle)  # type: ignore[arg-type]
-    import scipy.linalg
+        return np.linalg.eigvalsh(a, cast(Any, triangle))
 
     def one(a: NDArray[Any]) -> Any:
-        return scipy.linalg.eigh(a, lower=triangle == "L", eigvals_only=True)
+        return scipy_linalg().eigh(a, lower=triangle == "L", eigvals_only=True)
 
     return each_matrix(one, a.shape[:-1], a)
 
@@ -170,12 +170,11 @@ eigvalsh: ArrayOperation = array_operation(
 def _eigh(attribute: Symmetric, a: NDArray[Any]) -> Any:
     package, triangle = attribute
     if package == "numpy":
-        w, v = np.linalg.eigh(a, triangle)  # type: ignore[arg-type]
+        w, v = np.linalg.eigh(a, cast(Any, triangle))
         return np.concatenate([w[..., None, :], v], -2)
-    import scipy.linalg
 
     def one(a: NDArray[Any]) -> Any:
-        return np.vstack(scipy.linalg.eigh(a, lower=triangle == "L"))
+        return np.vstack(scipy_linalg().eigh(a, lower=triangle == "L"))
 
     return each_matrix(one, _eigen_shape(attribute, a.shape), a)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import operator
 import warnings
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -21,9 +21,10 @@ from fastgrad.recording.functions.shapes import broadcast_to
 from fastgrad.recording.recorded_array import RecordedArray, apply_array, copy_of, recorder_of
 
 _ONE = np.eye(1)
-EighResult, EigResult, QRResult, SlogdetResult, SVDResult = (
+_NAMED: tuple[Any, ...] = tuple(
     type(function(_ONE)) for function in (np.linalg.eigh, np.linalg.eig, np.linalg.qr, np.linalg.slogdet, np.linalg.svd)
 )
+EighResult, EigResult, QRResult, SlogdetResult, SVDResult = _NAMED
 
 
 def raise_as_numpy(function: Callable[..., Any], *arrays: Any) -> None:
@@ -162,7 +163,8 @@ def least_squares(x: Any, right: Any, cutoff: Any) -> tuple[Any, Any, int]:
     """The solution, the sums of squares of what is left, and the rank, which later inputs must have too."""
     columns = reshape(right, (right.size, 1)) if right.ndim == 1 else right
     found = apply_array(array_ops.lstsq, (x, columns, cutoff), None)
-    residuals = np.sum(np.square(columns - np.matmul(x, found)), axis=0)
+    product: Any = np.matmul(x, cast(Any, found))
+    residuals = np.sum(np.square(columns - product), axis=0)
     rank = int(apply_array(array_ops.matrix_rank, (x, cutoff), ("rtol", 0)))
     return reshape(found, found.shape[: right.ndim]), residuals, rank
 
@@ -331,7 +333,8 @@ def _tensordot(x1: Any, x2: Any, /, *, axes: Any = 2) -> Any:
 
 @implements(np.linalg.vecdot)
 def _vecdot(x1: Any, x2: Any, /, *, axis: int = -1) -> Any:
-    return np.vecdot(as_array(x1), as_array(x2), axis=axis)
+    # NumPy's types know no axis here
+    return cast(Any, np.vecdot)(as_array(x1), as_array(x2), axis=axis)
 
 
 @implements(np.linalg.matrix_transpose)

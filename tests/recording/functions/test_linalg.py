@@ -11,8 +11,6 @@ import pytest
 import fastgrad as fg
 from fastgrad.recording.recorded_array import RecordedArray
 from fastgrad.recording.structures import flatten
-from fastgrad.recording.recorded_array import RecordedArray
-from fastgrad.recording.structures import flatten
 from tests.derivative_checks import check
 from tests.recording.functions.agreement import assert_shown_as_numpy
 
@@ -52,12 +50,6 @@ def of_rank_two(x: Any) -> Any:
 def steps(x: Any) -> Any:
     """x away from ties: distinct numbers of either sign."""
     return (RANDOM.permutation(x.size) - x.size / 2 + 0.3).reshape(x.shape) + 0.1 * x
-
-
-def scaled(found: Any) -> Any:
-    """Eigenvalues and products of vectors with their first elements, where the sign that LAPACK chose cancels."""
-    w, v = found
-    return w, v * v[..., :1, :]
 
 
 def scaled(found: Any) -> Any:
