@@ -11,7 +11,7 @@ import numpy as np
 
 from fastgrad.api import record
 from fastgrad.calls import Key, bind, parameters_of
-from fastgrad.checking.knobs import Knob, knobs_around, turned
+from fastgrad.checking.knobs import TURNS, Knob, knobs_around, turned
 from fastgrad.checking.lines import outside_reads, part_of_tapes
 from fastgrad.checking.report import Finding, RecordingReport
 from fastgrad.checking.runs import Outcome, agree, copied, run, run_traced, set_back, states_of
@@ -25,7 +25,7 @@ from fastgrad.tape import Tape
 
 __all__ = ["check_recording"]
 
-# How far the other points lie from the given one, relative to its size.
+# How far the other points lie from the given one: the standard deviation of the logarithms of the factors.
 DISTANCES = (1e-6, 1e-3, 0.1, 0.1, 1.0, 1.0)
 _TAKE_OUT = "Pass it in as an argument"
 
@@ -56,7 +56,8 @@ def check_recording(function: Callable[..., Any], *args: Any, **kwargs: Any) -> 
 
 class _Check:
     def __init__(self, function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        self.function, self.args, self.kwargs = function, args, kwargs
+        # copies, since the caller's arrays may be around the function too
+        self.function, self.args, self.kwargs = function, copied(args), copied(kwargs)
         self.name = str(getattr(function, "__name__", "the function"))
         self.parameters = parameters_of(function)
         self.surroundings = Surroundings(function)
@@ -245,24 +246,31 @@ class _Check:
         fingerprint = self.surroundings.fingerprint()
         unseen: dict[str, list[Knob]] = {}
         for knob in knobs_around(self.surroundings, namespaces):
-            with turned(knob):
+            with turned(TURNS[0], knob):
                 seen = self.surroundings.fingerprint() != fingerprint
             if not seen:
                 unseen.setdefault(knob.label, []).append(knob)
         for label, knobs in unseen.items():
-            with turned(*knobs):
-                changed = self._plain(self.args, self.kwargs)
-                if agree(changed, plain, exact=True) or agree(changed, self._recorded(self.args, self.kwargs)):
-                    continue
-                line = self._line_of_difference(self._tape())
-            self._find(
-                "captured data",
-                f"a later change of {label} is not seen: it is combined by plain NumPy or Python while recording, or "
-                "lies too deep to be compared",
-                line,
-                f"{_TAKE_OUT}, or combine it with recorded values first, or bind a new object instead of changing it.",
-                key=label,
+            line = next(
+                (line for turn in TURNS if (line := self._line_of_unseen(turn, knobs, plain)) is not None), None
             )
+            if line is not None:
+                self._find(
+                    "captured data",
+                    f"a later change of {label} is not seen: it is combined by plain NumPy or Python while recording, "
+                    "or lies too deep to be compared",
+                    line,
+                    f"{_TAKE_OUT}, combine it with recorded values first, or bind a new object instead of changing it.",
+                    key=label,
+                )
+
+    def _line_of_unseen(self, turn: tuple[float, float], knobs: list[Knob], plain: Outcome) -> str | None:
+        """Where the function uses what is changed, if that changes its result but not that of its recording."""
+        with turned(turn, *knobs):
+            changed = self._plain(self.args, self.kwargs)
+            if agree(changed, plain, exact=True) or agree(changed, self._recorded(self.args, self.kwargs)):
+                return None
+            return self._line_of_difference(self._tape())
 
 
 # ---- helpers
@@ -275,13 +283,13 @@ def _is_differentiable(value: Any) -> bool:
 
 
 def _moved(nested: Any, distance: float, random: np.random.Generator) -> Any:
-    """Floats moved by some distance, relative to their size; everything else as it is."""
+    """Floats multiplied by random factors, which keep their signs (0 becomes a small number); the rest as it is."""
 
     def move(x: Any) -> Any:
         if not isinstance(x, (float, np.floating, np.ndarray)) or np.asarray(x).dtype.kind != "f":
             return x
-        size = np.where(np.asarray(x) == 0, 1.0, np.abs(x))
-        moved = x + distance * size * random.standard_normal(np.shape(x))
+        factor = np.exp(distance * random.standard_normal(np.shape(x)))
+        moved = np.where(np.equal(x, 0), distance * factor, factor * x)
         return type(x)(moved) if isinstance(x, (float, np.floating)) else np.asarray(moved, x.dtype)
 
     return map_leaves(move, nested)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -13,9 +14,11 @@ import numpy as np
 
 from fastgrad.recording.captured import Surroundings, is_class_of_library
 
-__all__ = ["Knob", "knobs_around", "turned"]
+__all__ = ["TURNS", "Knob", "knobs_around", "turned"]
 
 MAX_KNOBS, MAX_OBJECTS, MAX_DEPTH = 2_000, 20_000, 12
+# what numbers are changed to, one way after the other: factors, and what is added; signs stay
+TURNS = ((1.25, 0.125), (3.0, 1.0), (0.25, 0.0))
 
 
 @dataclass(frozen=True)
@@ -23,17 +26,17 @@ class Knob:
     """A number or an array: what to call it, how to change it, and how to put it back."""
 
     label: str
-    change: Callable[[], None]
+    change: Callable[[tuple[float, float]], None]
     restore: Callable[[], None]
 
 
 @contextmanager
-def turned(*knobs: Knob) -> Iterator[None]:
+def turned(turn: tuple[float, float], *knobs: Knob) -> Iterator[None]:
     """With these changed."""
     changed: list[Knob] = []
     try:
         for knob in knobs:
-            knob.change()
+            knob.change(turn)
             changed.append(knob)
         yield
     finally:
@@ -98,8 +101,9 @@ def _of_array(label: str, array: Any) -> Iterator[Knob]:
         return
     before = array.copy()
 
-    def change() -> None:
-        array[...] = 1.25 * before + 0.125
+    def change(turn: tuple[float, float]) -> None:
+        factor, more = turn
+        array[...] = factor * before + np.copysign(more, before)
 
     def restore() -> None:
         array[...] = before
@@ -112,8 +116,9 @@ def _of_item(label: str, holder: Mapping[Any, Any], key: Any, value: Any) -> Ite
         return
     items: Any = holder
 
-    def change() -> None:
-        items[key] = value + 1 if isinstance(value, int) else 1.25 * value + 0.125
+    def change(turn: tuple[float, float]) -> None:
+        factor, more = turn
+        items[key] = value + 1 if isinstance(value, int) else factor * value + math.copysign(more, value)
 
     def restore() -> None:
         items[key] = value
