@@ -39,19 +39,20 @@ __all__ = ["interception", "original_of"]
 
 # NumPy's functions that make arrays of what knows no protocol
 _MAKERS = (
-    "arange", "array", "asanyarray", "asarray", "asarray_chkfinite", "require", "ascontiguousarray", "asfortranarray", "concatenate", "concat",
-    "copy", "diag", "diagflat", "empty", "empty_like", "eye", "full", "full_like", "geomspace", "hstack",
-    "identity", "indices", "linspace", "logspace", "ones", "ones_like", "outer", "repeat", "stack", "tile",
-    "tri", "tril", "triu", "vstack", "where", "zeros", "zeros_like", "column_stack", "dstack", "block",
-    "meshgrid", "atleast_1d",
+    "arange", "array", "asanyarray", "asarray", "asarray_chkfinite", "require", "ascontiguousarray",
+    "asfortranarray", "concatenate", "concat", "copy", "diag", "diagflat", "empty", "empty_like", "eye", "full",
+    "full_like", "geomspace", "hstack", "identity", "indices", "linspace", "logspace", "ones", "ones_like", "outer",
+    "repeat", "stack", "tile", "tri", "tril", "triu", "vstack", "where", "zeros", "zeros_like", "column_stack",
+    "dstack", "block", "meshgrid", "atleast_1d",
 )  # fmt: skip
 # those that take lists of recorded values, of which NumPy would make arrays of objects or of floats
 _TAKERS = (
-    "allclose", "amax", "amin", "argmax", "argmin", "argsort", "array_equal", "average", "bincount", "corrcoef",
-    "count_nonzero", "cov", "cumprod", "cumsum", "diff", "digitize", "ediff1d", "histogram", "interp", "intersect1d",
-    "isclose", "isin", "lexsort", "max", "mean", "median", "min", "nanmax", "nanmean", "nanmedian", "nanmin",
-    "nanpercentile", "nanquantile", "nanstd", "nansum", "nanvar", "partition", "percentile", "prod", "ptp", "quantile",
-    "searchsorted", "setdiff1d", "setxor1d", "sort", "std", "sum", "union1d", "unique", "var",
+    "allclose", "amax", "amin", "append", "argmax", "argmin", "argsort", "array_equal", "average", "bincount",
+    "corrcoef", "count_nonzero", "cov", "cumprod", "cumsum", "diff", "digitize", "ediff1d", "histogram", "insert",
+    "interp", "intersect1d", "isclose", "isin", "lexsort", "max", "mean", "median", "min", "nanmax", "nanmean",
+    "nanmedian", "nanmin", "nanpercentile", "nanquantile", "nanstd", "nansum", "nanvar", "pad", "partition",
+    "percentile", "piecewise", "polyint", "prod", "ptp", "quantile", "searchsorted", "select", "setdiff1d",
+    "setxor1d", "sort", "std", "sum", "union1d", "unique", "var",
 )  # fmt: skip
 # packages whose own code makes plain arrays
 _UNTOUCHED = frozenset({"numpy", "fastgrad", "numba", "llvmlite"})

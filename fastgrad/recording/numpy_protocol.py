@@ -9,7 +9,8 @@ from __future__ import annotations
 import importlib
 import inspect
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -144,10 +145,23 @@ def apply_function(function: Any, args: tuple[Any, ...], kwargs: dict[str, Any])
         handler = FUNCTIONS.get(function)
     if handler is None:
         raise unsupported(f"np{function.__module__.removeprefix('numpy')}.{function.__name__}")
+    position = _position_of_out(handler)
+    if len(args) > position and args[position] is not None:
+        return into(
+            (args[position],), apply_function(function, (*args[:position], None, *args[position + 1 :]), kwargs)
+        )
     try:
         return handler(*args, **kwargs)
     except ComplexOperandError:
         return complex_functions().apply_function(function, args, kwargs)
+
+
+@cache
+def _position_of_out(definition: Callable[..., Any]) -> int:
+    """Which positional argument ``out`` is; more than any call has, where there is none."""
+    parameters = list(inspect.signature(definition).parameters.values())
+    positions = (k for k, p in enumerate(parameters) if p.name == "out" and p.kind is p.POSITIONAL_OR_KEYWORD)
+    return next(positions, sys.maxsize)
 
 
 def complex_functions() -> Any:

@@ -176,7 +176,7 @@ def _complex_parts(result: Any) -> list[Any]:
 
 
 def compare(what: str, found: Any, expected: Any, tolerance: Any) -> None:
-    """Raise MismatchError where finite expected numbers are not found within the tolerance, or NaN and infinities not."""
+    """Raise MismatchError where finite expected numbers, NaN or infinities are not found within the tolerance."""
     found, expected = np.asarray(found, float), np.asarray(expected, float)
     if found.shape != expected.shape:
         raise MismatchError(f"{what}: shape {found.shape} instead of {expected.shape}")
@@ -305,14 +305,18 @@ def check_second_order(sample: Sample, random: np.random.Generator) -> None:
 def check_other_memory(sample: Sample, other: Sample, random: np.random.Generator) -> None:
     """The same numbers elsewhere in memory, or in another dtype, have the same value and cotangent.
 
-    ``sample`` holds what ``other`` holds, in float64 and C order. Results are float32 where all arguments are.
+    ``sample`` holds what ``other`` holds, in float64 and C order. Results are float32 where all arguments are; of whole
+    numbers, results may be whole numbers.
     """
     dtypes = [np.asarray(x).dtype for x in other.point]
     single = all(dtype == np.float32 for dtype in dtypes)
     value, pullback = quietly(fg.vjp, sample.function(), *sample.point)
     other_value, other_pullback = quietly(fg.vjp, other.function(), *other.point)
     expected = [_as_single(part) if single else part for part in parts(value)[0]]
-    compare_values("the value of the same numbers elsewhere", parts(other_value)[0], expected, 0.0)
+    found = parts(other_value)[0]
+    if any(dtype.kind == "i" for dtype in dtypes):
+        found, expected = ([np.asarray(part, float) for part in each] for each in (found, expected))
+    compare_values("the value of the same numbers elsewhere", found, expected, 0.0)
     cotangent = tuple(random.standard_normal(np.shape(part))[()] for part in expected)
     pulled = [p.astype(d) if d == np.float32 else p for p, d in zip(quietly(pullback, cotangent), dtypes, strict=True)]
     compare_values("the cotangent of the same numbers elsewhere", quietly(other_pullback, cotangent), pulled, 0.0)

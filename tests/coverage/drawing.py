@@ -216,10 +216,10 @@ def spread(n: int, low: float, high: float, random: np.random.Generator) -> np.n
 
 def laid_out(x: np.ndarray, layout: str) -> np.ndarray:
     """An array of the same values in another place of memory."""
-    if layout == "F":
-        return np.asfortranarray(x)
     if layout == "C" or x.ndim == 0:
         return x.copy()
+    if layout == "F":
+        return np.asfortranarray(x)
     if layout == "reversed":
         return x[::-1].copy()[::-1]
     wide = np.zeros((*x.shape[:-1], 2 * x.shape[-1]), x.dtype)
