@@ -43,7 +43,7 @@ _LIBRARIES = tuple(
     for path, package in ((os.__file__, False), (np.__file__, True))
 )
 # how deep containers and objects are looked into, and how much of each; what that leaves out, check_recording finds
-_MAX_DEPTH = 4
+_MAX_DEPTH = 6
 _MAX_ELEMENTS = 64
 _MAX_PARTS = 1_000
 _MAX_POSITIONS = 100_000  # comparing so many at each call takes some 20 us
@@ -164,13 +164,14 @@ class Surroundings:
             self._add(Place("fixed", None, functools.partial(_default, function, k), label=label), names)
         for name, cell in zip(code.co_freevars, function.__closure__ or (), strict=True):
             self._add(Place("cell", cell, functools.partial(_content, cell), name, f"closure variable {name}"), names)
-        self._add_items(function.__globals__, names, "global {}")
-        self._add_items(vars(function), names, f"{function.__name__}.{{}}")
+        self._add_items(function.__globals__, names, names, "global {}")
+        self._add_items(vars(function), names, names, f"{function.__name__}.{{}}")
         imported = [sys.modules.get(name) for name in names if name not in function.__globals__]
         self._add_attributes([module for module in imported if isinstance(module, ModuleType)], names)
 
-    def _add_items(self, namespace: Mapping[str, Any], names: Sequence[str], label: str) -> None:
-        for name in names:
+    def _add_items(self, namespace: Mapping[str, Any], wanted: Sequence[str], names: Sequence[str], label: str) -> None:
+        """Those that are wanted; ``names`` are what the function may name in them in turn."""
+        for name in wanted:
             if name in namespace:
                 read = functools.partial(namespace.get, name, ABSENT)
                 self._add(Place("item", namespace, read, name, label.format(name)), names)
@@ -207,7 +208,7 @@ class Surroundings:
             for name in names:
                 if name in vars(holder) and not name.startswith("__") and (id(holder), name) not in self._seen:
                     self._seen.add((id(holder), name))
-                    self._add_items(vars(holder), (name,), f"{holder.__name__}.{{}}")
+                    self._add_items(vars(holder), (name,), names, f"{holder.__name__}.{{}}")
                     method = _function_behind(vars(holder)[name])
                     if isinstance(holder, type) and method is not None:
                         # what the method may name in its object

@@ -49,6 +49,11 @@ class Model:
     def product(self) -> float:
         return self.rate * self.shared
 
+    def scaled(self, x: Any, factor: float) -> Any:
+        return self.rate * factor * x
+
+    doubled = functools.partialmethod(scaled, factor=2.0)
+
     def value(self, x: Any) -> Any:
         return self.product * x
 
@@ -66,6 +71,96 @@ class Slotted:
 @dataclass(slots=True)
 class SlottedData:
     rate: float
+
+
+class Array:
+    def __init__(self, rate: float) -> None:
+        self.rates = np.array([rate])
+
+
+class Private:
+    def __init__(self, rate: float) -> None:
+        self._state = [rate]
+
+    @property
+    def rate(self) -> float:
+        return self._state[0]
+
+    def change(self, rate: float) -> None:
+        self._state[0] = rate
+
+
+class Base:
+    def __init__(self, rate: float) -> None:
+        self.rate = rate
+
+    def value(self, x: Any) -> Any:
+        return self.rate * x
+
+    def through_super(self, x: Any) -> Any:
+        return self.value(x)
+
+
+class Derived(Base):
+    def through_super(self, x: Any) -> Any:
+        return super().through_super(x)
+
+
+class ClassSettings:
+    rate = 2.0
+
+    @classmethod
+    def value(cls, x: Any) -> Any:
+        return cls.rate * x
+
+    @staticmethod
+    def fixed(x: Any) -> Any:
+        return RATE * x
+
+
+class DerivedSettings(ClassSettings):
+    pass
+
+
+class CachedOwner:
+    instance: Any = None
+
+    def __init__(self) -> None:
+        self.base = 2.0
+
+    @functools.cached_property
+    def rate(self) -> float:
+        return self.base
+
+    def forget(self) -> None:
+        self.base = 5.0
+        del self.__dict__["rate"]
+
+
+CachedOwner.instance = CachedOwner()
+INNER_RATE = 2.0
+
+
+@functools.lru_cache
+def cached_rate(k: int) -> float:
+    return k * RATE
+
+
+def loop_function(k: int, rates: list[float]) -> Any:
+    return lambda x: rates[0] * x * (k + 1) / (k + 1)
+
+
+def scaling(function: Any) -> Any:
+    @functools.wraps(function)
+    def wrapper(x: Any) -> Any:
+        return function(x) * RATE
+
+    return wrapper
+
+
+@scaling
+def decorated(x: Any) -> Any:
+    return 1.0 * x
 
 
 def seen_changes() -> dict[str, Any]:
@@ -95,6 +190,36 @@ def seen_changes() -> dict[str, Any]:
         bag.clear()
         bag.add(5.0)
 
+    holder, table, chain = Model(2.0), {"a": {"b": [(1.0, {"c": 2.0})]}}, [[[2.0]]]
+    owner, objects, arrays = types.SimpleNamespace(model=Model(2.0)), [Model(2.0)], [Array(2.0)]
+    long, counts = [2.0] * 100, {"a": np.array([2]), "keys": {"rate": 2}}
+    slots_inside, private, hidden = [Slotted(2.0)], Private(2.0), Derived(2.0)
+    steps = [lambda x: x * table_rate[0]]
+    table_rate = [2.0]
+
+    def tagged(x: Any) -> Any:
+        return tagged.rate * x
+
+    tagged.rate = 2.0
+
+    def with_inner_function(x: Any) -> Any:
+        def scaled(y: Any) -> Any:
+            return y * INNER_RATE
+
+        return scaled(x)
+
+    def with_import(x: Any) -> Any:
+        import made_up_settings
+
+        return made_up_settings.rate * x
+
+    settings = sys.modules["made_up_settings"] = types.ModuleType("made_up_settings")
+    settings.rate = 2.0
+    settings.inner = types.ModuleType("made_up_settings.inner")
+    settings.inner.rate = 2.0
+    loops = [lambda x, k=k: x * k for k in (1.0, 2.0)]
+    shared = [loop_function(k, numbers) for k in range(2)]
+    bound = Model(2.0)
     inner = functools.partial(lambda rates, x: rates[0] * x, numbers)
     named = functools.partial(lambda x, rates: rates[0] * x, rates=numbers)
     namespace = types.ModuleType("made_up_parameters")
@@ -119,6 +244,61 @@ def seen_changes() -> dict[str, Any]:
         "attribute of a module": (lambda x: namespace.rate * x, lambda: setattr(namespace, "rate", 5.0)),
         "partial": (inner, lambda: numbers.__setitem__(0, 5.0)),
         "partial by name": (named, lambda: numbers.__setitem__(0, 5.0)),
+        "object in an object": (lambda x: owner.model.rate * x, lambda: setattr(owner.model, "rate", 5.0)),
+        "object in a list": (lambda x: objects[0].rate * x, lambda: setattr(objects[0], "rate", 5.0)),
+        "method of an object in a list": (lambda x: objects[0].value(x), lambda: setattr(objects[0], "rate", 5.0)),
+        "array in an object in a list": (lambda x: np.sum(arrays[0].rates * x), lambda: arrays[0].rates.fill(5.0)),
+        "another array in an object in a list": (
+            lambda x: np.sum(arrays[0].rates * x),
+            lambda: setattr(arrays[0], "rates", np.array([5.0])),
+        ),
+        "slot of an object in a list": (
+            lambda x: slots_inside[0].rate * x,
+            lambda: setattr(slots_inside[0], "rate", 5.0),
+        ),
+        "list in a list in a list": (lambda x: chain[0][0][0] * x, lambda: chain[0][0].__setitem__(0, 5.0)),
+        "dict in a tuple in a list in dicts": (
+            lambda x: table["a"]["b"][0][1]["c"] * x,
+            lambda: table["a"]["b"][0][1].update(c=5.0),
+        ),
+        "element of a long list": (lambda x: long[80] * x, lambda: long.__setitem__(80, 5.0)),
+        "keys of a dict": (
+            lambda x: (2.0 if "rate" in counts["keys"] else 5.0) * x,
+            lambda: (counts["keys"].clear(), counts["keys"].update(other=2)),
+        ),
+        "whole numbers in a dict": (lambda x: counts["a"][0] * x, lambda: counts["a"].fill(5)),
+        "property of a private attribute": (lambda x: private.rate * x, lambda: private.change(5.0)),
+        "attribute through a base class": (lambda x: hidden.value(x), lambda: setattr(hidden, "rate", 5.0)),
+        "attribute named by a base class's method": (
+            lambda x: hidden.through_super(x),
+            lambda: setattr(hidden, "rate", 5.0),
+        ),
+        "class attribute": (lambda x: ClassSettings.rate * x, lambda: setattr(ClassSettings, "rate", 5.0)),
+        "class attribute of a base": (lambda x: DerivedSettings.rate * x, lambda: setattr(ClassSettings, "rate", 5.0)),
+        "class method": (lambda x: ClassSettings.value(x), lambda: setattr(ClassSettings, "rate", 5.0)),
+        "static method": (lambda x: ClassSettings.fixed(x), set_global("RATE", 5.0)),
+        "partial method": (lambda x: holder.doubled(x) / 2, lambda: setattr(holder, "rate", 5.0)),
+        "cached property": (lambda x: CachedOwner.instance.rate * x, lambda: CachedOwner.instance.forget()),
+        "helper with a cache": (
+            lambda x: cached_rate(1) * x,
+            lambda: (set_global("RATE", 5.0)(), cached_rate.cache_clear()),
+        ),
+        "function in a list": (lambda x: steps[0](x), lambda: table_rate.__setitem__(0, 5.0)),
+        "replaced function in a list": (lambda x: loops[1](x), lambda: loops.__setitem__(1, lambda x: 5.0 * x)),
+        "closure made in a loop": (lambda x: shared[1](x), lambda: numbers.__setitem__(0, 5.0)),
+        "attribute of a function": (tagged, lambda: setattr(tagged, "rate", 5.0)),
+        "global of an inner function": (with_inner_function, set_global("INNER_RATE", 5.0)),
+        "module imported inside": (with_import, lambda: setattr(settings, "rate", 5.0)),
+        "attribute of a module in a module": (
+            lambda x: settings.inner.rate * x,
+            lambda: setattr(settings.inner, "rate", 5.0),
+        ),
+        "partial of a method": (functools.partial(bound.value), lambda: setattr(bound, "rate", 5.0)),
+        "partial of a partial": (
+            functools.partial(functools.partial(lambda rates, k, x: rates[k] * x, numbers), 0),
+            lambda: numbers.__setitem__(0, 5.0),
+        ),
+        "decorated": (decorated, set_global("RATE", 5.0)),
         "list as a default": (with_list_default, lambda: with_list_default.__defaults__[0].__setitem__(0, 5.0)),
     }
 
@@ -134,6 +314,11 @@ def _as_at_first():
     set_global("HELPER_RATE", 2.0)()
     SETTINGS["rate"] = 2.0
     Model.shared = 1.0
+    ClassSettings.rate = 2.0
+    set_global("INNER_RATE", 2.0)()
+    CachedOwner.instance = CachedOwner()
+    cached_rate.cache_clear()
+    sys.modules.pop("made_up_settings", None)
 
 
 @pytest.mark.parametrize("way", seen_changes())
