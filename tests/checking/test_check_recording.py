@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import builtins
 import datetime
+import doctest
 import inspect
 import os
 import random
@@ -250,6 +251,13 @@ def test_everything_around_the_function_is_as_it_was_afterwards() -> None:
 
 def test_an_attribute_asked_for_by_a_computed_name_of_a_captured_object_is_seen_by_recordings() -> None:
     assert fg.check_recording(asked_by_name, X).ok
+
+
+def test_the_example_in_the_documentation() -> None:
+    page = os.path.join(os.path.dirname(__file__), "..", "..", "docs", "recording.md")
+    found = doctest.testfile(page, module_relative=False)
+    assert found.failed == 0
+    assert found.attempted >= 5
 
 
 def test_the_same_report_each_time() -> None:
