@@ -427,6 +427,21 @@ def _logical(operation: ops.Operation, reflected: bool = False) -> Callable[...,
     return method
 
 
+def _and(reflected: bool = False) -> Callable[..., Any]:
+    """``&``, also of a whole number and a truth value: SciPy's distributions write ``1 & (scale > 0)``."""
+    between_truth_values = _logical(ops.logical_and, reflected)
+
+    def method(self: RecordedArray, other: Any) -> Any:
+        orders: tuple[tuple[Any, Any], ...] = ((self, other), (other, self))
+        for number, truth in orders:
+            kinds = [np.asarray(value_of(operand)).dtype.kind for operand in (number, truth)]
+            if kinds == ["i", "b"]:
+                return np.multiply(np.remainder(number, 2), truth)
+        return between_truth_values(self, other)
+
+    return method
+
+
 def require_truth_values(operands: tuple[Any, ...]) -> None:
     """Raises UnsupportedError where ``& | ^ ~`` would act on bits."""
     if any(np.asarray(value_of(operand)).dtype.kind != "b" for operand in operands):
@@ -492,7 +507,7 @@ def _install() -> None:
     for name, operation in [("floordiv", ops.floor_divide), ("mod", ops.remainder)]:
         setattr(RecordedArray, f"__{name}__", _method(operation))
         setattr(RecordedArray, f"__r{name}__", _method(operation, reflected=True))
-    for name, operation in [("and", ops.logical_and), ("or", ops.logical_or), ("xor", ops.logical_xor)]:
+    for name, operation in [("or", ops.logical_or), ("xor", ops.logical_xor)]:
         setattr(RecordedArray, f"__{name}__", _logical(operation))
         setattr(RecordedArray, f"__r{name}__", _logical(operation, reflected=True))
     for name in ("add", "sub", "mul", "truediv", "floordiv", "mod", "pow", "matmul"):
@@ -505,6 +520,8 @@ def _install() -> None:
     others: dict[str, Callable[..., Any]] = {
         "pow": _power,
         "rpow": _method(ops.power, reflected=True),
+        "and": _and(),
+        "rand": _and(reflected=True),
         "invert": _logical(ops.logical_not),
     }
     others |= {"matmul": _matmul, "rmatmul": _reflected_matmul, "divmod": _divmod, "round": _round}

@@ -319,3 +319,29 @@ def test_node_of_a_plain_array_is_held_by_reference():
     tape = fg.record(lambda x: x * data, 1.0)
     assert any(constant is data for constant in tape.constants)
     assert RecordedArray is recorded_array.RecordedArray
+
+
+@pytest.mark.parametrize("number", [0, 1, 2, -3])
+def test_a_whole_number_and_a_truth_value_is_the_last_bit_of_the_number_where_it_is_true(number: int) -> None:
+    x = np.array([-1.0, 0.5, 2.0])
+    for function in (
+        lambda x: number & (x > 0),
+        lambda x: (x > 0) & number,
+        lambda x: (number & (x > 0)) & (x < 1),
+        lambda x: (x < 1) & (number & (x > 0)),
+        lambda x: number & (x[1] > 0),
+    ):
+        found, expected = seen(function, x).value, function(x)
+        assert found.dtype == expected.dtype
+        np.testing.assert_array_equal(found, expected)
+        # a step: no derivative of its own, and computed anew where other elements are positive
+        gradient = fg.grad(lambda x, function=function: np.sum(function(x) * x))
+        for point in (x, -x):
+            np.testing.assert_array_equal(gradient(point), np.broadcast_to(function(point), 3))
+
+
+def test_a_distribution_of_scipy_differentiates_through_its_own_code() -> None:
+    stats = pytest.importorskip("scipy.stats")
+    x, scale = np.linspace(-1.0, 2.0, 4), np.array([0.5, 1.0, 2.0, 3.0])
+    for name in ("pdf", "cdf", "sf", "logpdf", "logcdf", "logsf"):
+        fg.check_grads(getattr(stats.norm, name), (x, x / 3, scale))
