@@ -234,6 +234,100 @@ def _cosh(x: Parts) -> Parts:
     )
 
 
+@_answers(np.expm1)
+def _expm1(x: Parts) -> Parts:
+    less_than_one = np.multiply(-2.0, np.square(np.sin(np.multiply(x.imag, 0.5))))  # cos - 1
+    real = np.add(np.multiply(np.expm1(x.real), np.cos(x.imag)), less_than_one)
+    return Parts(real, np.multiply(np.exp(x.real), np.sin(x.imag)))
+
+
+@_answers(np.log1p)
+def _log1p(x: Parts) -> Parts:
+    shifted = Parts(np.add(x.real, 1.0), x.imag)
+    # |1 + x|**2 - 1, for |x| so small that the sum would lose digits
+    near = np.less(_absolute(x), 0.5)
+    excess = np.add(np.multiply(x.real, np.add(x.real, 2.0)), np.square(x.imag))
+    real = np.where(near, np.multiply(0.5, np.log1p(np.where(near, excess, 0.0))), np.log(_absolute(shifted)))
+    return Parts(real, _angle(shifted))
+
+
+@_answers(np.tanh)
+def _tanh(x: Parts) -> Parts:
+    a, b = np.tanh(x.real), np.tan(x.imag)
+    divisor = np.add(1.0, np.square(np.multiply(a, b)))
+    return Parts(
+        np.divide(np.multiply(a, np.add(1.0, np.square(b))), divisor),
+        np.divide(np.multiply(b, np.square(np.reciprocal(np.cosh(x.real)))), divisor),
+    )
+
+
+def _turned(function: Callable[[Parts], Parts]) -> Callable[[Parts], Parts]:
+    """f(iz)/i: from tanh to tan, from arctanh to arctan, from arcsin to arcsinh."""
+
+    def of(x: Parts) -> Parts:
+        found = function(Parts(np.negative(x.imag), np.positive(x.real)))
+        return Parts(found.imag, np.negative(found.real))
+
+    return of
+
+
+_answers(np.tan)(_turned(_tanh))
+
+
+def _roots(x: Parts) -> tuple[Parts, Parts]:
+    """The square roots of 1 - x and of 1 + x."""
+    return (
+        _sqrt(Parts(np.subtract(1.0, x.real), np.negative(x.imag))),
+        _sqrt(Parts(np.add(1.0, x.real), np.positive(x.imag))),
+    )
+
+
+@_answers(np.arcsin)
+def _arcsin(x: Parts) -> Parts:
+    below, above = _roots(x)
+    return Parts(
+        np.arctan2(x.real, multiplied(np.multiply, below, above).real),
+        np.arcsinh(multiplied(np.multiply, _conjugate(below), above).imag),
+    )
+
+
+_answers(np.arcsinh)(_turned(_arcsin))
+
+
+@_answers(np.arccos)
+def _arccos(x: Parts) -> Parts:
+    below, above = _roots(x)
+    return Parts(
+        np.multiply(2.0, np.arctan2(below.real, above.real)),
+        np.arcsinh(multiplied(np.multiply, _conjugate(above), below).imag),
+    )
+
+
+@_answers(np.arccosh)
+def _arccosh(x: Parts) -> Parts:
+    below = _sqrt(Parts(np.subtract(x.real, 1.0), np.positive(x.imag)))
+    above = _sqrt(Parts(np.add(x.real, 1.0), np.positive(x.imag)))
+    return Parts(
+        np.arcsinh(multiplied(np.multiply, _conjugate(below), above).real),
+        np.multiply(2.0, np.arctan2(below.imag, above.real)),
+    )
+
+
+@_answers(np.arctanh)
+def _arctanh(x: Parts) -> Parts:
+    def quarter(real: Any) -> Any:
+        distance = np.add(np.square(np.subtract(1.0, real)), np.square(x.imag))
+        return np.multiply(0.25, np.log1p(np.divide(np.multiply(4.0, real), distance)))
+
+    # the logarithm of a ratio above 1, which loses no digits near the poles
+    real = np.where(np.greater_equal(x.real, 0.0), quarter(x.real), np.negative(quarter(np.negative(x.real))))
+    over = np.subtract(np.multiply(np.subtract(1.0, x.real), np.add(1.0, x.real)), np.square(x.imag))
+    return Parts(real, np.multiply(0.5, np.arctan2(np.multiply(2.0, x.imag), over)))
+
+
+_answers(np.arctan)(_turned(_arctanh))
+
+
 # ---- truth values
 
 

@@ -108,6 +108,17 @@ def _angle(z: Any, deg: bool = False) -> Any:
     return np.rad2deg(angle) if deg else angle
 
 
+@_answers(np.var)
+def _var(a: Any, axis: Any = None, *, ddof: Any = 0, keepdims: Any = False) -> Any:
+    real, imag = parts_of(a)
+    return np.var(real, axis, ddof=ddof, keepdims=keepdims) + np.var(imag, axis, ddof=ddof, keepdims=keepdims)
+
+
+@_answers(np.std)
+def _std(a: Any, axis: Any = None, *, ddof: Any = 0, keepdims: Any = False) -> Any:
+    return np.sqrt(_var(a, axis, ddof=ddof, keepdims=keepdims))
+
+
 @_answers(np.where)
 def _where(condition: Any, x: Any, y: Any, /) -> Any:
     x, y = parts_of(x), parts_of(y)

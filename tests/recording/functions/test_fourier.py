@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import mpmath
 import numpy as np
 import pytest
 
@@ -160,7 +161,8 @@ def test_programs_with_spectra(name: str) -> None:
 
 UFUNCS = [
     np.exp, np.exp2, np.log, np.log2, np.log10, np.sqrt, np.sin, np.cos, np.sinh, np.cosh, np.square, np.conjugate,
-    np.reciprocal, np.negative, np.positive, np.sign,
+    np.reciprocal, np.negative, np.positive, np.sign, np.expm1, np.log1p, np.tan, np.tanh, np.arcsin, np.arccos,
+    np.arctan, np.arcsinh, np.arccosh, np.arctanh,
 ]  # fmt: skip
 FUNCTIONS: dict[str, Any] = {ufunc.__name__: ufunc for ufunc in UFUNCS}
 FUNCTIONS |= {f"power {p}": lambda z, p=p: z**p for p in (1, 2, 3, 7, -1, -2, 0.5, -1.5, 1 + 1j)}
@@ -183,6 +185,7 @@ FUNCTIONS |= {
     "padded": lambda z: np.pad(z, (1, 2)),
     "split": lambda z: np.concatenate(np.split(z, 3)[::-1]),
     "chosen": lambda z: np.where(z.real > 0, z, 1j),
+    "spread": lambda z: np.var(z) * 1j + np.std(z, ddof=1) + np.var(z.reshape(2, 3), 0, keepdims=True).ravel()[0],
     "norm": lambda z: np.linalg.norm(z) * 1j + np.linalg.norm(z, 1),
     "vdot": lambda z: np.vdot(z, z * z) + np.vecdot(z, 2j * z),
     "dot": lambda z: np.dot(z, z * z) + z @ (2j * z) + np.inner(z, z.real),
@@ -214,6 +217,24 @@ def test_functions_keep_their_digits_far_out() -> None:
         finite = np.isfinite(expected) & (np.arange(6) != 3)
         np.testing.assert_allclose(found[0][finite], np.real(expected)[finite], rtol=1e-14)
         np.testing.assert_allclose(found[1][finite], np.imag(expected)[finite], rtol=1e-14)
+
+
+def test_functions_keep_their_digits_near_zero_and_poles_and_far_out() -> None:
+    z = np.array([1e-12 + 2e-12j, -3e-9 + 1e-10j, 1e-30 - 1e-30j, 1e-3 + 1j, -20.0 + 1.5j, 300.0 - 1.0j])
+    for function, wanted in {
+        np.expm1: mpmath.expm1, np.log1p: mpmath.log1p, np.tan: mpmath.tan, np.tanh: mpmath.tanh,
+        np.arcsin: mpmath.asin, np.arccos: mpmath.acos, np.arctan: mpmath.atan,
+        np.arcsinh: mpmath.asinh, np.arccosh: mpmath.acosh, np.arctanh: mpmath.atanh,
+    }.items():  # fmt: skip
+        with mpmath.workdps(120):
+            expected = [complex(wanted(mpmath.mpc(point))) for point in z]
+        found, _ = fg.jvp(
+            lambda x, y, f=function: (np.real(f(x + 1j * y)), np.imag(f(x + 1j * y))),
+            (z.real, z.imag),
+            (z.real, z.imag),
+        )
+        np.testing.assert_allclose(found[0], np.real(expected), rtol=1e-13, err_msg=function.__name__)
+        np.testing.assert_allclose(found[1], np.imag(expected), rtol=1e-13, err_msg=function.__name__)
 
 
 def test_questions_about_complex_values_are_answered_as_by_numpy() -> None:
@@ -267,7 +288,7 @@ REMEDY = r"Differentiated are real values: use z\.real, z\.imag, np\.abs\(z\) or
     ("call", "error", "message"),
     [
         (lambda z: z, fg.UnsupportedError, "a complex value cannot be used here"),
-        (lambda z: np.arctan(z), fg.UnsupportedError, r"np\.arctan of complex values cannot be recorded"),
+        (lambda z: np.cbrt(z), fg.UnsupportedError, r"np\.cbrt of complex values cannot be recorded"),
         (lambda z: np.median(z), fg.UnsupportedError, r"np\.median of complex values cannot be recorded"),
         (lambda z: np.linalg.inv(np.outer(z, z)), fg.UnsupportedError, r"np\.linalg\.inv of complex values"),
         (lambda z: np.linalg.norm(np.outer(z, z), 2), fg.UnsupportedError, r"np\.linalg\.norm of complex values"),
