@@ -15,6 +15,7 @@ from fastgrad.array_ops.linalg import EPS
 from fastgrad.array_ops.singular import singular_parts
 from fastgrad.array_ops.spectra import eigen_parts
 from fastgrad.recording.functions.conversions import recorded
+from fastgrad.recording.functions.lifting import lifted
 from fastgrad.recording.functions.norms import as_floats, singular_values
 from fastgrad.recording.functions.registry import as_array, implements, reshape, unsupported
 from fastgrad.recording.functions.shapes import broadcast_to
@@ -256,7 +257,8 @@ def _svdvals(x: Any, /) -> Any:
 
 @implements(np.linalg.multi_dot)
 def _multi_dot(arrays: Any, *, out: Any = None) -> Any:
-    xs = [as_array(x) for x in arrays]
+    # products of captured arrays are computed anew, too
+    xs = list(lifted(*arrays))
     if len(xs) < 2:
         raise ValueError("Expecting at least two arrays.")
     if len(xs) == 2:

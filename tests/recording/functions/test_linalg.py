@@ -502,3 +502,24 @@ def test_condition_of_a_singular_matrix_is_infinite():
 def test_sign_of_a_determinant_follows_later_inputs():
     function = fg.value_and_grad(lambda a: np.linalg.slogdet(a)[0])
     assert [function(A)[0], function(A[[1, 0, 2]])[0]] == [np.linalg.slogdet(A)[0], -np.linalg.slogdet(A)[0]]
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda x, b, a: np.linalg.solve(x, b),
+        lambda x, b, a: np.linalg.solve(a, x),
+        lambda x, b, a: np.linalg.solve(np.stack([x, x]), b),
+        lambda x, b, a: np.linalg.lstsq(x, b, rcond=None)[0],
+        lambda x, b, a: np.linalg.multi_dot([b, a, a, x]),
+        lambda x, b, a: np.linalg.tensorsolve(a, x[0], axes=(0,)),
+        lambda x, b, a: np.linalg.cross(x, b),
+    ],
+)
+def test_captured_arrays_are_read_anew(function):
+    b, a = normal(3), regular(3, 3)
+    derivative = fg.value_and_grad(lambda x: np.sum(function(x, b, a)))
+    derivative(A)
+    b += 0.5
+    a += 0.25
+    np.testing.assert_allclose(derivative(A)[0], np.sum(function(A, b, a)), rtol=1e-12)
