@@ -40,13 +40,15 @@ is given, at second order; they compare the table with plain NumPy and with cent
 
 **What is run** is the program as it is written for NumPy. For fastgrad nothing is changed; for a peer the import of
 NumPy is replaced by the peer's own (`autograd.numpy`, `jax.numpy`), and for PyTorch by a namespace that gives its
-functions NumPy's names and lets them take numbers and lists (`.copy()` becomes `.clone()`). JAX computes in float64; it
-is measured without and with `jit`. PyTorch differentiates by tensors that require a gradient. A peer's own idiom
-(`x.at[i].set(v)` in JAX) often does what the program as written cannot: a refusal says that a program must be
-rewritten, not that its problem cannot be solved.
+functions NumPy's names and meaning (`np.var` divides by n) and lets them take numbers and lists (`.copy()` becomes
+`.clone()`). Data that a program makes outside the function stay NumPy's. JAX computes in float64; it is measured
+without and with `jit`. PyTorch differentiates by tensors that require a gradient. A peer's own idiom (`x.at[i].set(v)`
+in JAX) often does what the program as written cannot: a refusal says that a program must be rewritten, not that its
+problem cannot be solved.
 
-**right**: value and derivatives agree (at a kink every subgradient is right, at a point without derivative NaN, too).
-**refused**: an exception, whatever its kind. **NaN**: not right, but it can be seen. **wrong**: another number.
+**right**: value and derivatives agree (at a kink every slope between those of its sides is right, at a point without
+derivative NaN, too). **refused**: an exception, whatever its kind. **NaN**: not right, but it can be seen. **wrong**:
+another number.
 "second" is the matrix of second derivatives, "at a later call" a further point at which the same derivative function
 was called.
 

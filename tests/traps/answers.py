@@ -57,7 +57,7 @@ def _faults(peer: Peer, trap: Trap) -> Iterator[str]:
         yield from _faults_at(trap, point, value, gradient)
         if point.second is not None:
             second = peer.hessian(trap.function, copy.deepcopy(point.args[0]))
-            if not close(trap, point.second, second):
+            if not (close(trap, point.second, second) or _lies_between(trap.second_between, second)):
                 yield f"second {shown(second)}"
 
 
@@ -75,9 +75,14 @@ def _also_right(trap: Trap, given: Any) -> bool:
     given = np.asarray(as_numpy(given), float)
     if trap.undefined:
         return not np.all(np.isfinite(given))
-    if trap.between is None:
+    return _lies_between(trap.between, given)
+
+
+def _lies_between(bounds: tuple[Any, Any] | None, given: Any) -> bool:
+    if bounds is None:
         return False
-    low, high = (np.array(bound) for bound in trap.between)
+    given = np.asarray(as_numpy(given), float)
+    low, high = (np.array(bound) for bound in bounds)
     return given.shape == low.shape and bool(np.all((low <= given) & (given <= high)))
 
 

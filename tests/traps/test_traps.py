@@ -219,6 +219,16 @@ def test_page_has_every_program_and_the_present_answers_of_fastgrad():
         assert traps_page.PAGE.read_text() == traps_page.page()
 
 
+@pytest.mark.parametrize("peer", [peer for peer in traps_page.PEERS if peer != "fastgrad"])
+def test_every_program_was_measured_under_every_peer_and_no_other_is_counted(peer):
+    assert list(traps_page.recorded_answers()[peer]["answers"]) == list(TRAPS)
+
+
+def test_rows_of_the_page_are_the_programs_of_the_table():
+    rows = [line for line in traps_page.PAGE.read_text().splitlines() if line.startswith("| **")]
+    assert [row.split("**")[1] for row in rows] == list(TRAPS)
+
+
 @pytest.mark.slow
 def test_page_has_the_answers_of_the_installed_autograd():
     pytest.importorskip("autograd")

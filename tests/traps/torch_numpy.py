@@ -1,4 +1,7 @@
-"""PyTorch under NumPy's names: what it has under the same name, with the arguments' spelling adapted, and no more."""
+"""PyTorch under NumPy's names: what it has under the same name, with the arguments' spelling adapted, and no more.
+
+Where PyTorch means something else by a name, it is the function that means what NumPy does.
+"""
 
 from __future__ import annotations
 
@@ -39,6 +42,25 @@ def max(x: Any, axis: int | None = None) -> Any:
 
 def min(x: Any, axis: int | None = None) -> Any:
     return torch.amin(x) if axis is None else torch.amin(x, axis)
+
+
+# PyTorch means something else by these names: the lower of two middle values, division by n - 1, values with positions
+
+
+def median(x: Any) -> Any:
+    return torch.quantile(x, 0.5)
+
+
+def var(x: Any, axis: int | None = None) -> Any:
+    return torch.var(x, axis, correction=0)
+
+
+def std(x: Any, axis: int | None = None) -> Any:
+    return torch.std(x, axis, correction=0)
+
+
+def sort(x: Any, axis: int = -1) -> Any:
+    return torch.sort(x, axis).values
 
 
 def power(x: Any, y: Any) -> Any:
@@ -95,12 +117,17 @@ class _LinearAlgebra:
     def __getattr__(self, name: str) -> Any:
         return _adapted(getattr(torch.linalg, name))
 
+    def svd(self, x: Any, full_matrices: bool = True, compute_uv: bool = True) -> Any:
+        return torch.linalg.svd(x, full_matrices) if compute_uv else torch.linalg.svdvals(x)
+
 
 linalg = _LinearAlgebra()
 fft = torch.fft
 
 
 def __getattr__(name: str) -> Any:
+    if name == "select":
+        raise AttributeError("torch.select takes one index along an axis; there is no choice by conditions")
     found = getattr(torch, name)
     return _adapted(found) if callable(found) and not isinstance(found, (type, torch.dtype)) else found
 

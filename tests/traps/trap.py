@@ -36,6 +36,7 @@ class Trap:
     points: tuple[Point, ...] = ()
     argnums: tuple[int, ...] = (0,)
     between: tuple[Any, Any] | None = None
+    second_between: tuple[Any, Any] | None = None
     undefined: bool = False
     refusal: str | None = None
     warning: str | None = None
@@ -61,9 +62,9 @@ def trap(
     ``at`` is its argument (a tuple: several; lists become arrays), ``gradient`` the derivative by it, or a tuple with
     the derivatives by the arguments ``argnums``. ``also`` lists further ``(at, value, gradient)`` for the same
     derivative function. Facts: ``between``, the bounds of the subgradients where there are several (others may answer
-    any of them); ``undefined``, there is no derivative, NaN is as good an answer; ``refusal``, the exception that is a
-    right answer too; ``warning``, the start of a warning that must be given; ``differences=False``, central
-    differences do not find this derivative; ``rtol``, ``atol``.
+    any of them), and ``second_between`` those of second derivatives; ``undefined``, there is no derivative, NaN is as
+    good an answer; ``refusal``, the exception that is a right answer too; ``warning``, the start of a warning that must
+    be given; ``differences=False``, central differences do not find this derivative; ``rtol``, ``atol``.
     """
 
     def attach(function: Callable[..., Any]) -> Callable[..., Any]:

@@ -11,7 +11,7 @@ def abs_at_0(x):
     return abs(x)
 
 
-@trap(0.0, 0.0, 0.0, second=0.0)
+@trap(0.0, 0.0, 0.0, second=0.0, second_between=(-2.0, 2.0))
 def x_times_abs(x):
     """`x |x|` has derivative `2 |x|`, a kink of the second derivative."""
     return x * np.abs(x)

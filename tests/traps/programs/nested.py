@@ -56,7 +56,7 @@ def outer_value_stored_in_a_list(x):
     return grad(lambda y: kept[0] * y**2)(3.0)
 
 
-@trap(0.0, 0.0, 0.0)
+@trap(0.0, 0.0, 0.0, between=(-6.0, 6.0))
 def third_derivative_at_a_kink(x):
     """`|x|^3` has second derivative `6 |x|`, whose kink has the middle slope 0."""
     return grad(grad(lambda y: np.abs(y) ** 3))(x)
