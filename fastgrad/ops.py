@@ -814,6 +814,7 @@ ldexp: Operation = _operation(
     "",
     exponents.ldexp,
     lambda x, y, r: (ldexp(1.0, y), 0.0),
+    domain=(ANY, (-5.0, 5.0)),
     on_arrays=lambda x, y: np.ldexp(x, np.asarray(y).astype(np.int64))[()],
 )
 nextafter = _operation(

@@ -1,8 +1,6 @@
 """The table of array operations; see ``table`` for what an entry holds."""
 
 # the order of these modules gives operations their codes
-from fastgrad.array_ops.table import TABLE, ArrayOperation, ScalarWriter, Shape, Slots
-
 from fastgrad.array_ops.movement import (
     clear_slice,
     concatenate,
@@ -15,6 +13,8 @@ from fastgrad.array_ops.movement import (
     transpose,
     update_slice,
 )  # isort: skip
+from fastgrad.array_ops.table import TABLE, ArrayOperation, ScalarWriter, Shape, Slots
+
 from fastgrad.array_ops.reductions import broadcast_to, cumsum, max_, min_, sum_, sum_to_shape  # isort: skip
 from fastgrad.array_ops.products import matmul  # isort: skip
 from fastgrad.array_ops.order import argmax, argmin, argsort, bincount, lexsort  # isort: skip
@@ -31,14 +31,32 @@ from fastgrad.array_ops.linalg import (
     solve,
     triangles,
 )  # isort: skip
+
 from fastgrad.array_ops.least_squares import lstsq, matrix_rank, pinv  # isort: skip
-from fastgrad.array_ops.spectra import doubtful, eig, eigh, eigvals, eigvalsh, reciprocals, tie_average, tied  # isort: skip
+from fastgrad.array_ops.spectra import (  # isort: skip
+    doubtful,
+    eig,
+    eigh,
+    eigvals,
+    eigvalsh,
+    reciprocals,
+    tie_average,
+    tied,
+)
 from fastgrad.array_ops.singular import svd, svdvals  # isort: skip
 from fastgrad.array_ops.factorizations import cholesky, dependent, qr  # isort: skip
-from fastgrad.array_ops.scipy_linalg import lu, lu_pivots, matrix_function, row_positions, solve_triangular, sylvester  # isort: skip
+from fastgrad.array_ops.scipy_linalg import (  # isort: skip
+    lu,
+    lu_pivots,
+    matrix_function,
+    row_positions,
+    solve_triangular,
+    sylvester,
+)
 from fastgrad.array_ops.convolution import convolve, convolve_valid  # isort: skip
 from fastgrad.array_ops.fourier import fft, irfft, rfft  # isort: skip
 from fastgrad.array_ops import special, bessel, hypergeometric  # isort: skip
+from fastgrad.array_ops.banded import solve_banded  # isort: skip
 
 __all__ = [
     "TABLE",
@@ -102,6 +120,7 @@ __all__ = [
     "slice_",
     "slices_of",
     "solve",
+    "solve_banded",
     "solve_triangular",
     "sort_positions",
     "special",

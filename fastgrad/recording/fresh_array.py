@@ -85,8 +85,8 @@ class FreshArray(np.ndarray[Any, np.dtype[Any]]):
     def plain_form(self) -> NDArray[Any]:
         """The array as one of NumPy's own: the same object each time where that is possible."""
         root = self.home.root()
-        if root.__class__ is np.ndarray and root.shape == self.shape and root.strides == self.strides:  # type: ignore[union-attr]
-            return root  # type: ignore[return-value]
+        if root is not None and type(root) is np.ndarray and (root.shape, root.strides) == (self.shape, self.strides):
+            return root
         return self.view(np.ndarray)
 
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **kwargs: Any) -> Any:

@@ -229,7 +229,8 @@ class _Interception:
             if self._n_open == 1:
                 self._replace_all()
             self._replace_around(function)
-        return self._stand_ins.get(id(function), function)
+        stand_in: Callable[..., Any] = self._stand_ins.get(id(function), function)
+        return stand_in
 
     def _is_free(self) -> bool:
         """Whether no other thread needs the originals; a module that this thread is importing may record."""

@@ -53,6 +53,7 @@ _DEFINED_IN = {
     "math": "standard_library",
     "numpy": "refused",
     "numpy.polynomial": "series",
+    "scipy.linalg": "scipy_linalg",
     "scipy.special": "scipy_special",
 }
 _UFUNCS: dict[Any, ops.Operation] = {

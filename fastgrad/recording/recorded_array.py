@@ -46,7 +46,7 @@ class RecordedArray:
         # after how many writes into its memory the node was right; see ``storage``
         self.stamp = stamp
 
-    @property
+    @property  # type: ignore[misc]
     def __class__(self) -> Any:
         """What ``isinstance`` goes by: code that asks for an array, or for a float, means this too."""
         return np.ndarray if isinstance(self.value, np.ndarray) else type(self.value)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from numpy import empty, zeros
 from typing import Any
 
 import numpy as np
 import pytest
+from numpy import empty, zeros
 
 import fastgrad as fg
 from tests.derivative_checks import check

@@ -289,8 +289,8 @@ REFUSED = {
     "side effect": Refusal(
         lambda x: np.savetxt("unused", x),
         fg.UnsupportedError,
-        "np.savetxt would write a recorded value to a file, once while it is recorded and never again{} Return the value "
-        "from the function and save it outside.",
+        "np.savetxt would write a recorded value to a file, once while it is recorded and never again{} Return the "
+        "value from the function and save it outside.",
     ),
     "unknown method": Refusal(
         lambda x: x.tobytes(), fg.UnsupportedError, "the array method .tobytes cannot be recorded{}" + REMEDY

@@ -191,20 +191,6 @@ implements(np.array)(array)
 implements(np.asarray, np.asanyarray)(asarray)
 
 
-@implements(np.asarray_chkfinite)
-def _asarray_chkfinite(a: Any, dtype: Any = None, order: Any = None) -> Any:
-    result = asarray(a, dtype, order)
-    if not np.all(np.isfinite(result)):
-        raise ValueError("array must not contain infs or NaNs")
-    return result
-
-
-@implements(np.require)
-def _require(a: Any, dtype: Any = None, requirements: Any = None, *, like: Any = None) -> Any:
-    plain = np.require(np.zeros(as_array(a).shape), dtype, requirements)
-    return asarray(a, dtype, "F" if plain.flags.fnc else "C")
-
-
 @implements_outside("numpy.fromiter")
 def _fromiter(iterable: Any, dtype: Any, count: int = -1, *, like: Any = None) -> Any:
     items = list(iterable)

@@ -133,7 +133,8 @@ def _arange(
         return np.arange(*[operator.index(x) for x in (start, stop, step)], dtype=dtype)
     # how many elements there are depends on all three
     count = max(int(np.ceil((stop - start) / step)), 0)
-    value = np.arange(value_of(start), value_of(stop), value_of(step), dtype)
+    ends: list[Any] = [value_of(start), value_of(stop), value_of(step)]
+    value = np.arange(*ends, dtype=dtype)
     second: Any = start + step
     y = start + np.arange(0.0, count) * (second - start)
     return with_value(converted(y, value.dtype, "np.arange"), value) if isinstance(y, RecordedArray) else value
@@ -196,13 +197,13 @@ def _diagflat(v: Any, k: int = 0) -> Any:
 @as_numpy(np.tril)
 def _tril(m: Any, k: int = 0) -> Any:
     x = as_array(m)
-    return apply(ops.where, (np.tri(*x.shape[-2:], operator.index(k), bool), x, 0.0))
+    return apply(ops.where, (np.tri(x.shape[-2], x.shape[-1], operator.index(k), dtype=bool), x, 0.0))
 
 
 @as_numpy(np.triu)
 def _triu(m: Any, k: int = 0) -> Any:
     x = as_array(m)
-    return apply(ops.where, (np.tri(*x.shape[-2:], operator.index(k) - 1, bool), 0.0, x))
+    return apply(ops.where, (np.tri(x.shape[-2], x.shape[-1], operator.index(k) - 1, dtype=bool), 0.0, x))
 
 
 @as_numpy(np.vander)
@@ -241,7 +242,7 @@ def _min_scalar_type(a: Any, /) -> Any:
 
 @as_numpy(np.angle)
 def _angle(z: Any, deg: bool = False) -> Any:
-    angle = apply(ops.arctan2, (0.0, z))
+    angle: Any = apply(ops.arctan2, (0.0, z))
     return angle * (180 / np.pi) if deg else angle
 
 

@@ -85,7 +85,7 @@ def vectorized(self: Any, *args: Any, **kwargs: Any) -> Any:
     if not results:
         empty = [
             np.empty(shape + tuple([sizes[name] for name in axes]), kind)
-            for kind, axes in zip(self.otypes, core_results or [()] * len(self.otypes), strict=True)
+            for kind, axes in zip(self.otypes, core_results or [[]] * len(self.otypes), strict=True)
         ]
         return empty[0] if len(empty) == 1 else tuple(empty)
     columns = list(zip(*results, strict=True)) if isinstance(results[0], tuple) else [results]

@@ -68,12 +68,12 @@ def _resize(x: RecordedArray, *new_shape: Any, refcheck: bool = True) -> NoRetur
     )
 
 
-def _namespace(x: RecordedArray, *, api_version: str | None = None) -> Any:
+def _namespace(x: RecordedArray, *, api_version: Any = None) -> Any:
     # NumPy's own error for a version that it does not know
     return np.empty(0).__array_namespace__(api_version=api_version)
 
 
-def _to_device(x: RecordedArray, device: str, *, stream: Any = None) -> Any:
+def _to_device(x: RecordedArray, device: Any, *, stream: Any = None) -> Any:
     np.empty(0).to_device(device, stream=stream)
     return x
 
@@ -91,12 +91,12 @@ def _attribute_of_value(name: str) -> Callable[[RecordedArray], Any]:
     return lambda x: getattr(x.value, name)
 
 
-def _sort(x: RecordedArray, axis: int = -1, kind: Any = None, order: Any = None, *, stable: Any = None) -> None:
-    x[...] = np.sort(x, axis, kind, order, stable=stable)  # type: ignore[index, type-var]
+def _sort(x: Any, axis: int = -1, kind: Any = None, order: Any = None, *, stable: Any = None) -> None:
+    x[...] = np.sort(x, axis, kind, order, stable=stable)
 
 
-def _partition(x: RecordedArray, kth: Any, axis: int = -1, kind: str = "introselect", order: Any = None) -> None:
-    x[...] = np.partition(x, kth, axis, kind, order)  # type: ignore[index, type-var, call-overload]
+def _partition(x: Any, kth: Any, axis: int = -1, kind: Any = "introselect", order: Any = None) -> None:
+    x[...] = np.partition(x, kth, axis, kind, order)
 
 
 def _view(x: RecordedArray, dtype: Any = None, type: Any = None) -> Any:

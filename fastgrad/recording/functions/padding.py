@@ -32,7 +32,7 @@ def _pad(array: Any, pad_width: Any, mode: Any = "constant", **kwargs: Any) -> A
     if callable(mode):
         return _padded_by(mode, x, _widths(pad_width, x.ndim), kwargs)
     # what is undefined in an empty array must be the same each time
-    shown = "constant" if mode == "empty" else mode
+    shown: Any = "constant" if mode == "empty" else mode
     value = np.pad(concrete(x), concrete(pad_width), shown, **{name: concrete(given) for name, given in kwargs.items()})
     widths = _widths(pad_width, x.ndim)
     padded = _with_zeros(x, widths) if not x.size or (shown == "constant" and not kwargs) else x
@@ -91,11 +91,12 @@ def _extension(mode: str, options: dict[str, Any], ndim: int) -> Callable[[Any, 
     """What extends an array along an axis by so many elements before and after."""
     if mode in ("reflect", "symmetric") and options.get("reflect_type", "even") == "odd":
         return lambda x, axis, before, after: _reflected_odd(x, axis, before, after, mode == "symmetric")
+    pad: Any = np.pad
     if mode in ("edge", "wrap", "reflect", "symmetric"):
         return lambda x, axis, before, after: take_along(
             x,
-            np.pad(np.arange(x.shape[axis]), (before, after), mode),
-            axis,  # type: ignore[call-overload]
+            pad(np.arange(x.shape[axis]), (before, after), mode),
+            axis,
         )
     if mode == "constant":
         pairs = _pairs(options.get("constant_values", 0), ndim)
@@ -146,7 +147,7 @@ def _statistics(x: Any, axis: int, statistic: Callable[..., Any], lengths: Ends)
         statistic(part, axis=axis, keepdims=True)
         for part in (_part(x, axis, 0, left), _part(x, axis, length - right, length))
     ]
-    return tuple([np.round(one) for one in found] if x.dtype.kind in "iu" else found)  # type: ignore[return-value]
+    return tuple([np.round(one) for one in found] if x.dtype.kind in "iu" else found)
 
 
 def _reflected_odd(x: Any, axis: int, before: int, after: int, include_edge: bool) -> Any:

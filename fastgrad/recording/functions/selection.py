@@ -23,14 +23,15 @@ from fastgrad.recording.recorded_array import RecordedArray, apply, apply_array,
 @as_numpy(np.choose)
 def _choose(a: Any, choices: Any, out: Any = None, mode: str = "raise") -> Any:
     refuse_out({"out": out})
-    which = as_array(a)
+    which: Any = as_array(a)
     arrays = [as_array(choice) for choice in choices]
     if not isinstance(which, RecordedArray):
         starts = np.cumsum([0, *(x.size for x in arrays)])
         places = [start + as_positions(x) for start, x in zip(starts, arrays, strict=False)]
-        return _gather(concatenate([ravel(x) for x in arrays]), np.choose(which, places, mode=mode))  # type: ignore[arg-type]
+        chosen: Any = np.choose
+        return _gather(concatenate([ravel(x) for x in arrays]), chosen(which, places, mode=mode))
     if mode != "raise":
-        bring = np.remainder if mode == "wrap" else np.clip
+        bring: Any = np.remainder if mode == "wrap" else np.clip
         which = bring(which, *([len(arrays)] if mode == "wrap" else [0, len(arrays) - 1]))
     # what a later input puts out of range is no number
     result: Any = np.nan

@@ -29,7 +29,8 @@ from fastgrad.recording.recorded_array import RecordedArray, apply_array, value_
 def numpy_reshape(a: Any, /, shape: Any = None, order: str = "C", *, copy: Any = None) -> Any:
     x = as_array(a)
     shape = _shape(shape)
-    value = np.reshape(value_of(x), shape, order, copy=copy)
+    concrete_x: Any = value_of(x)
+    value = concrete_x.reshape(shape, order=order, copy=copy)
     if order == "F" or (order == "A" and np.isfortran(value_of(x))):
         return with_value(transpose(reshape(transpose(x), value.shape[::-1])), value)
     return with_value(reshape(x, value.shape), value) if order != "C" or copy else reshape(x, value.shape)
@@ -44,7 +45,8 @@ def ravel(a: Any, order: str = "C") -> Any:
     x = as_array(a)
     if order == "C":
         return reshape(x, (x.size,))
-    value = np.ravel(value_of(x), order)
+    concrete_x: Any = value_of(x)
+    value = concrete_x.ravel(order)
     return with_value(reshape(transpose(x, _axes_in_order(value_of(x), order)), (x.size,)), value)
 
 

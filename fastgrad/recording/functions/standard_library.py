@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from fastgrad import ops
-from fastgrad.recording.functions.registry import implements_outside, reshape, unsupported
+from fastgrad.recording.functions.registry import implements_outside, reshape
 from fastgrad.recording.recorded_array import RecordedArray, apply, stacked, value_of
 
 
@@ -73,11 +73,7 @@ if hasattr(math, "fma"):  # Python 3.13
 def _gamma(x: Any) -> Any:
     x = _scalar(x)
     math.gamma(float(value_of(x)))
-    if "gamma" in ops.BY_NAME:
-        return apply(ops.BY_NAME["gamma"], (x,))
-    if x > 0:
-        return np.exp(apply(ops.BY_NAME["gammaln"], (x,)))
-    raise unsupported("math.gamma of a negative number")
+    return apply(ops.BY_NAME["gamma"], (x,))
 
 
 @implements_outside("math.log")
