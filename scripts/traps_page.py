@@ -21,6 +21,7 @@ from generated_file import write_or_check  # noqa: E402
 
 from tests.traps.answers import answers  # noqa: E402
 from tests.traps.loading import KINDS, title, traps  # noqa: E402
+from tests.traps.not_yet import NOT_YET  # noqa: E402
 from tests.traps.peers import PEERS  # noqa: E402
 from tests.traps.trap import Trap  # noqa: E402
 
@@ -85,6 +86,8 @@ def page() -> str:
     for kind in OUTCOMES:
         numbers = [sum(outcome(found) == kind for found in column["answers"].values()) for column in columns.values()]
         lines.append(row([kind, *map(str, numbers)]))
+    lines += ["", "What fastgrad answers wrong, and why:", ""]
+    lines += [f"- **{name}**: {reason}." for name, reason in NOT_YET.items()]
     for kind, listed in table.items():
         lines += ["", f"## {title(kind)}", ""]
         lines += [
