@@ -321,7 +321,8 @@ class _Interception:
     def _replace_around(self, function: Callable[..., Any]) -> None:
         """Names in the function's own namespace and closure, which may belong to no module."""
         function = getattr(function, "__func__", function)
-        if not isinstance(function, FunctionType):
+        # a stand-in, too, is a closure, with the original in it
+        if not isinstance(function, FunctionType) or id(function) in self._identities:
             return
         self._replace_in(function.__globals__)
         for cell in function.__closure__ or ():
