@@ -327,10 +327,11 @@ def _node_problems(tape: Tape, index: int) -> Iterator[str]:
         if len(operands):
             yield f"input node {index} has operands"
         return
-    if not (opcode < len(ops.TABLE) or 0 <= opcode - ARRAY_OPERATION < len(array_ops.TABLE)):
+    try:
+        operation = operation_of(opcode)
+    except KeyError:
         yield f"node {index} has the unknown opcode {opcode}"
         return
-    operation = operation_of(opcode)
     shapes = [tape.shape_of(operand) for operand in operands]
     if isinstance(operation, ops.Operation):
         if len(shapes) != operation.arity:

@@ -32,7 +32,8 @@ def page() -> str:
         derivative = "0" if operation.piecewise_constant else "yes"
         lines.append(f"| {operation.name} | {names} | {operation.ulp:g} | {derivative} |")
     lines += ["", "## Arrays", "", "| operation | moves elements only |", "|---|---|"]
-    lines += [f"| {operation.name} | {'yes' if operation.movement else 'no'} |" for operation in array_ops.TABLE]
+    operations = array_ops.all_operations()
+    lines += [f"| {operation.name} | {'yes' if operation.movement else 'no'} |" for operation in operations]
     return "\n".join(lines) + "\n"
 
 

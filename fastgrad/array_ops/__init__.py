@@ -1,6 +1,11 @@
-"""The table of array operations; see ``table`` for what an entry holds."""
+"""The table of array operations; see ``table`` for what an entry holds.
 
-# the order of these modules gives operations their codes
+Operations that few programs need are in modules that load when one of them is asked for.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
 from fastgrad.array_ops.movement import (
     clear_slice,
     concatenate,
@@ -12,51 +17,73 @@ from fastgrad.array_ops.movement import (
     slices_of,
     transpose,
     update_slice,
-)  # isort: skip
-from fastgrad.array_ops.table import TABLE, ArrayOperation, ScalarWriter, Shape, Slots
-
-from fastgrad.array_ops.reductions import broadcast_to, cumsum, max_, min_, sum_, sum_to_shape  # isort: skip
-from fastgrad.array_ops.products import matmul  # isort: skip
-from fastgrad.array_ops.order import argmax, argmin, argsort, bincount, lexsort  # isort: skip
-from fastgrad.array_ops.order import running_extremum, searchsorted, sort_positions  # isort: skip
-from fastgrad.array_ops.running import cumprod, fmax, fmin, linear_recurrence, prod  # isort: skip
-from fastgrad.array_ops.linalg import (
-    cofactor,
-    cofactor_slope,
-    det,
-    det_sign,
-    far_from_singular,
-    inv,
-    log_abs_det,
-    solve,
-    triangles,
-)  # isort: skip
-
-from fastgrad.array_ops.least_squares import lstsq, matrix_rank, pinv  # isort: skip
-from fastgrad.array_ops.spectra import (  # isort: skip
-    doubtful,
-    eig,
-    eigh,
-    eigvals,
-    eigvalsh,
-    reciprocals,
-    tie_average,
-    tied,
 )
-from fastgrad.array_ops.singular import svd, svdvals  # isort: skip
-from fastgrad.array_ops.factorizations import cholesky, dependent, qr  # isort: skip
-from fastgrad.array_ops.scipy_linalg import (  # isort: skip
-    lu,
-    lu_pivots,
-    matrix_function,
-    row_positions,
-    solve_triangular,
-    sylvester,
-)
-from fastgrad.array_ops.convolution import convolve, convolve_valid  # isort: skip
-from fastgrad.array_ops.fourier import fft, irfft, rfft  # isort: skip
-from fastgrad.array_ops import special, bessel, hypergeometric  # isort: skip
-from fastgrad.array_ops.banded import solve_banded  # isort: skip
+from fastgrad.array_ops.products import matmul
+from fastgrad.array_ops.reductions import broadcast_to, cumsum, max_, min_, sum_, sum_to_shape
+from fastgrad.array_ops.table import TABLE, ArrayOperation, ScalarWriter, Shape, Slots, all_operations
+
+if TYPE_CHECKING:
+    from fastgrad.array_ops.banded import solve_banded
+    from fastgrad.array_ops.convolution import convolve, convolve_valid
+    from fastgrad.array_ops.factorizations import cholesky, dependent, qr
+    from fastgrad.array_ops.fourier import fft, irfft, rfft
+    from fastgrad.array_ops.least_squares import lstsq, matrix_rank, pinv
+    from fastgrad.array_ops.linalg import (
+        cofactor,
+        cofactor_slope,
+        det,
+        det_sign,
+        far_from_singular,
+        inv,
+        log_abs_det,
+        solve,
+        triangles,
+    )
+    from fastgrad.array_ops.order import (
+        argmax,
+        argmin,
+        argsort,
+        bincount,
+        lexsort,
+        running_extremum,
+        searchsorted,
+        sort_positions,
+    )
+    from fastgrad.array_ops.running import cumprod, fmax, fmin, linear_recurrence, prod
+    from fastgrad.array_ops.scipy_linalg import (
+        lu,
+        lu_pivots,
+        matrix_function,
+        row_positions,
+        solve_triangular,
+        sylvester,
+    )
+    from fastgrad.array_ops.singular import svd, svdvals
+    from fastgrad.array_ops.spectra import doubtful, eig, eigh, eigvals, eigvalsh, reciprocals, tie_average, tied
+
+_LATE = {
+    "order": "argmax argmin argsort bincount lexsort running_extremum searchsorted sort_positions",
+    "running": "cumprod fmax fmin linear_recurrence prod",
+    "linalg": "cofactor cofactor_slope det det_sign far_from_singular inv log_abs_det solve triangles",
+    "least_squares": "lstsq matrix_rank pinv",
+    "spectra": "doubtful eig eigh eigvals eigvalsh reciprocals tie_average tied",
+    "singular": "svd svdvals",
+    "factorizations": "cholesky dependent qr",
+    "scipy_linalg": "lu lu_pivots matrix_function row_positions solve_triangular sylvester",
+    "banded": "solve_banded",
+    "convolution": "convolve convolve_valid",
+    "fourier": "fft irfft rfft",
+}
+_HOMES = {name: module for module, names in _LATE.items() for name in names.split()}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    found = getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+    globals()[name] = found
+    return found
+
 
 __all__ = [
     "TABLE",
@@ -64,10 +91,10 @@ __all__ = [
     "ScalarWriter",
     "Shape",
     "Slots",
+    "all_operations",
     "argmax",
     "argmin",
     "argsort",
-    "bessel",
     "bincount",
     "broadcast_to",
     "cholesky",
@@ -92,7 +119,6 @@ __all__ = [
     "fmax",
     "fmin",
     "gather",
-    "hypergeometric",
     "inv",
     "irfft",
     "lexsort",
@@ -123,7 +149,6 @@ __all__ = [
     "solve_banded",
     "solve_triangular",
     "sort_positions",
-    "special",
     "sum_",
     "sum_to_shape",
     "svd",

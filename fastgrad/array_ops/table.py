@@ -23,15 +23,17 @@ An entry holds
 of a tape under construction; derivatives of any order come from these rules alone. A value has a ``shape`` and answers
 to ``apply_array_operation``.
 
-To add an operation, add one entry to the module of its kind. An operation's code is its position in the table, so the
-package imports its modules in a fixed order.
+To add an operation, add one entry to the module of its kind. An operation's code is its module's base and its place in
+the module, so that codes do not depend on which modules are loaded; a code that is looked up loads its module.
 """
 
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib import import_module
 from typing import Any, Protocol
 
 import numpy as np
@@ -88,7 +90,49 @@ class ArrayOperation:
         return f"<array operation {self.name}>"
 
 
-TABLE: list[ArrayOperation] = []
+# the modules of operations, by their base divided by ``_ROOM``
+_MODULES = (
+    "movement", "reductions", "products", "order", "running", "linalg", "least_squares", "spectra", "singular",
+    "factorizations", "scipy_linalg", "banded", "convolution", "fourier", "special", "bessel", "hypergeometric",
+)  # fmt: skip
+_ROOM = 128
+_PACKAGE = __name__.rpartition(".")[0]
+
+
+class _Table(dict[int, ArrayOperation]):
+    """The operations by code."""
+
+    def __missing__(self, code: int) -> ArrayOperation:
+        if 0 <= code < _ROOM * len(_MODULES):
+            import_module(f"{_PACKAGE}.{_MODULES[code // _ROOM]}")
+            found = self.get(code)
+            if found is not None:
+                return found
+        raise KeyError(code)
+
+
+TABLE = _Table()
+
+
+def all_operations() -> list[ArrayOperation]:
+    """Every entry, in the order of the codes."""
+    for name in _MODULES:
+        import_module(f"{_PACKAGE}.{name}")
+    return [TABLE[code] for code in sorted(TABLE)]
+
+
+def _next_code() -> int:
+    """The code of the next entry of the module that is being loaded."""
+    frame = sys._getframe(2)
+    while frame.f_code.co_name != "<module>" and frame.f_back is not None:
+        frame = frame.f_back
+    base = _ROOM * _MODULES.index(frame.f_globals["__name__"].rpartition(".")[2])
+    code = base
+    while dict.__contains__(TABLE, code):
+        code += 1
+    if code >= base + _ROOM:
+        raise ValueError(f"module {frame.f_globals['__name__']} has no room for another operation")
+    return code
 
 
 def array_operation(
@@ -118,9 +162,9 @@ def array_operation(
         scalar_cost,
         position_operands,
         into,
-        len(TABLE),
+        _next_code(),
     )
-    TABLE.append(entry)
+    TABLE[entry.code] = entry
     return entry
 
 

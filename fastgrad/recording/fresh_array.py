@@ -261,8 +261,8 @@ _METHODS = (
     "conjugate", "copy", "cumprod", "cumsum", "diagonal", "dot", "fill", "flatten", "item", "max", "mean",
     "min", "nonzero", "partition", "prod", "put", "ravel", "repeat", "reshape", "resize", "round",
     "searchsorted", "sort", "squeeze", "std", "sum", "swapaxes", "take", "tobytes", "tolist", "trace",
-    "transpose", "var", "__bool__", "__complex__", "__contains__", "__float__", "__format__", "__index__",
-    "__int__", "__repr__", "__str__",
+    "transpose", "var", "dump", "dumps", "tofile", "__bool__", "__complex__", "__contains__", "__copy__",
+    "__float__", "__format__", "__index__", "__int__", "__reduce__", "__reduce_ex__", "__repr__", "__str__",
 )  # fmt: skip
 for _name in _METHODS:
     setattr(FreshArray, _name, _delegating(_name))

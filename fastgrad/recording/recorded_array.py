@@ -33,6 +33,23 @@ class ComplexOperandError(InputError):
     """A real operation was asked of complex values, which ``functions.complex_functions`` may know."""
 
 
+class _Text(str):
+    """A recorded value as text, of which no number can be made again without its derivative."""
+
+    __slots__ = ()
+
+    def __float__(self) -> float:
+        raise LostDerivativeError(
+            located(
+                "the text of a recorded value was turned into a number, which would drop its derivative",
+                user_line(),
+                "Keep the value itself.",
+            )
+        )
+
+    __int__ = __float__
+
+
 class RecordedArray:
     """A value of a recording; see the module's docstring."""
 
@@ -126,10 +143,10 @@ class RecordedArray:
         return f"RecordedArray({self.value!r})"
 
     def __str__(self) -> str:
-        return str(self.value)
+        return _Text(self.value)
 
     def __format__(self, spec: str) -> str:
-        return format(self.value, spec)
+        return _Text(format(self.value, spec))
 
     def __iter__(self) -> Iterator[Any]:
         if self.ndim == 0:
@@ -512,6 +529,8 @@ def _install() -> None:
         setattr(RecordedArray, f"__r{name}__", _logical(operation, reflected=True))
     for name in ("add", "sub", "mul", "truediv", "floordiv", "mod", "pow", "matmul"):
         setattr(RecordedArray, f"__i{name}__", _in_place(name))
+    for name in ("and", "or", "xor"):
+        setattr(RecordedArray, f"__i{name}__", _in_place(f"__{name}__"))
     comparisons = {"lt": "less", "le": "less_equal", "gt": "greater", "ge": "greater_equal"}
     for name, operation_name in (comparisons | {"eq": "equal", "ne": "not_equal"}).items():
         setattr(RecordedArray, f"__{name}__", _method(ops.BY_NAME[operation_name]))

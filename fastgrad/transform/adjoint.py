@@ -12,7 +12,7 @@ from typing import Any
 
 from fastgrad import array_ops, ops
 from fastgrad.array_ops import sum_to_shape
-from fastgrad.tape import ARRAY_OPERATION, CONSTANT, INPUT, Tape
+from fastgrad.tape import ARRAY_OPERATION, CONSTANT, INPUT, Tape, operation_of
 from fastgrad.transform.symbolic import SymbolicTape, Value
 
 __all__ = ["active_nodes", "adjoint", "filled", "input_names", "is_zero"]
@@ -91,8 +91,9 @@ def active_nodes(tape: Tape, wanted: Sequence[int]) -> list[bool]:
     for node in wanted:
         active[node] = True
     starts, flat = tape.operand_starts.tolist(), tape.operands.tolist()
-    steps = {operation.code for operation in ops.TABLE if operation.piecewise_constant}
-    steps |= {ARRAY_OPERATION + operation.code for operation in array_ops.TABLE if operation.piecewise_constant}
+    steps = {
+        opcode for opcode in set(tape.opcodes.tolist()) if opcode < INPUT and operation_of(opcode).piecewise_constant
+    }
     for index, opcode in enumerate(tape.opcodes.tolist()):
         if opcode in (INPUT, CONSTANT) or opcode in steps:
             continue

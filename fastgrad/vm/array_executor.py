@@ -119,8 +119,9 @@ class _Runner:
         self.captured.refresh()
         for number, is_input, which in self.outer:
             array = inputs[which] if is_input else results[which]
-            self.memory[number] = array
-            self.addresses[number] = array.ctypes.data
+            if array is not self.memory[number]:
+                self.memory[number] = array
+                self.addresses[number] = array.__array_interface__["data"][0]
         for step in self.steps:
             failed = step()
             if failed >= 0:
@@ -182,19 +183,35 @@ class _Runner:
         operation, attribute = step.operation, step.attribute
         # views of memory that stays where it is are made once
         fixed = [self._fixed_operand(k, place, operation, plan) for k, place in enumerate(step.operands)]
+        operands = [
+            (self._outer_view(place, plan) if x is None else None, x)
+            for x, place in zip(fixed, step.operands, strict=True)
+        ]
         fixed_result = None if self._is_outer(step.result, plan) else self._view(step.result)
-        places, evaluate, into = step.operands, operation.evaluate, operation.into
+        outer_result = self._outer_view(step.result, plan)
+        evaluate, into = operation.evaluate, operation.into
 
         def run() -> int:
-            operands = [self._view(place) if x is None else x for x, place in zip(fixed, places, strict=True)]
-            result = self._view(step.result) if fixed_result is None else fixed_result
+            given = [fixed if view is None else view() for view, fixed in operands]
+            result = outer_result() if fixed_result is None else fixed_result
             if into is None:
-                result[...] = evaluate(attribute, *operands)
+                result[...] = evaluate(attribute, *given)
             else:
-                into(attribute, result, *operands)
+                into(attribute, result, *given)
             return -1
 
         return run
+
+    def _outer_view(self, place: Place, plan: ArrayPlan) -> Callable[[], Any]:
+        """What gives a place in an input or result. That of all elements in order needs no new view."""
+        memory, number, shape = self.memory, place.buffer, place.shape
+        in_order = all(
+            length == 1 or stride == math.prod(shape[axis + 1 :])
+            for axis, (length, stride) in enumerate(zip(shape, place.strides, strict=True))
+        )
+        if in_order and place.offset == 0 and math.prod(shape) == plan.buffers[number].size:
+            return lambda: memory[number].reshape(shape)
+        return lambda: self._view(place)
 
     def _fixed_operand(self, number: int, place: Place, operation: Any, plan: ArrayPlan) -> NDArray[Any] | None:
         buffer = plan.buffers[place.buffer]

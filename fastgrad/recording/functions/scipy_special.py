@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from fastgrad import ops
+from fastgrad.array_ops import bessel, hypergeometric  # noqa: F401 - whose entries are in SPECIAL too
 from fastgrad.array_ops.special import SPECIAL
 from fastgrad.recording.functions.registry import UFUNCS, axes_of, implements_outside, only, unsupported, whole
 from fastgrad.recording.functions.ufunc_options import composes, evaluation

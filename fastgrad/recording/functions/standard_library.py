@@ -30,13 +30,18 @@ def _elementary(name: str, function: Any, inside: Callable[..., Any] | None = No
         operands = tuple(map(_scalar, operands))
         if inside is not None:
             bool(inside(*operands))
-        try:
-            original(*(float(value_of(operand)) for operand in operands))
-        except OverflowError:
-            with np.errstate(all="ignore"):
-                bool(np.isfinite(function(*operands)))
-            raise
+        _raise_as(original, function, operands)
         return function(*operands)
+
+
+def _raise_as(original: Any, function: Any, operands: tuple[Any, ...]) -> None:
+    """Raise what ``math`` raises, which the recording then depends on: a later input may have a result."""
+    try:
+        original(*(float(value_of(operand)) for operand in operands))
+    except (OverflowError, ValueError):
+        with np.errstate(all="ignore"):
+            bool(np.isfinite(function(*operands)))
+        raise
 
 
 def _in_unit_interval(x: Any) -> Any:
@@ -72,7 +77,14 @@ if hasattr(math, "fma"):  # Python 3.13
 @implements_outside("math.gamma")
 def _gamma(x: Any) -> Any:
     x = _scalar(x)
-    math.gamma(float(value_of(x)))
+    _raise_as(_original_gamma, _gamma_of, (x,))
+    return _gamma_of(x)
+
+
+_original_gamma = math.gamma
+
+
+def _gamma_of(x: Any) -> Any:
     return apply(ops.BY_NAME["gamma"], (x,))
 
 
@@ -81,7 +93,13 @@ def _log(x: Any, base: Any = math.e) -> Any:
     x, base = _scalar(x), _scalar(base)
     if not x > 0:
         raise ValueError("math domain error")
-    return np.log(x) if base is math.e else np.log(x) / np.log(base)
+    if base is math.e:
+        return np.log(x)
+    if not base > 0:
+        raise ValueError("math domain error")
+    if base == 1:
+        raise ZeroDivisionError("division by zero")
+    return np.log(x) / np.log(base)
 
 
 @implements_outside("math.pow")
@@ -153,6 +171,8 @@ def _remainder(x: Any, y: Any) -> Any:
 def _is_close(a: Any, b: Any, *, rel_tol: float = 1e-09, abs_tol: float = 0.0) -> bool:
     if a == b:
         return True
+    if np.isinf(a) or np.isinf(b):
+        return False
     largest = np.maximum(np.abs(a), np.abs(b))
     return bool(np.abs(a - b) <= np.maximum(rel_tol * largest, abs_tol))
 
