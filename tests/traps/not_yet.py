@@ -12,6 +12,5 @@ NOT_YET = {
     "identity by where at its joint": "both sides are constants at the point",
     "float32 that overflows": "everything is computed in float64, where nothing overflows",
     "arrays combined by numpy alone": "what plain NumPy computes while recording is a constant",
-    "number through text": "a text made of a value does not know it",
     "matrix rebuilt from equal eigenvalues": "NaN: eigenvectors of equal eigenvalues have no derivative of their own",
 }
