@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import math
 from typing import Any
@@ -435,6 +436,23 @@ def flat_of_plain_numbers(x):
 
 def flat_of_recorded_values_compared(x):
     return np.where((x * 1).flat > 1.0, x, 0.0)
+
+
+def truth_values_combined_in_place(x):
+    mask = x > 1.0
+    same, part = mask, mask[::2]
+    mask |= x < 0.5
+    mask &= x < 2.5
+    part ^= x[:3] > 2.0
+    return np.where(same, x**2, x)
+
+
+def a_copy_of_an_array_that_was_made(x):
+    y, k = np.zeros(3), np.zeros(2, int)
+    y[0], k[0] = x[0], np.argmax(x)
+    z = copy.copy(y)
+    z[1] = x[1]
+    return y * z, x[copy.copy(k)], z**2
 
 
 PROGRAMS = [

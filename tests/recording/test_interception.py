@@ -458,6 +458,37 @@ def test_math_raises_its_own_errors_and_the_other_way_is_found_again():
         fg.grad(lambda x: math.exp(x))(1e4)
 
 
+@pytest.mark.parametrize(
+    ("function", "outside", "inside", "slope"),
+    [
+        (math.gamma, -1.0, 2.0, 1 - np.euler_gamma),
+        (math.gamma, 200.0, 1.0, -np.euler_gamma),
+        (math.lgamma, 0.0, 1.0, -np.euler_gamma),
+        (math.sin, math.inf, 0.0, 1.0),
+        (lambda x: math.fmod(x, 3.0), math.inf, 4.0, 1.0),
+        (lambda x: math.log(math.e, x), 1.0, math.e, -1 / math.e),
+        (lambda x: math.log(math.e, x), -1.0, math.e, -1 / math.e),
+    ],
+)
+def test_what_was_recorded_where_math_raises_an_error_is_not_used_elsewhere(function, outside, inside, slope):
+    def guarded(x):
+        try:
+            return function(x) * 1.0
+        except (ValueError, OverflowError, ZeroDivisionError):
+            return 3.0 * x
+
+    derivative = fg.grad(guarded)
+    assert derivative(outside) == 3.0
+    assert derivative(inside) == pytest.approx(slope, rel=1e-14)
+    if math.isfinite(outside):
+        assert derivative(outside) == 3.0
+
+
+def test_nothing_is_close_to_infinity():
+    assert fg.grad(lambda x: x * (2.0 if math.isclose(x * math.inf, x) else 3.0))(1.0) == 3.0
+    assert fg.grad(lambda x: x * (2.0 if math.isclose(x * math.inf, math.inf) else 3.0))(1.0) == 2.0
+
+
 def test_numba_compiles_what_the_function_does_not_differentiate():
     @numba.njit
     def fresh(a):

@@ -66,7 +66,7 @@ _elementary("isinf", lambda x: bool(np.isinf(x)))
 _elementary("isfinite", lambda x: bool(np.isfinite(x)))
 _elementary("erf", lambda x: apply(ops.BY_NAME["erf"], (x,)))
 _elementary("erfc", lambda x: apply(ops.BY_NAME["erfc"], (x,)))
-_elementary("lgamma", lambda x: apply(ops.BY_NAME["gammaln"], (x,)))
+_elementary("lgamma", lambda x: apply(ops.BY_NAME["gammaln"], (x,)), lambda x: (x > 0) | (x != np.floor(x)))
 if hasattr(math, "exp2"):  # Python 3.11
     _elementary("exp2", np.exp2)
     _elementary("cbrt", np.cbrt)
@@ -78,7 +78,9 @@ if hasattr(math, "fma"):  # Python 3.13
 def _gamma(x: Any) -> Any:
     x = _scalar(x)
     _raise_as(_original_gamma, _gamma_of, (x,))
-    return _gamma_of(x)
+    result = _gamma_of(x)
+    bool(np.isfinite(result))
+    return result
 
 
 _original_gamma = math.gamma
