@@ -25,13 +25,16 @@ HEAD = """# NumPy's functions one by one
 
 Made by `scripts/coverage_page.py` from the sample calls in `tests/coverage`, which a test repeats.
 
-- **differentiates**: value, forward and reverse mode agree with NumPy and with differences and complex steps at random points;
+- **differentiates**: value, forward and reverse mode agree with NumPy and with differences and complex steps at random
+  points;
 - **constant**: the result does not vary (comparisons, shapes, counts), or no array goes in; the derivative is zero;
 - **refused**: an error that names the line and the remedy; the reason is its first sentence;
-- **no**: the peer has no such function, or raises an error; **wrong**: it returns another derivative than that of the function
-  as NumPy computes it (of `cholesky` and `eigh` the peers differentiate the symmetrised argument, NumPy reads one triangle).
+- **no**: the peer has no such function, or raises an error; **wrong**: it returns another derivative than that of the
+  function as NumPy computes it (of `cholesky` and `eigh` the peers differentiate the symmetrised argument, NumPy reads
+  one triangle).
 
-The peers' columns are the same calls, with all their options, on `autograd.numpy` and `jax.numpy` (64 bits), through reverse mode.
+The peers' columns are the same calls, with all their options, on `autograd.numpy` and `jax.numpy` (64 bits), through
+reverse mode.
 Public functions are what `__all__` of the module names and what can be called, without classes.
 """
 

@@ -34,8 +34,8 @@ def check_with(peer: str) -> Callable[[Case, RandomChooser], bool]:
         def total(*arrays: Any) -> Any:
             result = case.on(namespace, dict(zip(sample.names, arrays, strict=False)))
             numbers = _numbers(result)
-            if len(numbers) != len(weights):
-                raise TypeError("another number of results")
+            if [np.shape(number) for number in numbers] != [weight.shape for weight in weights]:
+                raise TypeError("results of other shapes")
             return 0.0 * namespace.sum(arrays[0]) + sum(
                 namespace.sum(w * (1.0 * number)) for w, number in zip(weights, numbers, strict=True)
             )
