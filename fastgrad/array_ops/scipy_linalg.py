@@ -12,8 +12,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fastgrad import ops
+from fastgrad.array_ops.least_squares import matrix_rank
 from fastgrad.array_ops.linalg import (
+    as_matrices,
     each_matrix,
+    poison,
     require_square,
     scipy_linalg,
     total,
@@ -169,7 +173,7 @@ SMOOTH = ("expm", "cosm", "sinm", "coshm", "sinhm", "tanm", "tanhm", "logm", "sq
 
 
 # these estimate norms with random vectors
-DRAWING = ("logm",)
+DRAWING = ("logm", "fractional_matrix_power")
 
 
 @contextmanager
@@ -214,7 +218,12 @@ def slope(name: str, a: Any, e: Any) -> Any:
     below = concatenate(e * 0.0, a, attribute=axis)
     both = matrix_function(concatenate(above, below, attribute=axis - 1), attribute=name)
     leading = tuple((0, length, 1) for length in a.shape[:-2])
-    return slice_(both, attribute=(*leading, (0, n, 1), (n, n, 1)))
+    found = slice_(both, attribute=(*leading, (0, n, 1), (n, n, 1)))
+    if name not in ("logm", "sqrtm"):
+        return found
+    # at a singular matrix they have no derivative
+    rank = as_matrices(matrix_rank(a, 0.0, attribute=("", 0)))
+    return found + poison(ops.less(rank, float(n)), e)
 
 
 matrix_function: ArrayOperation = array_operation(
