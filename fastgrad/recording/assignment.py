@@ -6,12 +6,13 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from fastgrad import ops
 from fastgrad.errors import LostDerivativeError, UnsupportedError, located
 from fastgrad.recording.indexing import plain_index
 from fastgrad.recording.recorded_array import RecordedArray, apply, node_of, normal_operand, value_of
-from fastgrad.recording.recorder import innermost_recorder
+from fastgrad.recording.recorder import Recorder, innermost_recorder
 from fastgrad.recording.source import user_line
 from fastgrad.recording.storage import Piece, Storage, root_of
 
@@ -44,9 +45,29 @@ def setitem(x: RecordedArray, index: Any, value: Any) -> None:
             )
         )
     index = plain_index(index)
+    if isinstance(value, RecordedArray) and x.dtype.kind == "b" and x.storage is not None and x.storage.below:
+        value = _guarded(value)
     node = node_of(recorder, value)
     x.value[index] = value_of(value)
+    if not isinstance(value, RecordedArray):
+        node = _converted(recorder, node, np.asarray(value), x.dtype)
     storage_of(x).write(x.value, index, Piece(node, np.shape(value_of(value))))
+
+
+def _guarded(value: Any) -> Any:
+    """Truth values that the recording depends on: code that knows no protocol may see them."""
+    concrete = value.value.copy()
+    bool(np.all(value == concrete))
+    return concrete
+
+
+def _converted(recorder: Recorder, node: int, value: NDArray[Any], dtype: np.dtype[Any]) -> int:
+    """A plain value as an array of that dtype holds it: fractions are cut off, truth values are 0 or 1."""
+    if dtype.kind in "iu" and value.dtype.kind == "f":
+        return recorder.add(ops.trunc.code, (node,), value.shape)
+    if dtype.kind == "b" and value.dtype.kind != "b":
+        return recorder.add(ops.not_equal.code, (node, recorder.scalar(0.0)), value.shape)
+    return node
 
 
 def _is_mask_of(index: Any, x: RecordedArray) -> bool:

@@ -1,8 +1,9 @@
 """Arrays that a function makes with NumPy while it is recorded, such as ``np.zeros(n)``.
 
 A ``FreshArray`` is a NumPy array until a recorded value is written into it. From then on it answers as the recorded
-array with its content, and so do all views of it, older ones too. The memory itself is then filled with NaN: code that
-reads it past all protocols shows that, instead of dropping a derivative.
+array with its content, and so do all views of it, older ones too. The memory itself is then filled with NaN, or whole
+numbers that are no index: code that reads it past all protocols shows that, instead of dropping a derivative. Truth
+values cannot show it, so those that are written into such an array are guarded, and its memory holds them.
 """
 
 from __future__ import annotations
@@ -76,8 +77,7 @@ class FreshArray(np.ndarray[Any, np.dtype[Any]]):
             home.recorder, home.shadow = recorder, np.array(root, order="K", subok=False)
             storage = recorder.storages[id(home.shadow)] = Storage(recorder, home.shadow)
             storage.write(home.shadow, ..., _constant(recorder, home.shadow))
-            if root.dtype.kind == "f" and root.flags.writeable:
-                root.view(np.ndarray)[...] = np.nan
+            storage.below = home.root
         found = self.recorded_form()
         assert found is not None
         return found
@@ -158,7 +158,11 @@ def _shadow_of(view: NDArray[Any], shadow: NDArray[Any]) -> NDArray[Any]:
     root = root_of(view)
     offset = view.__array_interface__["data"][0] - root.__array_interface__["data"][0]
     whole = offset == 0 and view.shape == shadow.shape and view.strides == shadow.strides
-    return shadow if whole else np.ndarray(view.shape, view.dtype, shadow, offset, view.strides)
+    if whole and view.flags.writeable:
+        return shadow
+    found: NDArray[Any] = np.ndarray(view.shape, view.dtype, shadow, offset, view.strides)
+    found.flags.writeable = view.flags.writeable
+    return found
 
 
 def _constant(recorder: Recorder, content: NDArray[Any]) -> Piece:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from fastgrad import array_ops
-from fastgrad.recording.recorded_array import RecordedArray, apply_array, stacked, value_of
+from fastgrad.recording.recorded_array import RecordedArray, apply_array, normal_operand, stacked, value_of
 from fastgrad.recording.storage import Storage
 from fastgrad.tape import ARRAY_OPERATION, Shape
 
@@ -22,7 +22,7 @@ def getitem(x: RecordedArray, index: Any) -> Any:
     Recorded arrays of whole numbers are positions that a later input may change; single whole numbers and truth values,
     on which the shape of the result depends, are guarded.
     """
-    items = index if isinstance(index, tuple) else (index,)
+    items = tuple(map(_unwrapped, index if isinstance(index, tuple) else (index,)))
     if any(_is_positions(item) for item in items):
         return _gathered(x, items)
     items = tuple([_plain(item) for item in items])
@@ -34,7 +34,16 @@ def getitem(x: RecordedArray, index: Any) -> Any:
 
 def plain_index(index: Any) -> Any:
     """An index without recorded values; those in it are guarded."""
-    return tuple(map(_plain, index)) if isinstance(index, tuple) else _plain(index)
+    return (
+        tuple([_plain(_unwrapped(item)) for item in index]) if isinstance(index, tuple) else _plain(_unwrapped(index))
+    )
+
+
+def _unwrapped(item: Any) -> Any:
+    """An array that the function has made as the recorded one that it may have become."""
+    if type(item) is not np.ndarray and issubclass(type(item), np.ndarray) and hasattr(item, "recorded_form"):
+        return normal_operand(item)
+    return item
 
 
 def _is_positions(item: Any) -> bool:

@@ -11,6 +11,7 @@ reads elements back, records scalars only; arrays are put together when an opera
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -49,7 +50,7 @@ def root_of(value: NDArray[Any]) -> NDArray[Any]:
 class Storage:
     """What has been written into the memory of ``root`` since this recording began."""
 
-    __slots__ = ("_address", "_recorder", "_source", "_written", "pieces", "root")
+    __slots__ = ("_address", "_recorder", "_source", "_written", "below", "pieces", "root")
 
     def __init__(self, recorder: Recorder, root: NDArray[Any]) -> None:
         self._recorder = recorder
@@ -58,6 +59,8 @@ class Storage:
         self._written = np.zeros_like(root, np.int32, subok=False)
         self._source = np.zeros_like(root, np.int64, subok=False)
         self.pieces: list[Piece] = []
+        # the memory that NumPy's own code sees instead of ``root``, while that is still right
+        self.below: Callable[[], NDArray[Any] | None] | None = None
 
     @property
     def count(self) -> int:
@@ -70,6 +73,19 @@ class Storage:
         source = 0 if piece.size == 1 else np.arange(piece.size).reshape(piece.shape)
         self._over(self._source, value)[index] = source
         self._over(self._written, value)[index] = self.count
+        if self.below is not None:
+            self._change_below(self.below())
+
+    def _change_below(self, memory: NDArray[Any] | None) -> None:
+        """Have code that knows no protocol see truth values as they are (they are guarded), and no other values."""
+        if memory is not None and memory.flags.writeable:
+            plain = memory.view(np.ndarray)
+            if plain.dtype.kind == "b":
+                plain[...] = self.root
+                return
+            # a whole number that is no index into anything
+            plain[...] = np.nan if plain.dtype.kind == "f" else np.iinfo(plain.dtype).min or np.iinfo(plain.dtype).max
+        self.below = None
 
     def is_all_newer(self, value: NDArray[Any], stamp: int) -> bool:
         """Whether every element has been written since that stamp."""

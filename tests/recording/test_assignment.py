@@ -455,6 +455,45 @@ def a_copy_of_an_array_that_was_made(x):
     return y * z, x[copy.copy(k)], z**2
 
 
+def plain_numbers_in_arrays_of_whole_numbers_and_truth_values(x):
+    positions, mask, made = np.argsort(x), x > 1.0, np.zeros(3, int)
+    positions[0], mask[2] = 2.7, 5
+    positions[1:3] = np.array([1.9, -1.2])
+    mask[3:5] = [0.0, math.nan]
+    made[0], made[1] = np.argmax(x), -3.6
+    return positions * x, mask * x, made * x[:3]
+
+
+def positions_filled_one_by_one(x):
+    positions = np.zeros(3, int)
+    positions[0], positions[2] = np.argmax(x), np.argmin(x)
+    y = x * 1
+    y[positions] += 1.5
+    y[positions[:1]] **= 2
+    return x[positions] ** 2, y, x.reshape(3, 2)[positions // 2, positions % 2], x[positions[::-1]]
+
+
+def truth_values_filled_one_by_one(x):
+    data, mask = np.arange(6.0), np.zeros(6, bool)
+    mask[0], mask[4] = x[0] > 1.0, x[4] > 1.0
+    first = data[mask].sum()
+    np.greater(x[:3], 1.0, out=mask[3:])
+    mask[::2] |= x[:3] < 1.0
+    return first * x, data[mask].sum() * x, x[mask] ** 2
+
+
+def what_may_not_be_written_into(x):
+    y, z = np.zeros(3), x[:3] * 1
+    y.flags.writeable = z.flags.writeable = False
+    failures = 0
+    for target in (y, z, np.broadcast_to(np.zeros(3), (2, 3)), np.diag(np.ones((3, 3))), np.broadcast_to(z, (2, 3))):
+        try:
+            target[0] = x[0]
+        except ValueError:
+            failures += 1
+    return failures * x, y * x[:3]
+
+
 PROGRAMS = [
     value
     for value in list(globals().values())
@@ -470,6 +509,42 @@ def test_a_program_with_assignments_has_numpys_values_and_right_derivatives(prog
 @pytest.mark.parametrize("program", PROGRAMS, ids=lambda program: program.__name__)
 def test_a_program_with_assignments_has_right_second_derivatives(program):
     fg.check_grads(lambda x: sum(np.sum(part) for part in _parts(program(x))), (X,), order=2)
+
+
+@pytest.mark.parametrize(
+    "program", [positions_filled_one_by_one, truth_values_filled_one_by_one, truth_values_combined_in_place]
+)
+def test_whole_numbers_and_truth_values_are_those_of_later_inputs(program):
+    def joined(x):
+        return np.concatenate([np.ravel(part) for part in _parts(program(x))])
+
+    jacobian, value = fg.jacobian(joined), fg.value_and_grad(lambda x: np.sum(joined(x)))
+    for x in (X, X[::-1].copy(), X + 0.15):
+        slope = joined(x + 1e-200j).imag * 1e200
+        np.testing.assert_allclose(jacobian(x).sum(axis=1), slope, rtol=1e-12)
+        np.testing.assert_allclose(value(x)[0], joined(x).sum(), rtol=1e-14)
+
+
+def test_code_that_knows_no_protocol_cannot_take_recorded_positions_for_plain_ones():
+    data = np.arange(6.0)
+
+    def function(x):
+        positions = np.zeros(2, int)
+        positions[0] = np.argmax(x)
+        return data[positions] * x[0]
+
+    with pytest.raises(IndexError):
+        fg.jacobian(function)(X)
+
+
+def test_positions_that_recorded_values_only_met_are_still_plain():
+    data = np.arange(6.0)
+
+    def function(x):
+        positions = np.arange(3)
+        return positions.dot(x[:3]) * data[positions].sum() * positions[np.argmax(x[:2])]
+
+    np.testing.assert_array_equal(fg.grad(function)(X), [0, 3, 6, 0, 0, 0])
 
 
 def _parts(result):
