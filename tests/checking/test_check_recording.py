@@ -95,7 +95,7 @@ def reading(x: Any) -> Any:
 
 
 def through_text(x: Any) -> Any:
-    factor = builtins.float(f"{x[0]:.9f}")
+    factor = builtins.float(np.array2string(x[:1])[1:-1])
     return np.sum(x) * factor
 
 
