@@ -286,7 +286,7 @@ def _record_call(
     with recording() as recorder:
         args, kwargs, memory = _recorded_arguments(recorder, call, parameters)
         result = _result_of(function, args, kwargs)
-        needs_separate_arguments = len(memory) > 1 and any(id(array) in recorder.storages for array in memory)
+        needs_separate_arguments = len(memory) > 1 and any(_is_written(array, recorder) for array in memory)
         if needs_separate_arguments:
             require_separate_arguments(call)
         aux: Any = None
@@ -306,6 +306,19 @@ def _record_call(
     static = [leaf.original for argument in call.arguments for leaf in argument.leaves if not leaf.is_input]
     branch = Branch(tape, structure, leaves, aux_structure, aux_leaves, (kept, static), 0.0, needs_separate_arguments)
     return Recording(branch, lifted)
+
+
+def _is_written(memory: NDArray[Any], recorder: Recorder) -> bool:
+    """Whether the function has written into an argument, or into its copy of a static one."""
+    if not isinstance(memory, _StaticArray):
+        return id(memory) in recorder.storages
+    return memory.home.recorder is not None or memory.view(np.ndarray).tobytes() != memory.original.tobytes()
+
+
+class _StaticArray(FreshArray):
+    """The copy of a static argument."""
+
+    original: NDArray[Any]
 
 
 def require_separate_arguments(call: Call) -> None:
@@ -361,7 +374,8 @@ def _recorded_arguments(
             _static(leaf.original) if leaf.array is None else _input(recorder, leaf.recorded_value, name)
             for leaf, name in zip(argument.leaves, argument.structure.names(root), strict=True)
         ]
-        memory += [root_of(x.value) for x in leaves if isinstance(x, RecordedArray) and isinstance(x.value, np.ndarray)]
+        memory += [root_of(x.value) for x in leaves if type(x) is RecordedArray and isinstance(x.value, np.ndarray)]
+        memory += [x for x in leaves if isinstance(x, _StaticArray)]
         value = argument.structure.unflatten(leaves)
         if isinstance(argument.key, str):
             kwargs[argument.key] = value
@@ -372,7 +386,11 @@ def _recorded_arguments(
 
 def _static(original: Any) -> Any:
     """A static argument as the function sees it: arrays as copies, which it may write into."""
-    return original.copy().view(FreshArray) if type(original) is np.ndarray else original
+    if type(original) is not np.ndarray:
+        return original
+    copy = original.copy().view(_StaticArray)
+    copy.original = original
+    return copy
 
 
 def _input(recorder: Recorder, value: Any, name: str) -> RecordedArray:

@@ -243,6 +243,11 @@ def _getattr(x: RecordedArray, name: str) -> Any:
 
 
 def _array_function(self: RecordedArray, function: Any, types: Iterable[type], args: Any, kwargs: Any) -> Any:
+    kind: Any
+    for kind in types:
+        if kind is not RecordedArray and hasattr(kind, "recorded_form"):
+            # arrays that the function has made are unwrapped first
+            return kind.__array_function__(self, function, types, args, kwargs)
     return apply_function(function, args, kwargs)
 
 

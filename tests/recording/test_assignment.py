@@ -473,6 +473,13 @@ def positions_filled_one_by_one(x):
     return x[positions] ** 2, y, x.reshape(3, 2)[positions // 2, positions % 2], x[positions[::-1]]
 
 
+def positions_filled_one_by_one_in_functions(x):
+    positions, y = np.zeros(3, int), x * 1
+    positions[0], positions[2] = np.argmax(x), np.argmin(x)
+    np.put_along_axis(y, positions, x[:3] ** 2, 0)
+    return y, np.take_along_axis(x, positions, 0), np.take(y, positions)
+
+
 def truth_values_filled_one_by_one(x):
     data, mask = np.arange(6.0), np.zeros(6, bool)
     mask[0], mask[4] = x[0] > 1.0, x[4] > 1.0
@@ -512,7 +519,13 @@ def test_a_program_with_assignments_has_right_second_derivatives(program):
 
 
 @pytest.mark.parametrize(
-    "program", [positions_filled_one_by_one, truth_values_filled_one_by_one, truth_values_combined_in_place]
+    "program",
+    [
+        positions_filled_one_by_one,
+        positions_filled_one_by_one_in_functions,
+        truth_values_filled_one_by_one,
+        truth_values_combined_in_place,
+    ],
 )
 def test_whole_numbers_and_truth_values_are_those_of_later_inputs(program):
     def joined(x):

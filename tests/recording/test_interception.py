@@ -366,6 +366,28 @@ def test_arguments_that_share_memory_are_refused_where_one_is_written_into():
     assert fg.grad(lambda x, y: np.sum(x * y))(X, X).tolist() == X.tolist()
 
 
+@pytest.mark.parametrize("first", ["shared", "separate"])
+@pytest.mark.parametrize("dtype", [float, int])
+def test_data_that_shares_memory_with_an_argument_is_refused_where_either_is_written_into(first, dtype):
+    def changes_data(x, data):
+        data[0] = 7
+        return np.sum(data * x)
+
+    def changes_argument(x, data):
+        x[1] = x[0] * data[1]
+        return np.sum(data * x)
+
+    for function in (changes_data, changes_argument):
+        x = np.arange(1, 4).astype(dtype)
+        derivative = fg.grad(function)
+        if first == "separate":
+            assert np.all(np.isfinite(derivative(x, x.copy())))
+        for data in (x, x[::-1]):
+            with pytest.raises(fg.UnsupportedError, match="share memory"):
+                derivative(x, data)
+        np.testing.assert_array_equal(x, np.arange(1, 4))
+
+
 def test_an_inner_function_may_not_change_an_array_of_the_outer_one():
     def outer(x):
         y = x * 1
