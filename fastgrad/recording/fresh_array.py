@@ -85,7 +85,7 @@ class FreshArray(np.ndarray[Any, np.dtype[Any]]):
     def plain_form(self) -> NDArray[Any]:
         """The array as one of NumPy's own: the same object each time where that is possible."""
         root = self.home.root()
-        if root is not None and type(root) is np.ndarray and (root.shape, root.strides) == (self.shape, self.strides):
+        if root is not None and type(root) is np.ndarray and _layout_of(root) == _layout_of(self):
             return root
         return self.view(np.ndarray)
 
@@ -184,6 +184,11 @@ def holds_recorded(x: Any) -> bool:
     if isinstance(x, np.ndarray) and x.dtype.kind == "O":
         return any(map(holds_recorded, x.ravel().tolist()))
     return False
+
+
+def _layout_of(x: NDArray[Any]) -> tuple[Any, ...]:
+    # the real part of an array, and its bytes seen as another type, have its shape and strides
+    return x.dtype, x.shape, x.strides
 
 
 def unwrapped(x: Any) -> Any:
