@@ -198,7 +198,8 @@ def compare_values(what: str, found: Sequence[Any], expected: Sequence[Any], rto
         if one.dtype != other.dtype:
             raise MismatchError(f"{what}: {one.dtype} instead of {other.dtype}")
         finite = np.abs(other[np.isfinite(other)].astype(float))
-        tolerance = rtol * np.abs(other.astype(float)) + VALUE_ATOL * np.max(finite, initial=0.0)
+        with np.errstate(invalid="ignore"):  # infinities must be equal, whatever the tolerance
+            tolerance = rtol * np.abs(other.astype(float)) + VALUE_ATOL * np.max(finite, initial=0.0)
         compare(what, one, other, tolerance)
 
 

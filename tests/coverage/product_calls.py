@@ -113,7 +113,7 @@ LINALG: Calls = {
     "det": [Call("np.linalg.det(x)", x="* n n"), Call("np.linalg.det(x * np.array([1.0, 0.0, 2.0]))", x="3 3")],
     "diagonal": [Call("np.linalg.diagonal(x, offset=k)", x="n 3 4", k=(-1, 0, 1))],
     "eig": [
-        Call(f"np.linalg.eig({SYMMETRIC})[0].sum()", x="3 3"),
+        Call(f"np.sum(np.linalg.eig({SYMMETRIC})[0] ** 2)", x="3 3"),
         Call(f"np.sort(np.linalg.eig({SYMMETRIC})[0])", x="3 3"),
         Call("w, v = np.linalg.eig(np.triu(x) + np.diag([0.0, 5.0, 10.0])); return w, v * v", x="3 3"),
     ],
