@@ -205,7 +205,12 @@ class _Interception:
         self._suspensions: Counter[int] = Counter()
         self._stand_ins: dict[int, Any] = {}  # by identity of the original
         self._identities: set[int] = set()
-        self._n_outside = -1
+        # the packages that definitions are for, and how many definitions and loaded packages there were
+        self._packages: set[str] = set()
+        self._known = (-1, -1, -1)
+        # the namespaces of modules, right while there are as many
+        self._n_modules = 0
+        self._namespaces: list[dict[str, Any]] = []
         # the names of a namespace that hold originals, right while it has as many names
         self._names: dict[int, tuple[int, tuple[str, ...]]] = {}
         self._replaced: list[tuple[Any, str, Any, Any]] = []
@@ -274,7 +279,9 @@ class _Interception:
     # ---- what is replaced
 
     def _replace_all(self) -> None:
-        for namespace in _namespaces():
+        if len(sys.modules) != self._n_modules:
+            self._n_modules, self._namespaces = len(sys.modules), list(_namespaces())
+        for namespace in self._namespaces:
             self._replace_in(namespace)
         self._replace_calls()
 
@@ -288,11 +295,12 @@ class _Interception:
     def _make_stand_ins(self) -> None:
         """Make the stand-ins; again when a package that has definitions was imported since."""
         load_outside()
-        found = {name: _looked_up(name) for name in OUTSIDE}
-        n_outside = sum(original is not None for original in found.values()) + len(REGISTERED)
-        if n_outside == self._n_outside:
+        known = (len(OUTSIDE), len(REGISTERED), sum(map(sys.modules.__contains__, self._packages)))
+        if known == self._known:
             return
-        self._n_outside = n_outside
+        self._packages = {name.rpartition(".")[0] for name in OUTSIDE}
+        self._known = (len(OUTSIDE), len(REGISTERED), sum(map(sys.modules.__contains__, self._packages)))
+        found = {name: _looked_up(name) for name in OUTSIDE}
         for name in (*_MAKERS, *_TAKERS):
             original = getattr(np, name)
             self._stand_ins.setdefault(id(original), _stand_in_for_maker(original))
