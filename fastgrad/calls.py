@@ -51,8 +51,13 @@ class Leaf:
     def recorded_value(self) -> Any:
         """What the recorded argument holds."""
         assert self.array is not None
-        # memory of its own: the function may write into it
-        return self.array.astype(self.dtype if self.whole else np.float64)[()]
+        # memory of its own: the function may write into it, and ravel() is a view or not as it is under NumPy
+        order: Any = "F" if self.in_fortran_order else "C"
+        return self.array.astype(self.dtype if self.whole else np.float64, order)[()]
+
+    @property
+    def in_fortran_order(self) -> bool:
+        return _in_fortran_order(self.original)
 
     @property
     def is_input(self) -> bool:
@@ -125,16 +130,21 @@ class Call:
         )
 
 
+def _in_fortran_order(original: Any) -> bool:
+    array = original.value if type(original) is RecordedArray else original
+    return isinstance(array, np.ndarray) and bool(array.flags.fnc)
+
+
 def _made_static(leaf: Leaf) -> Leaf:
     return leaf if isinstance(leaf.original, RecordedArray) else Leaf(leaf.original, None, None)
 
 
 def _leaf_key(leaf: Leaf) -> Hashable:
     if leaf.array is not None:
-        return (leaf.array.shape, leaf.dtype, leaf.whole)
+        return (leaf.array.shape, leaf.dtype, leaf.whole, leaf.in_fortran_order)
     original = leaf.original
     if isinstance(original, np.ndarray):
-        return (original.shape, original.dtype.str, original.tobytes())
+        return (original.shape, original.dtype.str, original.tobytes(), _in_fortran_order(original))
     if isinstance(original, _IMMUTABLE):
         return (original.__class__, original if original == original else "nan", str(original))
     return (original.__class__, id(original))
@@ -388,7 +398,7 @@ def _static(original: Any) -> Any:
     """A static argument as the function sees it: arrays as copies, which it may write into."""
     if type(original) is not np.ndarray:
         return original
-    copy = original.copy().view(_StaticArray)
+    copy = original.copy(order="K").view(_StaticArray)
     copy.original = original
     return copy
 

@@ -560,5 +560,31 @@ def test_positions_that_recorded_values_only_met_are_still_plain():
     np.testing.assert_array_equal(fg.grad(function)(X), [0, 3, 6, 0, 0, 0])
 
 
+def test_arguments_in_fortran_order_are_laid_out_as_they_are():
+    def read(x, positions):
+        return x.ravel("A") * np.arange(6.0) + positions.ravel("K") * x.ravel("K")
+
+    def write(x, positions):
+        v, k = x.ravel(), positions.ravel()
+        v *= 2.0
+        k[0] = 9
+        return x * positions + v.reshape(2, 3)
+
+    positions = np.arange(6).reshape(2, 3)
+    for function in (read, write):
+
+        def weighted(x, k, function=function):
+            result = function(x, k)
+            return np.sum(result * np.arange(6.0).reshape(result.shape))
+
+        recorded = fg.value_and_grad(weighted)
+        for order in ("C", "F", "C"):
+            x, k = np.asarray(X.reshape(2, 3), order=order), np.asarray(positions, order=order)
+            value, gradient = recorded(x, k)
+            assert value == pytest.approx(weighted(x.copy(order="K"), k.copy(order="K")), rel=1e-14)
+            # linear in x
+            assert np.sum(gradient * x) == pytest.approx(value, rel=1e-14)
+
+
 def _parts(result):
     return result if isinstance(result, tuple) else (result,)
