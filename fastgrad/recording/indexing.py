@@ -121,14 +121,21 @@ def _sliced(x: RecordedArray, node: int, spec: tuple[tuple[int, int, int], ...],
 def _advanced(x: RecordedArray, items: tuple[Any, ...], value: Any) -> Any:
     """Integer arrays and masks: NumPy itself says which element goes where."""
     positions = np.ascontiguousarray(np.arange(x.size).reshape(x.shape)[items])
-    return apply_array(array_ops.gather, (x, positions), None)
+    return _laid_out(apply_array(array_ops.gather, (x, positions), None), value)
+
+
+def _laid_out(result: RecordedArray, value: Any) -> RecordedArray:
+    """The result with NumPy's own value, of which ravel() may be a copy: x[:, [0, 1]] is in Fortran order."""
+    result.value = value
+    return result
 
 
 def _gathered(x: RecordedArray, items: tuple[Any, ...]) -> Any:
     """Arrays of positions that are recorded: where each element comes from is computed, so that it may change later."""
     items = tuple([stacked(item) if _is_positions(item) else _plain(item) for item in items])
     concrete = tuple([value_of(item) for item in items])
-    shape = x.value[concrete].shape  # NumPy's own errors
+    value = x.value[concrete]  # NumPy's own errors
+    shape = value.shape
     axes = dict(_axes_of_items(items, x.ndim))
     flat: Any = np.zeros(shape, np.int64)
     for axis, length in enumerate(x.shape):
@@ -144,7 +151,7 @@ def _gathered(x: RecordedArray, items: tuple[Any, ...]) -> Any:
             from_start = np.where(item < 0, item + length, item)
             along = apply_array(array_ops.gather, (from_start, np.ascontiguousarray(places)), None)
         flat = flat * length + along
-    return apply_array(array_ops.gather, (x, flat), None)
+    return _laid_out(apply_array(array_ops.gather, (x, flat), None), value)
 
 
 def _ramp(shape: Shape, axis: int) -> Any:

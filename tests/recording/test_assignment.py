@@ -489,6 +489,17 @@ def truth_values_filled_one_by_one(x):
     return first * x, data[mask].sum() * x, x[mask] ** 2
 
 
+def elements_chosen_along_the_last_axis_are_in_fortran_order(x):
+    m, order = (x * 1).reshape(2, 3), np.argsort(x[:3])
+    y, z, w = m[:, [0, 2, 1]], m[:, order], m[:, np.array([True, False, True])]
+    copy, view = y.ravel(), y.T.ravel()
+    copy[0], view[1] = x[4] ** 2, x[5] ** 2
+    z.ravel()[1] = 7.0
+    z.T.reshape(-1)[2] *= x[0]
+    w.reshape(-1)[0] = 9.0
+    return y**2, copy, view, z**2, w, z.ravel("K")
+
+
 def what_may_not_be_written_into(x):
     y, z = np.zeros(3), x[:3] * 1
     y.flags.writeable = z.flags.writeable = False
