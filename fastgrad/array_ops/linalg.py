@@ -203,10 +203,16 @@ def _regular_inverse(a: NDArray[Any]) -> tuple[Any, Any] | None:
     except LinAlgError:
         return None
     determinant = np.linalg.det(a)
-    with np.errstate(invalid="ignore", over="ignore"):
-        condition = np.linalg.norm(a, 1, (-2, -1)) * np.linalg.norm(inverse, 1, (-2, -1))
-    size = np.abs(determinant)
-    return (determinant, inverse) if np.all((condition < 1e8) & (size > 1e-280) & (size < 1e280)) else None
+    if a.ndim == 2:
+        # a few quick calls
+        condition = float(np.vdot(a, a)) * float(np.vdot(inverse, inverse))
+        fits = condition < 1e16 and 1e-280 < abs(determinant) < 1e280
+    else:
+        with np.errstate(invalid="ignore", over="ignore"):
+            conditions = np.sum(np.square(a), (-2, -1)) * np.sum(np.square(inverse), (-2, -1))
+        size = np.abs(determinant)
+        fits = bool(np.all((conditions < 1e16) & (size > 1e-280) & (size < 1e280)))
+    return (determinant, inverse) if fits else None
 
 
 def _products_of_others(s: NDArray[Any]) -> NDArray[Any]:
@@ -236,7 +242,7 @@ def _cofactor(_: None, a: NDArray[Any]) -> Any:
     if regular is None:
         return each_matrix(_cofactor_of_one, a.shape, a)
     determinant, inverse = regular
-    return determinant[..., None, None] * np.swapaxes(inverse, -1, -2)
+    return np.multiply(inverse.mT, np.asarray(determinant)[..., None, None])
 
 
 def _cofactor_slope_of_one(a: NDArray[Any], m: NDArray[Any]) -> Any:

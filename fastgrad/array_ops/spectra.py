@@ -43,14 +43,18 @@ from fastgrad.errors import UnsupportedError
 
 def _tolerance(w: NDArray[Any]) -> Any:
     """Values closer than this may be equal ones with the error of their computation."""
-    return 8.0 * w.shape[-1] * EPS * np.max(np.abs(w), -1, initial=0.0)
+    return 8.0 * w.shape[-1] * EPS * np.abs(w).max(-1, initial=0.0)
 
 
 def _groups(with_zero: int, w: NDArray[Any]) -> NDArray[Any] | None:
     """Numbers that are the same for equal values (-1: equal to 0, if that counts); None if no two are equal."""
+    tolerance = np.asarray(_tolerance(w))[..., None]
+    steps = w[..., 1:] - w[..., :-1]
+    # NumPy orders the values of symmetric matrices and singular values, so that this answers as a rule
+    if ((steps > tolerance).all() or (steps < -tolerance).all()) and not (with_zero and (w <= tolerance).any()):
+        return None
     order = np.argsort(w, -1)
     ordered = np.take_along_axis(w, order, -1)
-    tolerance = np.asarray(_tolerance(w))[..., None]
     apart = ordered[..., 1:] - ordered[..., :-1] > tolerance
     zero = (ordered <= tolerance) if with_zero else np.zeros(w.shape, bool)
     if apart.all() and not zero.any():

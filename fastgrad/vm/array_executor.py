@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ctypes
 import math
+from _thread import interrupt_main
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
@@ -22,6 +24,9 @@ from fastgrad.vm.wiring import Wiring
 
 Floats = NDArray[np.float64]
 MIN_LANES = 32
+CALLBACK = ctypes.CFUNCTYPE(ctypes.c_int64)
+# neither the number of a guard nor -1
+CALLED_IN_VAIN = -2
 
 
 class ArrayExecutor:
@@ -46,7 +51,7 @@ class ArrayExecutor:
         return len(self.plan.steps)
 
     def wiring(self) -> Wiring | None:
-        """A runner for the kernels alone; None where NumPy does some step, or captured data must be converted."""
+        """A runner for the kernels, which call back where NumPy does a step; None for Jacobians, of many runs."""
         if self.request.kind is Kind.JACOBIAN:
             return None
         return _Runner(self.plan).wiring()
@@ -114,36 +119,51 @@ class _Runner:
         ]
         self.calls: list[SegmentCall] = []
         self.steps = list(self._steps(plan))
+        self._callback: Any = None
 
     def run(self, inputs: Sequence[Floats], results: Sequence[Floats]) -> int:
-        self.captured.refresh()
         for number, is_input, which in self.outer:
-            array = inputs[which] if is_input else results[which]
-            if array is not self.memory[number]:
-                self.memory[number] = array
-                self.addresses[number] = array.__array_interface__["data"][0]
+            self.addresses[number] = (inputs[which] if is_input else results[which]).ctypes.data
+        return self._run_steps()
+
+    def _run_steps(self) -> int:
+        """Run on what is at the addresses."""
+        self.captured.refresh()
         for step in self.steps:
             failed = step()
             if failed >= 0:
                 return failed
         return -1
 
-    def wiring(self) -> Wiring | None:
-        if len(self.steps) != 1 or len(self.calls) != 1 or self.captured.has_copies:
-            return None
+    def _called_back(self) -> int:
+        """``_run_steps`` for the kernels; after an exception they ask Python code again, which raises it."""
+        try:
+            return self._run_steps()
+        except KeyboardInterrupt:
+            interrupt_main()
+        except Exception:
+            pass
+        return CALLED_IN_VAIN
+
+    def wiring(self) -> Wiring:
         words = {
             (is_input, which): int(self.addresses.ctypes.data) + 8 * number for number, is_input, which in self.outer
         }
         n_inputs = sum(is_input for is_input, _ in words)
-        (call,) = self.calls
         reads = [(array.ctypes.data, array.nbytes) for array in self.captured.arrays]
+        if len(self.steps) == len(self.calls) == 1 and not self.captured.has_copies:
+            driver, job, nanoseconds = isa.RUN_ARRAY, self.calls[0].address, self.calls[0].nanoseconds
+        else:
+            self._callback = CALLBACK(self._called_back)
+            # nothing is gained by letting go of the interpreter's lock, which the steps need
+            driver, job, nanoseconds = ctypes.cast(self._callback, ctypes.c_void_p).value or 0, 0, 0
         return Wiring(
-            driver=isa.RUN_ARRAY,
-            job=call.address,
+            driver=driver,
+            job=job,
             input_words=[words[True, k] for k in range(n_inputs)],
             result_words=[np.array([[words[False, k], 0]], np.int64) for k in range(len(words) - n_inputs)],
             reads=np.array(reads, np.int64).reshape(-1, 2),
-            nanoseconds=call.nanoseconds,
+            nanoseconds=nanoseconds,
             owner=self,
         )
 
@@ -158,7 +178,7 @@ class _Runner:
             if waiting or zeroed:
                 yield self._call(waiting, zeroed, plan)
                 waiting, zeroed = [], ()
-            yield self._copy(step) if isinstance(step, Copy) else self._evaluation(step, plan)
+            yield self._copy(step, plan) if isinstance(step, Copy) else self._evaluation(step, plan)
         if waiting or zeroed:
             yield self._call(waiting, zeroed, plan)
 
@@ -172,66 +192,77 @@ class _Runner:
 
         return run
 
-    def _copy(self, step: Copy) -> Callable[[], int]:
+    def _copy(self, step: Copy, plan: ArrayPlan) -> Callable[[], int]:
+        source, target = self._array(step.source, plan), self._array(step.target, plan)
+
         def copy() -> int:
-            self._view(step.target)[...] = self._view(step.source)
+            target()[...] = source()
             return -1
 
         return copy
 
     def _evaluation(self, step: Evaluation, plan: ArrayPlan) -> Callable[[], int]:
-        operation, attribute = step.operation, step.attribute
+        attribute, evaluate, into = step.attribute, step.operation.evaluate, step.operation.into
+        sources = [self._operand(k, place, step.operation, plan) for k, place in enumerate(step.operands)]
+        target = self._array(step.result, plan)
         # views of memory that stays where it is are made once
-        fixed = [self._fixed_operand(k, place, operation, plan) for k, place in enumerate(step.operands)]
-        operands = [
-            (self._outer_view(place, plan) if x is None else None, x)
-            for x, place in zip(fixed, step.operands, strict=True)
-        ]
-        fixed_result = None if self._is_outer(step.result, plan) else self._view(step.result)
-        outer_result = self._outer_view(step.result, plan)
-        evaluate, into = operation.evaluate, operation.into
+        operands = [source() for source in sources]
+        moving = [(k, source) for k, source in enumerate(sources) if isinstance(source, _ArrayAtAddress)]
 
         def run() -> int:
-            given = [fixed if view is None else view() for view, fixed in operands]
-            result = outer_result() if fixed_result is None else fixed_result
+            for k, source in moving:
+                operands[k] = source()
             if into is None:
-                result[...] = evaluate(attribute, *given)
+                target()[...] = evaluate(attribute, *operands)
             else:
-                into(attribute, result, *given)
+                into(attribute, target(), *operands)
             return -1
 
         return run
 
-    def _outer_view(self, place: Place, plan: ArrayPlan) -> Callable[[], Any]:
-        """What gives a place in an input or result. That of all elements in order needs no new view."""
-        memory, number, shape = self.memory, place.buffer, place.shape
-        in_order = all(
-            length == 1 or stride == math.prod(shape[axis + 1 :])
-            for axis, (length, stride) in enumerate(zip(shape, place.strides, strict=True))
-        )
-        if in_order and place.offset == 0 and math.prod(shape) == plan.buffers[number].size:
-            return lambda: memory[number].reshape(shape)
-        return lambda: self._view(place)
-
-    def _fixed_operand(self, number: int, place: Place, operation: Any, plan: ArrayPlan) -> NDArray[Any] | None:
+    def _operand(self, number: int, place: Place, operation: Any, plan: ArrayPlan) -> Callable[[], NDArray[Any]]:
         buffer = plan.buffers[place.buffer]
         if buffer.kind == "constant" and number in operation.position_operands:
             original = plan.constants[buffer.number]
             if original.shape == place.shape and original.dtype == np.intp and original.flags.c_contiguous:
                 # positions as they are, not as floats
-                return original
-        return None if self._is_outer(place, plan) else self._view(place)
+                return lambda: original
+        return self._array(place, plan)
 
-    @staticmethod
-    def _is_outer(place: Place, plan: ArrayPlan) -> bool:
-        return plan.buffers[place.buffer].kind in ("input", "result")
-
-    def _view(self, place: Place) -> Floats:
+    def _array(self, place: Place, plan: ArrayPlan) -> Callable[[], Floats]:
+        """What gives the array at a place."""
+        buffer = plan.buffers[place.buffer]
         if 0 in place.shape:
             # where it begins may lie beyond its buffer
-            return np.empty(place.shape)
-        strides = tuple(8 * stride for stride in place.strides)
-        return np.ndarray(place.shape, np.float64, self.memory[place.buffer], 8 * place.offset, strides)
+            fixed = np.empty(place.shape)
+        elif buffer.kind in ("input", "result"):
+            return _ArrayAtAddress(self.addresses, place, buffer.size)
+        else:
+            fixed = _view(place, self.memory[place.buffer])
+        return lambda: fixed
+
+
+def _view(place: Place, memory: Any) -> Floats:
+    strides = tuple(8 * stride for stride in place.strides)
+    return np.ndarray(place.shape, np.float64, memory, 8 * place.offset, strides)
+
+
+class _ArrayAtAddress:
+    """The array at a place in the caller's memory, made anew when that is elsewhere than at the last run."""
+
+    __slots__ = ("_address", "_addresses", "_array", "_place", "_row")
+
+    def __init__(self, addresses: NDArray[np.int64], place: Place, size: int) -> None:
+        self._addresses, self._place = addresses, place
+        self._row = ctypes.c_double * size
+        self._address, self._array = 0, np.empty(place.shape)
+
+    def __call__(self) -> Floats:
+        address = self._addresses.item(self._place.buffer)
+        if address != self._address:
+            self._array = _view(self._place, self._row.from_address(address))
+            self._address = address
+        return self._array
 
 
 class SegmentCall:

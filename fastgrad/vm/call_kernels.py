@@ -69,7 +69,7 @@ E_OBJECTS = isa.field_offset(isa.ENTRY, "objects")
 E_N_VALUES = isa.field_offset(isa.ENTRY, "n_values")
 E_AS_TUPLE = isa.field_offset(isa.ENTRY, "as_tuple")
 
-RUN_ARRAY = isa.RUN_ARRAY
+RUN_SCALAR, RUN_ARRAY = isa.RUN_SCALAR, isa.RUN_ARRAY
 
 ARGUMENT_SAME, ARGUMENT_ARRAY = isa.ARGUMENT_SAME, isa.ARGUMENT_ARRAY
 ARGUMENT_SIZE = isa.record_size(isa.ARGUMENT)
@@ -218,7 +218,9 @@ def packed_results(entry: Any, python: Any) -> Any:
 def run_job(driver: Any, job: Any) -> Any:
     if driver == RUN_ARRAY:
         return run_array(job)
-    return run_scalar(job)
+    if driver == RUN_SCALAR:
+        return run_scalar(job)
+    return call_0(driver)
 
 
 @kernel(INTEGER, INTEGER, INTEGER)
@@ -232,7 +234,7 @@ def size_in_bytes(ndim: Any, shape_address: Any) -> Any:
 @kernel(INTEGER, INTEGERS, INTEGERS, INTEGERS)
 def would_overwrite(entry: Any, args: Any, out: Any) -> Any:
     """Whether ``out`` shares memory with what an array job still reads while it writes there."""
-    if entry[E_DRIVER] != RUN_ARRAY:
+    if entry[E_DRIVER] == RUN_SCALAR:
         return 0  # scalar jobs copy their inputs first
     result = integers_at(entry[E_RESULTS])
     first = out[DATA]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -247,3 +248,61 @@ def test_results_may_go_where_inputs_are(target: str) -> None:
     out = {"argument": x, "shifted argument": memory[1:5001], "captured": weights}[target]
     prepared.into(x, out)
     np.testing.assert_array_equal(out, expected)
+
+
+def test_repeated_calls_with_steps_of_numpy_are_answered_by_the_kernels_too() -> None:
+    weights = np.arange(3.0)
+    derivative = fg.value_and_grad(lambda a, b: np.sum(np.linalg.solve(a, b) * weights), argnums=(0, 1))
+    random = np.random.default_rng(1)
+    for scale in (1, 2, 3, 4):
+        a, b = random.standard_normal((3, 3)) + 3 * np.eye(3), random.standard_normal(3)
+        weights[:] = np.arange(3) * scale
+        value, (of_a, of_b) = derivative(a, b)
+        x, adjoint = np.linalg.solve(a, b), np.linalg.solve(a.T, weights)
+        np.testing.assert_allclose(value, weights @ x, rtol=1e-12)
+        np.testing.assert_allclose(of_a, -np.outer(adjoint, x), rtol=1e-12)
+        np.testing.assert_allclose(of_b, adjoint, rtol=1e-12)
+    assert derivative._fast.entries
+    derivative._fast.taken_answers()
+    derivative(a, b)
+    assert derivative._fast.taken_answers() == 1
+
+
+def test_exceptions_of_steps_of_numpy_reach_the_caller() -> None:
+    derivative = fg.grad(lambda a: np.sum(np.linalg.inv(a)))
+    for _ in range(3):
+        derivative(np.eye(2))
+    with pytest.raises(np.linalg.LinAlgError, match="Singular"):
+        derivative(np.zeros((2, 2)))
+    np.testing.assert_array_equal(derivative(np.eye(2)), -np.ones((2, 2)))
+
+
+def test_guards_are_checked_where_numpy_does_steps() -> None:
+    def function(a: Any) -> Any:
+        return np.sum(np.linalg.inv(a)) if np.sum(a) > 0.0 else np.linalg.det(a)
+
+    derivative, a = fg.grad(function), np.array([[2.0, 1.0], [0.0, 1.0]])
+    for _ in range(3):
+        inverse = np.linalg.inv(a)
+        np.testing.assert_allclose(derivative(a), -np.outer(inverse.sum(0), inverse.sum(1)), rtol=1e-13)
+        np.testing.assert_allclose(derivative(-a), np.linalg.det(a) * np.linalg.inv(-a).T, rtol=1e-13)
+
+
+def test_results_of_steps_of_numpy_may_go_where_inputs_are() -> None:
+    a = np.random.default_rng(2).standard_normal((4, 4))
+    prepared = fg.grad(lambda a: np.sum(np.linalg.inv(a) ** 2)).prepare(a)
+    expected, out = prepared(a), np.empty((4, 4))
+    prepared.into(a, out)
+    np.testing.assert_array_equal(out, expected)
+    prepared.into(a, a)
+    np.testing.assert_array_equal(a, expected)
+
+
+def test_threads_share_a_derivative_with_steps_of_numpy() -> None:
+    derivative = fg.grad(lambda a: np.sum(np.linalg.inv(a) ** 2))
+    matrices = [np.random.default_rng(k).standard_normal((5, 5)) + 5 * np.eye(5) for k in range(40)]
+    expected = [derivative(a) for a in matrices]
+    with ThreadPoolExecutor(4) as pool:
+        for _ in range(10):
+            for found, right in zip(pool.map(derivative, matrices), expected, strict=True):
+                np.testing.assert_array_equal(found, right)
