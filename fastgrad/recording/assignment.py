@@ -101,7 +101,7 @@ def storage_of(x: RecordedArray) -> Storage:
     root = root_of(x.value)
     storage = recorder.storages.get(id(root))
     if storage is None:
-        if not (root.flags.c_contiguous or root.flags.f_contiguous) or root.dtype != x.dtype:
+        if not _is_without_gaps(root) or root.dtype != x.dtype:
             raise UnsupportedError(
                 located(
                     "assignment into an array that is a view of other memory cannot be recorded",
@@ -111,6 +111,12 @@ def storage_of(x: RecordedArray) -> Storage:
             )
         storage = recorder.storages[id(root)] = Storage(recorder, root)
     return storage
+
+
+def _is_without_gaps(root: NDArray[Any]) -> bool:
+    """Whether a copy that keeps the order of the axes, as the notes on the elements are, has the same strides."""
+    contiguous: bool = root.flags.c_contiguous or root.flags.f_contiguous
+    return contiguous or np.empty_like(root, subok=False).strides == root.strides
 
 
 def update_at(ufunc: np.ufunc, x: RecordedArray, indices: Any, *operands: Any) -> None:

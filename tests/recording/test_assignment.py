@@ -500,6 +500,15 @@ def elements_chosen_along_the_last_axis_are_in_fortran_order(x):
     return y**2, copy, view, z**2, w, z.ravel("K")
 
 
+def axes_in_another_order(x):
+    y = np.ones((2, 3, 2)).transpose(1, 0, 2) * x.reshape(3, 2, 1)
+    v = y[1:, :, ::-1]
+    y[0, 0] = x[1] ** 2
+    v[:, 1] *= y[0, 0]
+    y.ravel("K")[3] = 5.0
+    return y**2, v, y.ravel()
+
+
 def what_may_not_be_written_into(x):
     y, z = np.zeros(3), x[:3] * 1
     y.flags.writeable = z.flags.writeable = False
