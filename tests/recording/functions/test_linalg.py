@@ -244,13 +244,6 @@ OTHER_NUMBERS = {
 }
 
 
-OTHER_NUMBERS = {
-    "float32": (lambda x, matrix: (x + matrix).astype(np.float32), 1e-6),
-    # comparisons give truth values, which whole numbers multiply
-    "int64": (lambda x, matrix: (x >= 0.0) * matrix.astype(np.int64), 1e-13),
-}
-
-
 @pytest.mark.parametrize("name", SHOWN)
 @pytest.mark.parametrize("kind", OTHER_NUMBERS)
 def test_matrices_of_other_numbers_are_shown_as_numpy(name, kind):
