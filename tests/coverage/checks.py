@@ -187,8 +187,13 @@ def compare(what: str, found: Any, expected: Any, tolerance: Any) -> None:
         raise MismatchError(f"{what}: {found[at]:.17g} instead of {expected[at]:.17g} at {tuple(map(int, at))}")
 
 
-def compare_values(what: str, found: Sequence[Any], expected: Sequence[Any], rtol: float = VALUE_RTOL) -> None:
-    """Numbers of two results: as many, of the same dtype and shape, and alike to a few units in the last place."""
+def compare_values(
+    what: str, found: Sequence[Any], expected: Sequence[Any], rtol: float = VALUE_RTOL, operands: float = 0.0
+) -> None:
+    """Numbers of two results: as many, of the same dtype and shape, and alike to a few units in the last place.
+
+    ``operands`` is the size of the numbers that they were computed from: sums that cancel are exact to that only.
+    """
     if len(found) != len(expected):
         raise MismatchError(f"{what}: {len(found)} arrays instead of {len(expected)}")
     for one, other in zip(found, expected, strict=True):
@@ -199,7 +204,7 @@ def compare_values(what: str, found: Sequence[Any], expected: Sequence[Any], rto
             raise MismatchError(f"{what}: {one.dtype} instead of {other.dtype}")
         finite = np.abs(other[np.isfinite(other)].astype(float))
         with np.errstate(invalid="ignore"):  # infinities must be equal, whatever the tolerance
-            tolerance = rtol * np.abs(other.astype(float)) + VALUE_ATOL * np.max(finite, initial=0.0)
+            tolerance = rtol * np.abs(other.astype(float)) + VALUE_ATOL * np.max(finite, initial=operands)
         compare(what, one, other, tolerance)
 
 
@@ -224,18 +229,20 @@ def check_first_order(sample: Sample, random: np.random.Generator) -> bool:
     Raises MismatchError; RoughPointError where the point says nothing.
     """
     expected, expected_others = parts(sample.on_numpy(*sample.point))
+    given = np.abs(flat(sample.point))
+    operands = float(np.max(given[np.isfinite(given)], initial=0.0))
     directions = directions_for(sample, random)
     slope, error = independent_slope(sample, directions)
     notes = Notes([], [])
     value, tangent = quietly(fg.jvp, sample.function(notes), sample.point, directions)
     _compare_others(notes.others, expected_others)
-    compare_values("the value while recording", notes.values, expected)
+    compare_values("the value while recording", notes.values, expected, operands=operands)
     if not expected:
         return False
-    compare_values("the value", parts(value)[0], expected)
+    compare_values("the value", parts(value)[0], expected, operands=operands)
     compare_slopes("the tangent", flat(parts(tangent)[0]), slope, error)
     value, pullback = quietly(fg.vjp, sample.function(), *sample.point)
-    compare_values("the value", parts(value)[0], expected)
+    compare_values("the value", parts(value)[0], expected, operands=operands)
     cotangent = tuple(random.standard_normal(np.shape(part))[()] for part in expected)
     pulled = quietly(pullback, cotangent)
     terms = [(np.ravel(p), np.ravel(d)) for p, d in zip(pulled, directions, strict=True)]
