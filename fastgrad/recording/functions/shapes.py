@@ -43,11 +43,11 @@ def _shape(shape: Any) -> Any:
 @implements(np.ravel)
 def ravel(a: Any, order: str = "C") -> Any:
     x = as_array(a)
-    if order == "C":
-        return reshape(x, (x.size,))
     concrete_x: Any = value_of(x)
+    if order == "C" and concrete_x.flags.c_contiguous:
+        return reshape(x, (x.size,))
     value = concrete_x.ravel(order)
-    return with_value(reshape(transpose(x, _axes_in_order(value_of(x), order)), (x.size,)), value)
+    return with_value(reshape(transpose(x, _axes_in_order(concrete_x, order)), (x.size,)), value)
 
 
 def _axes_in_order(value: Any, order: str) -> list[int]:
@@ -55,7 +55,7 @@ def _axes_in_order(value: Any, order: str) -> list[int]:
     axes = list(range(value.ndim))
     if order == "F" or (order == "A" and np.isfortran(value)):
         return axes[::-1]
-    if order == "A":
+    if order in ("A", "C"):
         return axes
     strides = np.empty_like(value).strides  # in the same order, but all positive
     return sorted(axes, key=lambda axis: -strides[axis])
