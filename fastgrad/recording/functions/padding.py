@@ -35,8 +35,10 @@ def _pad(array: Any, pad_width: Any, mode: Any = "constant", **kwargs: Any) -> A
     shown: Any = "constant" if mode == "empty" else mode
     value = np.pad(concrete(x), concrete(pad_width), shown, **{name: concrete(given) for name, given in kwargs.items()})
     widths = _widths(pad_width, x.ndim)
-    padded = _with_zeros(x, widths) if not x.size or (shown == "constant" and not kwargs) else x
-    if padded is x:
+    if not kwargs if shown == "constant" else not x.size:
+        padded = _with_zeros(x, widths)
+    else:
+        padded = x
         extend = _extension(shown, kwargs, x.ndim)
         for axis, (before, after) in enumerate(widths):
             if before or after:
