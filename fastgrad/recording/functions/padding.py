@@ -32,10 +32,11 @@ def _pad(array: Any, pad_width: Any, mode: Any = "constant", **kwargs: Any) -> A
     if callable(mode):
         return _padded_by(mode, x, _widths(pad_width, x.ndim), kwargs)
     # what is undefined in an empty array must be the same each time
-    shown: Any = "constant" if mode == "empty" else mode
+    shown: Any = "constant" if mode == "empty" and not kwargs else mode
     value = np.pad(concrete(x), concrete(pad_width), shown, **{name: concrete(given) for name, given in kwargs.items()})
     widths = _widths(pad_width, x.ndim)
-    if not kwargs if shown == "constant" else not x.size:
+    only_zeros = not kwargs if shown == "constant" else not x.size
+    if only_zeros:
         padded = _with_zeros(x, widths)
     else:
         padded = x

@@ -127,6 +127,7 @@ def test_nothing_is_padded():
 ERRORS = {
     "mode": lambda x: np.pad(x, 1, mode="around"),
     "option": lambda x: np.pad(x, 1, mode="edge", stat_length=2),
+    "option of the empty mode": lambda x: np.pad(x, 1, mode="empty", constant_values=2.0),
     "negative": lambda x: np.pad(x, -1),
     "floats": lambda x: np.pad(x, 1.5),
     "pairs": lambda x: np.pad(x, ((1, 1), (1, 1), (1, 1))),
