@@ -392,7 +392,7 @@ def _namespaces() -> Iterator[dict[str, Any]]:
     """Those of all modules that may hold names to replace."""
     for name, module in list(sys.modules.items()):
         package = name.partition(".")[0]
-        known = name in ("numpy", "math", "statistics", "scipy.special", "scipy.linalg")
+        known = name in ("numpy", "numpy.lib.stride_tricks", "math", "statistics", "scipy.special", "scipy.linalg")
         known = known or name.startswith("numpy.polynomial.")
         if known or not (package in _UNTOUCHED or package in sys.stdlib_module_names):
             namespace = getattr(module, "__dict__", None)

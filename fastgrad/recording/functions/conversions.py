@@ -15,7 +15,7 @@ import numpy as np
 
 from fastgrad import array_ops, ops
 from fastgrad.errors import LostDerivativeError, located
-from fastgrad.recording.functions.registry import as_array, implements, implements_outside, reshape, unsupported
+from fastgrad.recording.functions.registry import as_array, implements, implements_outside, reshape
 from fastgrad.recording.recorded_array import RecordedArray, apply, apply_array, stacked, value_of
 from fastgrad.recording.recorder import Recorder
 from fastgrad.recording.source import user_line
@@ -271,6 +271,5 @@ __all__ = [
     "gathered",
     "recorded",
     "unchanged_kinds",
-    "unsupported",
     "with_value",
 ]

@@ -13,6 +13,7 @@ from fastgrad.recording.functions.conversions import as_numpy, concrete, convert
 from fastgrad.recording.functions.registry import FUNCTIONS, as_array, implements, reshape, whole
 from fastgrad.recording.functions.shapes import broadcast_to, concatenate, diagonal, moveaxis, ravel, stack
 from fastgrad.recording.recorded_array import RecordedArray, apply, apply_array, value_of
+from fastgrad.tape import Shape
 
 # ---- arrays like another
 
@@ -131,10 +132,10 @@ def _arange(
     step = 1 if step is None else step
     if all(as_array(x).dtype.kind in "biu" for x in (start, stop, step)):
         return np.arange(*[operator.index(x) for x in (start, stop, step)], dtype=dtype)
+    ends: list[Any] = [value_of(start), value_of(stop), value_of(step)]
+    value = np.arange(*ends, dtype=dtype)  # raises NumPy's own error
     # how many elements there are depends on all three
     count = max(int(np.ceil((stop - start) / step)), 0)
-    ends: list[Any] = [value_of(start), value_of(stop), value_of(step)]
-    value = np.arange(*ends, dtype=dtype)
     second: Any = start + step
     y = start + np.arange(0.0, count) * (second - start)
     return with_value(converted(y, value.dtype, "np.arange"), value) if isinstance(y, RecordedArray) else value
@@ -197,13 +198,18 @@ def _diagflat(v: Any, k: int = 0) -> Any:
 @as_numpy(np.tril)
 def _tril(m: Any, k: int = 0) -> Any:
     x = as_array(m)
-    return apply(ops.where, (np.tri(x.shape[-2], x.shape[-1], operator.index(k), dtype=bool), x, 0.0))
+    return apply(ops.where, (_lower_triangle(x.shape, k), x, 0.0))
 
 
 @as_numpy(np.triu)
 def _triu(m: Any, k: int = 0) -> Any:
     x = as_array(m)
-    return apply(ops.where, (np.tri(x.shape[-2], x.shape[-1], operator.index(k) - 1, dtype=bool), 0.0, x))
+    return apply(ops.where, (_lower_triangle(x.shape, k - 1), 0.0, x))
+
+
+def _lower_triangle(shape: Shape, k: int) -> Any:
+    """Which elements are on the k-th diagonal or below it; a row is taken for all rows of a square matrix."""
+    return np.tri(shape[-2] if len(shape) > 1 else shape[-1], shape[-1], operator.index(k), dtype=bool)
 
 
 @as_numpy(np.vander)

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from fastgrad.recording.functions.conversions import as_objects, converted
+from fastgrad.recording.functions.conversions import converted
 from fastgrad.recording.functions.making import whole_truth
 from fastgrad.recording.functions.rearranging import take_along
 from fastgrad.recording.functions.registry import as_array, axes_of, implements, reshape
@@ -123,11 +123,6 @@ def _core_sizes(core_axes: list[list[str]], arrays: list[Any]) -> dict[str, int]
             if sizes.setdefault(name, length) != length:
                 raise ValueError(f"inconsistent size for core dimension {name!r}: {length!r} vs {sizes[name]!r}")
     return sizes
-
-
-def applied_to_objects(ufunc: np.ufunc, inputs: tuple[Any, ...]) -> Any:
-    """A ufunc that ``np.frompyfunc`` made of a Python function: its results are object arrays, as in NumPy."""
-    return ufunc(*[as_objects(x) if isinstance(x, RecordedArray) else x for x in inputs])
 
 
 # ---- by conditions

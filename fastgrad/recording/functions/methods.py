@@ -101,7 +101,8 @@ def _partition(x: Any, kth: Any, axis: int = -1, kind: Any = "introselect", orde
 
 def _view(x: RecordedArray, dtype: Any = None, type: Any = None) -> Any:
     kind = dtype if dtype is not None else type
-    if kind is None or kind is np.ndarray or (not isinstance(kind, builtins.type) and np.dtype(kind) == x.dtype):
+    is_class = isinstance(kind, builtins.type) and issubclass(kind, np.ndarray)
+    if kind is None or kind is np.ndarray or (not is_class and np.dtype(kind) == x.dtype):
         return x.seen_as(x.value.view(), lambda node: node)
     raise UnsupportedError(
         located(

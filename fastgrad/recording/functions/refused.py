@@ -28,7 +28,7 @@ for _function in _TO_FILES:
         "would write a recorded value to a file, once while it is recorded and never again",
         "Return the value from the function and save it outside.",
     )
-FUNCTIONS[np.lib.stride_tricks.as_strided] = _refusing(
+OUTSIDE["numpy.lib.stride_tricks.as_strided"] = _refusing(
     "np.lib.stride_tricks.as_strided",
     UnsupportedError,
     "cannot be recorded, because it looks at memory and not at elements",
