@@ -154,7 +154,7 @@ def generate() -> str:
         samples = [low + (high - low) * (i + mpf("0.5")) / 200 for i in range(200)]
         error = max(abs(weight(t) * (horner(coefficients, t) - function(t))) for t in samples)
         lines.append(f"# {meaning}; error 2**{mp.nstr(mp.log(error, 2), 3)}")
-        lines += [f"{name} = (", *(f"    {c!r}," for c in coefficients), ")", ""]
+        lines += [f"{name} = (", *(f"    {c!r},".replace("e+", "e") for c in coefficients), ")", ""]
     return "\n".join(lines[:-1]) + "\n"
 
 
