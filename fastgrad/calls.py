@@ -52,12 +52,20 @@ class Leaf:
         """What the recorded argument holds."""
         assert self.array is not None
         # memory of its own: the function may write into it, and ravel() is a view or not as it is under NumPy
-        order: Any = "F" if self.in_fortran_order else "C"
-        return self.array.astype(self.dtype if self.whole else np.float64, order)[()]
+        dtype = self.dtype if self.whole else np.float64
+        if self.layout == "strided":
+            # a part of other memory; of several axes, one of which no two lie in a row
+            *leading, last = self.array.shape
+            wide = np.zeros((*leading, last + 1) if leading else 2 * last, dtype)
+            value = wide[..., :-1] if leading else wide[::2]
+            value[...] = self.array
+            return value
+        order: Any = self.layout
+        return self.array.astype(dtype, order)[()]
 
     @property
-    def in_fortran_order(self) -> bool:
-        return _in_fortran_order(self.original)
+    def layout(self) -> str:
+        return _layout(self.original)
 
     @property
     def is_input(self) -> bool:
@@ -130,9 +138,12 @@ class Call:
         )
 
 
-def _in_fortran_order(original: Any) -> bool:
+def _layout(original: Any) -> str:
+    """How an argument lies in memory, which says whether reshape() and ravel() of it are views: C, F or strided."""
     array = original.value if type(original) is RecordedArray else original
-    return isinstance(array, np.ndarray) and bool(array.flags.fnc)
+    if not isinstance(array, np.ndarray) or array.flags.c_contiguous:
+        return "C"
+    return "F" if array.flags.f_contiguous else "strided"
 
 
 def _made_static(leaf: Leaf) -> Leaf:
@@ -141,10 +152,10 @@ def _made_static(leaf: Leaf) -> Leaf:
 
 def _leaf_key(leaf: Leaf) -> Hashable:
     if leaf.array is not None:
-        return (leaf.array.shape, leaf.dtype, leaf.whole, leaf.in_fortran_order)
+        return (leaf.array.shape, leaf.dtype, leaf.whole, leaf.layout)
     original = leaf.original
     if isinstance(original, np.ndarray):
-        return (original.shape, original.dtype.str, original.tobytes(), _in_fortran_order(original))
+        return (original.shape, original.dtype.str, original.tobytes(), _layout(original))
     if isinstance(original, _IMMUTABLE):
         return (original.__class__, original if original == original else "nan", str(original))
     return (original.__class__, id(original))

@@ -26,6 +26,7 @@ from fastgrad.recording.interception import _MAKERS
 from tests.derivative_checks import check
 
 X = np.array([1.1, 2.3, 0.7])
+TABLE = np.arange(1.0, 13.0).reshape(3, 4)
 
 
 @numba.njit
@@ -554,3 +555,19 @@ def test_functions_compiled_by_numba_are_recorded_through_their_python_body():
 def test_a_function_that_has_a_stand_in_is_differentiated_inside_another_function(function):
     x = np.array([[3.0, 1.0], [0.5, 2.0]]) if function is np.linalg.inv else np.array([3.0, 1.0, 2.0])
     fg.check_grads(function, (x,), order=2)
+
+
+@pytest.mark.parametrize("x", [TABLE[::2], TABLE[:, ::-1]])
+def test_reshaping_an_argument_that_does_not_lie_in_a_row_copies_it(x):
+    def function(x):
+        y = x.reshape(-1)
+        y[0] = 5 * x[0, 1]
+        return np.sum(x * x)
+
+    for _ in range(3):
+        value, gradient = fg.value_and_grad(function)(x)
+        assert value == np.sum(x * x)
+        np.testing.assert_array_equal(gradient, 2 * x)
+    # and where it does lie in a row, it is a view
+    plain = np.ascontiguousarray(x)
+    assert fg.value_and_grad(function)(plain)[0] == function(plain.copy())
