@@ -104,7 +104,7 @@ class Recordings:
         return branch
 
     def _recorded(self, call: Call, record: Callable[[Any], tuple[Branch, Call]]) -> tuple[Branch, Call]:
-        """A new branch, and what the function saw around it while it was recorded."""
+        """A new branch, which knows what the function saw around it meanwhile, and the call as it was recorded."""
         start = time.perf_counter()
         self.surroundings.refresh()
         before = self.surroundings.fingerprint()

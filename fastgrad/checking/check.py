@@ -273,7 +273,7 @@ class _Check:
             return self._line_of_difference(self._tape())
 
 
-# ---- helpers
+# ---- arguments and outcomes
 
 
 def _is_differentiable(value: Any) -> bool:
