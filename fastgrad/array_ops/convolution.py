@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from fastgrad import ops
 from fastgrad.array_ops.movement import slice_
+from fastgrad.array_ops.products import product_rule
 from fastgrad.array_ops.table import ArrayOperation, Cotangents, ScalarWriter, Shape, Slots, array_operation, require
 
 
@@ -32,15 +32,6 @@ def _full_vjp(_: None, ct: Any, x: Any, y: Any, r: Any) -> Cotangents:
 
 def _valid_vjp(_: None, ct: Any, x: Any, y: Any, r: Any) -> Cotangents:
     return convolve(ct, _reversed(y)), convolve_valid(_reversed(x), ct)
-
-
-def _product_rule(operation: ArrayOperation, tangents: Sequence[Any], x: Any, y: Any) -> Any:
-    parts = []
-    if tangents[0] is not None:
-        parts.append(operation(tangents[0], y))
-    if tangents[1] is not None:
-        parts.append(operation(x, tangents[1]))
-    return parts[0] if len(parts) == 1 else parts[0] + parts[1]
 
 
 def _full_slots(writer: ScalarWriter, _: None, x: Slots, y: Slots) -> Slots:
@@ -72,7 +63,7 @@ convolve: ArrayOperation = array_operation(
     _full_shape,
     lambda _, x, y: np.convolve(x, y),
     _full_vjp,
-    lambda _, tangents, x, y, r: _product_rule(convolve, tangents, x, y),
+    lambda _, tangents, x, y, r: product_rule(convolve, tangents, x, y),
     scalar_code=_full_slots,
     scalar_cost=lambda _, x, y: 2 * x[0] * y[0],
 )
@@ -82,7 +73,7 @@ convolve_valid: ArrayOperation = array_operation(
     _valid_shape,
     lambda _, x, y: np.convolve(x, y, "valid"),
     _valid_vjp,
-    lambda _, tangents, x, y, r: _product_rule(convolve_valid, tangents, x, y),
+    lambda _, tangents, x, y, r: product_rule(convolve_valid, tangents, x, y),
     scalar_code=_valid_slots,
     scalar_cost=lambda _, x, y: 2 * (x[0] - y[0] + 1) * y[0],
 )

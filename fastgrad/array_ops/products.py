@@ -23,12 +23,13 @@ def _transposed(x: Any) -> Any:
     return transpose(x, attribute=(*range(n - 2), n - 1, n - 2))
 
 
-def _matmul_jvp(_: None, tangents: Sequence[Any], x: Any, y: Any, r: Any) -> Any:
+def product_rule(product: ArrayOperation, tangents: Sequence[Any], x: Any, y: Any) -> Any:
+    """The tangent of a product that is linear in each of its two operands."""
     parts = []
     if tangents[0] is not None:
-        parts.append(matmul(tangents[0], y))
+        parts.append(product(tangents[0], y))
     if tangents[1] is not None:
-        parts.append(matmul(x, tangents[1]))
+        parts.append(product(x, tangents[1]))
     return parts[0] if len(parts) == 1 else parts[0] + parts[1]
 
 
@@ -48,7 +49,7 @@ matmul: ArrayOperation = array_operation(
     _matmul_shape,
     lambda _, x, y: np.matmul(x, y),
     lambda _, ct, x, y, r: (matmul(ct, _transposed(y)), matmul(_transposed(x), ct)),
-    _matmul_jvp,
+    lambda _, tangents, x, y, r: product_rule(matmul, tangents, x, y),
     scalar_code=_matmul_slots,
     scalar_cost=lambda _, x, y: 2 * math.prod(x) * y[-1],
     into=lambda _, out, x, y: np.matmul(x, y, out=out),

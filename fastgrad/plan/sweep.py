@@ -57,7 +57,7 @@ def plan_sweep(program: ScalarProgram, wrt: Sequence[int] | None, n_hidden: int 
     opcodes, operands, results, partials = _fuse(program, analysis, codes, operands, results, partials)
     guards, alone = _guards(program, analysis, opcodes, operands, results)
     opcodes, operands, results, partials = opcodes[alone], operands[alone], results[alone], partials[alone]
-    words = _encode(program, guards, opcodes, operands, results, partials)
+    words = _encode(guards, opcodes, operands, results, partials)
     edges, adjoint_of_slot, n_adjoints = _merge_edges(program, analysis, wrt)
     numbers = np.zeros(len(analysis.number_slots), isa.CONSTANT)
     numbers["slot"], numbers["value"] = analysis.number_slots, analysis.numbers
@@ -252,7 +252,6 @@ _FUSED_GUARDS = {int(isa.VALUE[code]): guards for code, guards in isa.FUSED_GUAR
 
 
 def _encode(
-    program: ScalarProgram,
     guards: _Guards,
     opcodes: Integers,
     operands: Integers,

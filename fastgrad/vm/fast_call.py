@@ -40,7 +40,6 @@ from fastgrad.vm.wiring import Wiring
 # Nanoseconds of work, about, above which a sweep lets go of the interpreter's lock.
 MAX_LOCKED = 2_000
 
-_ENTRY_NAMES = [f"entry_{k}" for k in range(isa.MAX_ENTRIES)]
 _Row = tuple[int, int, int, int]
 _DTYPE = np.dtype(np.float64)
 _python = np.zeros(1, isa.PYTHON)  # the record is filled before the first method is replaced

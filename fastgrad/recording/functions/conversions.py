@@ -21,6 +21,21 @@ from fastgrad.recording.recorder import Recorder
 from fastgrad.recording.source import user_line
 from fastgrad.tape import ARRAY_OPERATION, CONSTANT, INPUT
 
+__all__ = [
+    "array",
+    "as_numpy",
+    "as_objects",
+    "as_positions",
+    "asarray",
+    "astype",
+    "concrete",
+    "converted",
+    "gathered",
+    "recorded",
+    "unchanged_kinds",
+    "with_value",
+]
+
 # ---- values as NumPy gives them
 
 
@@ -251,6 +266,7 @@ def unchanged_kinds(xs: Any, dtype: Any, what: str) -> list[Any]:
 
 
 def as_positions(x: Any) -> Any:
+    """The place of each element in the flattened array, in the shape of the array."""
     return np.arange(math.prod(x.shape)).reshape(x.shape)
 
 
@@ -258,18 +274,3 @@ def gathered(x: RecordedArray, function: Callable[[Any], Any]) -> Any:
     """A function that only moves and repeats elements: it says itself where each of them comes from."""
     result = apply_array(array_ops.gather, (x, np.ascontiguousarray(function(as_positions(x)))), None)
     return with_value(result, function(x.value))
-
-
-__all__ = [
-    "array",
-    "as_numpy",
-    "as_objects",
-    "asarray",
-    "astype",
-    "concrete",
-    "converted",
-    "gathered",
-    "recorded",
-    "unchanged_kinds",
-    "with_value",
-]

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from fastgrad import array_ops
-from fastgrad.recording.functions.lifting import recorded
+from fastgrad.recording.functions.conversions import recorded
 from fastgrad.recording.functions.registry import as_array, implements, only, reshape, unsupported
 from fastgrad.recording.functions.shapes import transpose
 from fastgrad.recording.recorded_array import RecordedArray, recorder_of
@@ -106,7 +106,7 @@ def _terms(operands: Sequence[Any], arrays: Sequence[Any], inputs: Sequence[list
     np.einsum(*_with_arrays(operands, lambda x: np.zeros((1,) * x.ndim)))
     recorder = recorder_of(tuple(arrays))
     return [
-        Named(recorded(recorder, array), tuple(_without_ellipsis(labels, array.ndim - len(labels) + 1)))
+        Named(recorded(array, recorder), tuple(_without_ellipsis(labels, array.ndim - len(labels) + 1)))
         for array, labels in zip(arrays, inputs, strict=True)
     ]
 

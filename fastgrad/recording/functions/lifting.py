@@ -8,19 +8,15 @@ from __future__ import annotations
 
 from typing import Any
 
+from fastgrad.recording.functions.conversions import recorded
 from fastgrad.recording.functions.registry import as_array
-from fastgrad.recording.recorded_array import RecordedArray, recorder_of
+from fastgrad.recording.recorded_array import recorder_of
 
-__all__ = ["lifted", "recorded"]
-
-
-def recorded(recorder: Any, array: Any) -> RecordedArray:
-    """An array as a value of this recording."""
-    return array if isinstance(array, RecordedArray) else RecordedArray(recorder, recorder.array(array), array)
+__all__ = ["lifted"]
 
 
 def lifted(*operands: Any) -> tuple[Any, ...]:
     """Operands, one of them recorded, as recorded arrays; None stays."""
     arrays = [None if operand is None else as_array(operand) for operand in operands]
     recorder = recorder_of(tuple(arrays))
-    return tuple(None if array is None else recorded(recorder, array) for array in arrays)
+    return tuple(None if array is None else recorded(array, recorder) for array in arrays)

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from fastgrad.recording.functions.conversions import converted
+from fastgrad.recording.functions.conversions import as_positions, converted
 from fastgrad.recording.functions.making import whole_truth
 from fastgrad.recording.functions.rearranging import take_along
 from fastgrad.recording.functions.registry import as_array, axes_of, implements, reshape
@@ -169,8 +169,8 @@ def _replaced(result: Any, x: Any, mask: Any, piece: Any, args: Any, kw: Any) ->
     if not part.size:
         return result
     found = as_array(piece(part, *args, **kw) if callable(piece) else piece)
-    places = np.arange(x.size).reshape(x.shape)
-    places[mask] = x.size + np.broadcast_to(np.arange(found.size).reshape(found.shape), part.shape)
+    places = as_positions(x)
+    places[mask] = x.size + np.broadcast_to(as_positions(found), part.shape)
     return reshape(take_along(concatenate([ravel(result), ravel(found)]), places.ravel(), 0), x.shape)
 
 

@@ -15,6 +15,7 @@ from fastgrad.recording.functions.reductions import (
     cumprod,
     cumsum,
     is_given,
+    keeps,
     prod,
     reduced_axes,
     selects,
@@ -101,8 +102,7 @@ def _extremum(function: Callable[..., Any], ufunc: np.ufunc) -> None:
     def definition(
         a: Any, axis: Any = None, out: Any = None, keepdims: Any = False, initial: Any = NO_VALUE, where: Any = True
     ) -> Any:
-        keepdims = keepdims is not NO_VALUE and keepdims
-        return UFUNC_METHODS[ufunc, "reduce"](a, axis, keepdims=keepdims, initial=initial, where=where)
+        return UFUNC_METHODS[ufunc, "reduce"](a, axis, keepdims=keeps(keepdims), initial=initial, where=where)
 
 
 _extremum(np.nanmax, np.fmax)

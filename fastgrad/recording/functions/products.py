@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 
 from fastgrad import array_ops, ops
+from fastgrad.recording.functions.conversions import recorded
 from fastgrad.recording.functions.einsum import Named, contracted
-from fastgrad.recording.functions.lifting import lifted, recorded
+from fastgrad.recording.functions.lifting import lifted
 from fastgrad.recording.functions.reductions import sum_
 from fastgrad.recording.functions.registry import UFUNCS, as_array, implements, only, reshape, unsupported
 from fastgrad.recording.functions.shapes import broadcast_to, diagonal, expand_dims, moveaxis, ravel
@@ -80,7 +81,7 @@ def _tensordot(a: Any, b: Any, axes: Any = 2) -> Any:
     names = {k: -1 - position for position, k in enumerate(of_y)}
     right = tuple(names.get(k, x.ndim + k) for k in range(y.ndim))
     kept = {label for label in left + right if label >= 0}
-    return contracted(Named(recorded(recorder, x), left), Named(recorded(recorder, y), right), kept).array
+    return contracted(Named(recorded(x, recorder), left), Named(recorded(y, recorder), right), kept).array
 
 
 def _ends(x: Any, axes: list[int]) -> Any:
@@ -109,7 +110,7 @@ def matmul(a: Any, b: Any, /, **kwargs: Any) -> Any:
     wanted = batch + (() if x.ndim == 1 else left.shape[-2:-1]) + (() if y.ndim == 1 else right.shape[-1:])
     if right.ndim == 2 and left.ndim > 2:
         # one large product instead of many
-        left = recorded(recorder_of((x, y)), left)
+        left = recorded(left, recorder_of((x, y)))
         left = reshape(left, (left.size // max(left.shape[-1], 1), left.shape[-1])) if left.size else left
     if left.ndim > 2 or right.ndim > 2:
         left = broadcast_to(left, batch + left.shape[-2:])

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from fastgrad.recording.functions.conversions import as_numpy, gathered, with_value
+from fastgrad.recording.functions.conversions import as_numpy, gathered, recorded, with_value
 from fastgrad.recording.functions.registry import as_array, axes_of, implements, refuse_out, reshape, whole
 from fastgrad.recording.functions.shapes import broadcast_to, concatenate, moveaxis, ravel, swapaxes
 from fastgrad.recording.indexing import getitem
@@ -193,7 +193,7 @@ def take(a: Any, indices: Any, axis: int | None = None, out: Any = None, mode: s
     (axis,) = axes_of(axis, x.ndim)
     indices = _within(as_array(indices), x.shape[axis], mode)
     if not isinstance(x, RecordedArray):
-        x = RecordedArray(indices.recorder, indices.recorder.array(x), x)
+        x = recorded(x, indices.recorder)
     value = np.take(x.value, value_of(indices), axis)  # raises NumPy's own error
     return with_value(getitem(x, (slice(None),) * axis + (indices,)), value)
 

@@ -74,7 +74,8 @@ def selects(where: Any) -> bool:
     return where is not NO_VALUE and where is not True
 
 
-def _keeps(keepdims: Any) -> bool:
+def keeps(keepdims: Any) -> bool:
+    """Whether reduced axes stay, with length 1."""
     return keepdims is not NO_VALUE and bool(keepdims)
 
 
@@ -162,7 +163,7 @@ def _extremum(operation: array_ops.ArrayOperation, ufunc: np.ufunc, lowest: floa
             x = kept(x, where, lowest if x.dtype.kind == "f" else initial)
         axes = reduced_axes(axis, x.ndim)
         if is_given(initial) and any(x.shape[k] == 0 for k in axes):
-            shape = ufunc.reduce(np.zeros(x.shape), axes, keepdims=_keeps(keepdims), initial=0.0).shape
+            shape = ufunc.reduce(np.zeros(x.shape), axes, keepdims=keeps(keepdims), initial=0.0).shape
             return np.broadcast_to(initial, shape)
         result = with_kept_axes(apply_array(operation, (x,), axes), x, axes, keepdims)
         return ufunc(result, initial) if is_given(initial) else result
@@ -209,7 +210,7 @@ def _count(x: Any, axes: tuple[int, ...], where: Any, keepdims: Any) -> Any:
     """How many elements a mean is over."""
     if not selects(where):
         return float(math.prod(x.shape[k] for k in axes))
-    return np.sum(np.broadcast_to(where, x.shape), axes, float, keepdims=_keeps(keepdims))
+    return np.sum(np.broadcast_to(where, x.shape), axes, float, keepdims=keeps(keepdims))
 
 
 @implements(np.mean, method="mean")

@@ -104,10 +104,6 @@ def implements_outside(*names: str) -> Callable[[Callable[..., Any]], Callable[.
     return register
 
 
-def refuse_options(name: str, **kwargs: Any) -> None:
-    only({k: v for k, v in kwargs.items() if v is not np._NoValue}, f"np.{name}", where=True)
-
-
 def axes_of(axis: Any, ndim: int) -> tuple[int, ...]:
     """The axes of a reduction as sorted non-negative numbers; None is all of them."""
     if axis is None:
@@ -143,7 +139,3 @@ def whole(numbers: Any) -> Any:
     if isinstance(numbers, RecordedArray):
         return np.reshape([operator.index(number) for number in reshape(numbers, (numbers.size,))], numbers.shape)
     return numbers
-
-
-def positions_of(x: Any) -> Any:
-    return np.arange(x.size).reshape(x.shape)

@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 
 from fastgrad.recording.functions.by_numpy import by_numpy
+from fastgrad.recording.functions.conversions import as_positions
 from fastgrad.recording.functions.order import gathered, sorted_positions
-from fastgrad.recording.functions.reductions import reduced_axes, rows_first
+from fastgrad.recording.functions.reductions import keeps, reduced_axes, rows_first
 from fastgrad.recording.functions.registry import as_array, with_kept_axes
 from fastgrad.recording.recorded_array import RecordedArray
 
@@ -20,7 +21,7 @@ from fastgrad.recording.recorded_array import RecordedArray
 @by_numpy(np.average)
 def _average(a: Any, axis: Any = None, weights: Any = None, returned: bool = False, *, keepdims: Any = False) -> Any:
     x = as_array(a)
-    keepdims = keepdims is not np._NoValue and bool(keepdims)
+    keepdims = keeps(keepdims)
     axes = reduced_axes(axis, x.ndim)
     if weights is None:
         average = np.mean(x, axes, keepdims=keepdims)
@@ -238,7 +239,7 @@ def _weighted(rows: Any, q: Any, weights: Any, skip_nan: bool) -> Any:
 
 def _order_of(rows: Any) -> Any:
     order = np.argsort(rows, 0, kind="stable")
-    return np.take_along_axis(np.arange(rows.size).reshape(rows.shape), order, 0)
+    return np.take_along_axis(as_positions(rows), order, 0)
 
 
 @by_numpy(np.quantile)
