@@ -63,6 +63,7 @@ def _argwhere(a: Any) -> Any:
 @by_numpy(np.isclose)
 def isclose(a: Any, b: Any, rtol: Any = 1e-5, atol: Any = 1e-8, equal_nan: bool = False) -> Any:
     x, y = as_array(a), as_array(b)
+    # an infinity is close to itself alone
     near = np.less_equal(np.abs(x - y), atol + rtol * np.abs(y)) & np.isfinite(y) | np.equal(x, y)
     return near | (np.isnan(x) & np.isnan(y)) if equal_nan else near
 

@@ -97,17 +97,6 @@ def _fix(x: Any, out: Any = None) -> Any:
     return apply(ops.trunc, (x,))
 
 
-@implements(np.real_if_close)
-def _real_if_close(a: Any, tol: float = 100) -> Any:
-    return a
-
-
-@implements(np.angle)
-def _angle(z: Any, deg: bool = False) -> Any:
-    angle: Any = apply(ops.arctan2, (0, z))
-    return angle * (180 / math.pi) if deg else angle
-
-
 @composes(np.modf)
 def _modf(x: Any) -> Any:
     return apply(ops.fraction, (x,)), apply(ops.trunc, (x,))
@@ -226,19 +215,6 @@ def _isposinf(x: Any, out: Any = None) -> Any:
 def _isneginf(x: Any, out: Any = None) -> Any:
     only({"out": out}, "np.isneginf")
     return np.equal(x, -np.inf)
-
-
-@implements(np.isclose)
-def _isclose(a: Any, b: Any, rtol: Any = 1e-05, atol: Any = 1e-08, equal_nan: bool = False) -> Any:
-    x, y = as_array(a), as_array(b)
-    # an infinity is close to itself alone
-    near = np.less_equal(np.abs(x - y), atol + rtol * np.abs(y)) & np.isfinite(y) | np.equal(x, y)
-    return near | (np.isnan(x) & np.isnan(y)) if equal_nan else near
-
-
-@implements(np.allclose)
-def _allclose(a: Any, b: Any, rtol: Any = 1e-05, atol: Any = 1e-08, equal_nan: bool = False) -> bool:
-    return bool(np.all(np.isclose(a, b, rtol, atol, equal_nan)))
 
 
 def _refused_on_whole_numbers(ufunc: np.ufunc) -> Any:
