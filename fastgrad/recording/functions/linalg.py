@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import operator
 import warnings
-from collections.abc import Callable
 from typing import Any, cast
 
 import numpy as np
@@ -17,7 +16,7 @@ from fastgrad.array_ops.spectra import eigen_parts
 from fastgrad.recording.functions.conversions import recorded
 from fastgrad.recording.functions.lifting import lifted
 from fastgrad.recording.functions.norms import as_floats, singular_values
-from fastgrad.recording.functions.registry import as_array, implements, reshape, unsupported
+from fastgrad.recording.functions.registry import as_array, implements, raise_as_numpy, reshape, unsupported
 from fastgrad.recording.functions.shapes import broadcast_to
 from fastgrad.recording.recorded_array import RecordedArray, apply_array, copy_of, recorder_of
 
@@ -26,11 +25,6 @@ _NAMED: tuple[Any, ...] = tuple(
     type(function(_ONE)) for function in (np.linalg.eigh, np.linalg.eig, np.linalg.qr, np.linalg.slogdet, np.linalg.svd)
 )
 EighResult, EigResult, QRResult, SlogdetResult, SVDResult = _NAMED
-
-
-def raise_as_numpy(function: Callable[..., Any], *arrays: Any) -> None:
-    """Raise NumPy's own error about arrays of these shapes."""
-    function(*(np.broadcast_to(0.0, array.shape) for array in arrays))
 
 
 def copies(parts: Any) -> Any:

@@ -9,7 +9,7 @@ from numpy.linalg import LinAlgError
 
 from fastgrad import array_ops
 from fastgrad.array_ops.linalg import SINGULAR_IS_NAN
-from fastgrad.recording.functions.registry import as_array, axes_of, implements, reshape
+from fastgrad.recording.functions.registry import as_array, axes_of, implements, reshape, with_kept_axes
 from fastgrad.recording.recorded_array import apply_array
 
 _INFINITY = float("inf")
@@ -83,9 +83,7 @@ def _matrix_norm(x: Any, order: Any, rows: int, columns: int, keepdims: bool) ->
         result = np.sqrt(np.sum(np.square(x), axis=(rows, columns)))
     else:
         raise ValueError("Invalid norm order for matrices.")
-    if not keepdims:
-        return result
-    return np.reshape(result, tuple(1 if k in (rows, columns) else length for k, length in enumerate(x.shape)))
+    return with_kept_axes(result, x, (rows, columns), keepdims)
 
 
 def singular_values(x: Any, kind: str = "numpy") -> Any:
@@ -110,9 +108,7 @@ def _vector_norm_of_axes(x: Any, /, *, axis: Any = None, keepdims: bool = False,
     else:
         flat, over = x, axis
     result = norm(flat, ord, over)
-    if not keepdims:
-        return result
-    return np.reshape(result, tuple(1 if k in axes else length for k, length in enumerate(x.shape)))
+    return with_kept_axes(result, x, axes, keepdims)
 
 
 @implements(np.linalg.cond)

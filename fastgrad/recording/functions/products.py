@@ -14,15 +14,18 @@ from fastgrad.recording.functions.conversions import recorded
 from fastgrad.recording.functions.einsum import Named, contracted
 from fastgrad.recording.functions.lifting import lifted
 from fastgrad.recording.functions.reductions import sum_
-from fastgrad.recording.functions.registry import UFUNCS, as_array, implements, only, reshape, unsupported
+from fastgrad.recording.functions.registry import (
+    UFUNCS,
+    as_array,
+    implements,
+    only,
+    raise_as_numpy,
+    reshape,
+    unsupported,
+)
 from fastgrad.recording.functions.shapes import broadcast_to, diagonal, expand_dims, moveaxis, ravel
 from fastgrad.recording.functions.ufunc_options import evaluation
 from fastgrad.recording.recorded_array import apply, apply_array, recorder_of, value_of
-
-
-def _raise_for_shapes(function: Callable[..., Any], *operands: Any) -> None:
-    """NumPy's own error where shapes do not fit."""
-    function(*(np.broadcast_to(0.0, operand.shape) for operand in operands))
 
 
 @implements(np.dot)
@@ -32,7 +35,7 @@ def _dot(a: Any, b: Any, out: Any = None) -> Any:
     if x.ndim == 0 or y.ndim == 0:
         return apply(ops.multiply, (x, y))
     if x.shape[-1] != y.shape[max(y.ndim - 2, 0)]:
-        _raise_for_shapes(np.dot, x, y)
+        raise_as_numpy(np.dot, x, y)
     if y.ndim == 1 or (y.ndim <= 2 and x.ndim <= 2):
         return matmul(x, y)
     return _tensordot(x, y, ((x.ndim - 1,), (y.ndim - 2,)))
@@ -42,7 +45,7 @@ def _dot(a: Any, b: Any, out: Any = None) -> Any:
 def _vdot(a: Any, b: Any, /) -> Any:
     x, y = ravel(a), ravel(b)
     if x.size != y.size:
-        _raise_for_shapes(np.vdot, x, y)
+        raise_as_numpy(np.vdot, x, y)
     return matmul(x, y)
 
 
@@ -52,7 +55,7 @@ def _inner(a: Any, b: Any, /) -> Any:
     if 0 in (x.ndim, y.ndim):
         return apply(ops.multiply, (x, y))
     if x.shape[-1] != y.shape[-1]:
-        _raise_for_shapes(np.inner, x, y)
+        raise_as_numpy(np.inner, x, y)
     return _tensordot(x, y, ((x.ndim - 1,), (y.ndim - 1,)))
 
 
@@ -101,11 +104,11 @@ def matmul(a: Any, b: Any, /, **kwargs: Any) -> Any:
     left = reshape(x, (1, x.size)) if x.ndim == 1 else x
     right = reshape(y, (y.size, 1)) if y.ndim == 1 else y
     if 0 in (x.ndim, y.ndim) or left.shape[-1] != right.shape[-2]:
-        _raise_for_shapes(np.matmul, x, y)
+        raise_as_numpy(np.matmul, x, y)
     try:
         batch = np.broadcast_shapes(left.shape[:-2], right.shape[:-2])
     except ValueError:
-        _raise_for_shapes(np.matmul, x, y)
+        raise_as_numpy(np.matmul, x, y)
         raise
     wanted = batch + (() if x.ndim == 1 else left.shape[-2:-1]) + (() if y.ndim == 1 else right.shape[-1:])
     if right.ndim == 2 and left.ndim > 2:
@@ -151,7 +154,7 @@ def _product_of_vectors(a: Any, b: Any, /, **kwargs: Any) -> Any:
     if kwargs:
         return _with_options(np.vecdot, (x, y), kwargs, ((-1,), (-1,)), ())
     if 0 in (x.ndim, y.ndim) or x.shape[-1] != y.shape[-1]:
-        _raise_for_shapes(np.vecdot, x, y)
+        raise_as_numpy(np.vecdot, x, y)
     if x.ndim == y.ndim == 1:
         return matmul(x, y)
     products: Any = apply(ops.multiply, (x, y))
@@ -163,7 +166,7 @@ def _matrix_times_vector(a: Any, b: Any, /, **kwargs: Any) -> Any:
     if kwargs:
         return _with_options(np.matvec, (x, y), kwargs, ((-2, -1), (-1,)), (-1,))
     if x.ndim < 2 or y.ndim < 1 or x.shape[-1] != y.shape[-1]:
-        _raise_for_shapes(np.matvec, x, y)
+        raise_as_numpy(np.matvec, x, y)
     if y.ndim == 1:
         return matmul(x, y)
     product = matmul(x, reshape(y, (*y.shape, 1)))
@@ -175,7 +178,7 @@ def _vector_times_matrix(a: Any, b: Any, /, **kwargs: Any) -> Any:
     if kwargs:
         return _with_options(np.vecmat, (x, y), kwargs, ((-1,), (-2, -1)), (-1,))
     if x.ndim < 1 or y.ndim < 2 or x.shape[-1] != y.shape[-2]:
-        _raise_for_shapes(np.vecmat, x, y)
+        raise_as_numpy(np.vecmat, x, y)
     if y.ndim == 2 or x.ndim == 1:
         return matmul(x, y)
     product = matmul(reshape(x, (*x.shape[:-1], 1, x.shape[-1])), y)
@@ -205,7 +208,7 @@ def _kron(a: Any, b: Any) -> Any:
 def _cross(a: Any, b: Any, axisa: int = -1, axisb: int = -1, axisc: int = -1, axis: int | None = None) -> Any:
     x, y = as_array(a), as_array(b)
     # NumPy's own errors and warning
-    _raise_for_shapes(partial(np.cross, axisa=axisa, axisb=axisb, axisc=axisc, axis=axis), x, y)
+    raise_as_numpy(partial(np.cross, axisa=axisa, axisb=axisb, axisc=axisc, axis=axis), x, y)
     axisa, axisb, axisc = (axisa, axisb, axisc) if axis is None else (axis,) * 3
     x, y = moveaxis(x, axisa, -1), moveaxis(y, axisb, -1)
     if x.dtype.kind == y.dtype.kind == "b":

@@ -104,6 +104,11 @@ def implements_outside(*names: str) -> Callable[[Callable[..., Any]], Callable[.
     return register
 
 
+def raise_as_numpy(function: Callable[..., Any], *arrays: Any) -> None:
+    """Raise NumPy's own error about arrays of these shapes."""
+    function(*(np.broadcast_to(0.0, array.shape) for array in arrays))
+
+
 def axes_of(axis: Any, ndim: int) -> tuple[int, ...]:
     """The axes of a reduction as sorted non-negative numbers; None is all of them."""
     if axis is None:

@@ -64,12 +64,11 @@ _elementary("fmod", np.fmod, lambda x, y: y != 0)
 _elementary("isnan", lambda x: bool(np.isnan(x)))
 _elementary("isinf", lambda x: bool(np.isinf(x)))
 _elementary("isfinite", lambda x: bool(np.isfinite(x)))
-_elementary("erf", lambda x: apply(ops.BY_NAME["erf"], (x,)))
-_elementary("erfc", lambda x: apply(ops.BY_NAME["erfc"], (x,)))
-_elementary("lgamma", lambda x: apply(ops.BY_NAME["gammaln"], (x,)), lambda x: (x > 0) | (x != np.floor(x)))
-if hasattr(math, "exp2"):  # Python 3.11
-    _elementary("exp2", np.exp2)
-    _elementary("cbrt", np.cbrt)
+_elementary("erf", lambda x: apply(ops.erf, (x,)))
+_elementary("erfc", lambda x: apply(ops.erfc, (x,)))
+_elementary("lgamma", lambda x: apply(ops.gammaln, (x,)), lambda x: (x > 0) | (x != np.floor(x)))
+_elementary("exp2", np.exp2)
+_elementary("cbrt", np.cbrt)
 if hasattr(math, "fma"):  # Python 3.13
     _elementary("fma", lambda x, y, z: x * y + z)
 
@@ -87,7 +86,7 @@ _original_gamma = math.gamma
 
 
 def _gamma_of(x: Any) -> Any:
-    return apply(ops.BY_NAME["gamma"], (x,))
+    return apply(ops.gamma_, (x,))
 
 
 @implements_outside("math.log")
