@@ -17,7 +17,7 @@ def page() -> str:
     lines = [
         "# Operations",
         "",
-        "Made by `scripts/operations_page.py` from the tables in `fastgrad/ops.py` and `fastgrad/array_ops.py`.",
+        "Made by `scripts/operations_page.py` from the tables in `fastgrad/ops.py` and `fastgrad/array_ops/`.",
         "",
         "## Elementary",
         "",

@@ -82,6 +82,7 @@ def _gamma(x: Any) -> Any:
     return result
 
 
+# while a recording runs, the names in ``math`` hold stand-ins
 _original_gamma = math.gamma
 
 
