@@ -23,7 +23,7 @@ from fastgrad.recording.recorder import Recorder, innermost_recorder
 from fastgrad.recording.source import user_line
 from fastgrad.recording.storage import Piece, Storage, root_of
 
-__all__ = ["FreshArray", "call_on_fresh", "holds_recorded", "made", "unwrapped"]
+__all__ = ["FreshArray", "any_recorded", "call_on_fresh", "holds_recorded", "made", "unwrapped", "unwrapped_call"]
 
 
 class _Home:
@@ -186,6 +186,11 @@ def holds_recorded(x: Any) -> bool:
     return False
 
 
+def any_recorded(args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
+    """Whether a recorded value is among a call's arguments."""
+    return holds_recorded(args) or any(map(holds_recorded, kwargs.values()))
+
+
 def _layout_of(x: NDArray[Any]) -> tuple[Any, ...]:
     # the real part of an array, and its bytes seen as another type, have its shape and strides
     return x.dtype, x.shape, x.strides
@@ -196,14 +201,19 @@ def unwrapped(x: Any) -> Any:
     if isinstance(x, FreshArray):
         recorded = x.recorded_form()
         return x.plain_form() if recorded is None else recorded
-    if x.__class__ in (list, tuple) and any(isinstance(item, (FreshArray, list, tuple)) for item in x):
-        return x.__class__([unwrapped(item) for item in x])
+    if type(x) in (list, tuple) and any(isinstance(item, (FreshArray, list, tuple)) for item in x):
+        return type(x)([unwrapped(item) for item in x])
     return x
 
 
+def unwrapped_call(function: Callable[..., Any], args: Iterable[Any], kwargs: dict[str, Any]) -> Any:
+    """Call a function with its arguments unwrapped."""
+    return function(*map(unwrapped, args), **{name: unwrapped(x) for name, x in kwargs.items()})
+
+
 def made(function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    """What one of NumPy's makers of arrays returns for plain arguments, as a fresh array."""
-    if args and not isinstance(args[0], _KNOWN_MEMORY):
+    """What one of NumPy's makers of arrays returns: a recorded value, or a fresh array."""
+    if args and not isinstance(args[0], _KNOWN_MEMORY) and not any_recorded(args, kwargs):
         # it may be another library's object, whose memory the array shares
         return function(*args, **kwargs)
     return call_on_fresh(function, args, kwargs)
@@ -211,14 +221,13 @@ def made(function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
 
 def call_on_fresh(function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     """A NumPy function on arguments of which some are fresh arrays, or recorded."""
-    if holds_recorded(args) or any(map(holds_recorded, kwargs.values())):
+    if any_recorded(args, kwargs):
         given = tuple([unwrapped(x) for x in args])
         if function in _WRITES_FIRST:
             given = (args[0].promoted() if isinstance(args[0], FreshArray) else args[0], *given[1:])
         options = {name: unwrapped(x) if name != "out" else x for name, x in kwargs.items()}
         return _wrapped(apply_function(function, given, options), args)
-    plain = function(*map(unwrapped, args), **{name: unwrapped(x) for name, x in kwargs.items()})
-    return _wrapped(plain, (*args, *kwargs.values()))
+    return _wrapped(unwrapped_call(function, args, kwargs), (*args, *kwargs.values()))
 
 
 # what arrays are made of that hold no memory, or NumPy's
@@ -255,10 +264,9 @@ def _delegating(name: str) -> Callable[..., Any]:
     original = getattr(np.ndarray, name)
 
     def method(self: FreshArray, *args: Any, **kwargs: Any) -> Any:
-        if self.home.recorder is None and not holds_recorded(args) and not any(map(holds_recorded, kwargs.values())):
+        if self.home.recorder is None and not any_recorded(args, kwargs):
             return original(self, *args, **kwargs)
-        target: Any = self.promoted()
-        return getattr(target, name)(*map(unwrapped, args), **{key: unwrapped(x) for key, x in kwargs.items()})
+        return unwrapped_call(getattr(self.promoted(), name), args, kwargs)
 
     method.__name__ = name
     return method

@@ -29,7 +29,7 @@ from typing import Any
 import numpy as np
 
 from fastgrad.errors import LostDerivativeError, located
-from fastgrad.recording.fresh_array import call_on_fresh, holds_recorded, made, unwrapped
+from fastgrad.recording.fresh_array import any_recorded, call_on_fresh, holds_recorded, made, unwrapped_call
 from fastgrad.recording.functions.registry import OUTSIDE, REGISTERED
 from fastgrad.recording.numpy_protocol import load_outside
 from fastgrad.recording.recorder import innermost_recorder
@@ -74,8 +74,6 @@ def _stand_in_for_maker(original: Callable[..., Any]) -> Callable[..., Any]:
     def stand_in(*args: Any, **kwargs: Any) -> Any:
         if innermost_recorder() is None or _caller_package() in _UNTOUCHED:
             return original(*args, **kwargs)
-        if holds_recorded(args) or holds_recorded(list(kwargs.values())):
-            return call_on_fresh(original, args, kwargs)
         return made(original, args, kwargs)
 
     stand_in.stands_for = original  # type: ignore[attr-defined]
@@ -88,8 +86,8 @@ def _stand_in_for(original: Callable[..., Any], definition: Callable[..., Any]) 
         if innermost_recorder() is None:
             return original(*args, **kwargs)
         args = tuple([list(x) if isinstance(x, Iterator) else x for x in args])
-        if holds_recorded(args) or holds_recorded(list(kwargs.values())):
-            return definition(*map(unwrapped, args), **{name: unwrapped(x) for name, x in kwargs.items()})
+        if any_recorded(args, kwargs):
+            return unwrapped_call(definition, args, kwargs)
         return original(*args, **kwargs)
 
     stand_in.stands_for = original  # type: ignore[attr-defined]
@@ -98,7 +96,7 @@ def _stand_in_for(original: Callable[..., Any], definition: Callable[..., Any]) 
 
 def _python_body(dispatcher: Any, *args: Any, **kwargs: Any) -> Any:
     """A call of a function compiled by Numba: its Python body runs where an argument is recorded."""
-    if innermost_recorder() is not None and (holds_recorded(args) or holds_recorded(list(kwargs.values()))):
+    if innermost_recorder() is not None and any_recorded(args, kwargs):
         _, definition = REGISTERED.get(id(dispatcher), (None, dispatcher.py_func))
         return definition(*args, **kwargs)
     return _compiled_call(dispatcher)(*args, **kwargs)
@@ -154,7 +152,7 @@ _original_import_module = importlib.import_module
 
 def _vectorized(vectorize: Any, *args: Any, **kwargs: Any) -> Any:
     """A call of an ``np.vectorize``."""
-    if innermost_recorder() is not None and (holds_recorded(args) or holds_recorded(list(kwargs.values()))):
+    if innermost_recorder() is not None and any_recorded(args, kwargs):
         return call_on_fresh(np.vectorize, (vectorize, *args), kwargs)
     return _original_vectorize(vectorize, *args, **kwargs)
 
@@ -205,7 +203,7 @@ class _Interception:
         self._suspensions: Counter[int] = Counter()
         self._stand_ins: dict[int, Any] = {}  # by identity of the original
         self._identities: set[int] = set()
-        # the packages that definitions are for, and how many definitions and loaded packages there were
+        # the packages that definitions are for, and the counts when the stand-ins were made
         self._packages: set[str] = set()
         self._known = (-1, -1, -1)
         # the namespaces of modules, right while there are as many
@@ -295,11 +293,10 @@ class _Interception:
     def _make_stand_ins(self) -> None:
         """Make the stand-ins; again when a package that has definitions was imported since."""
         load_outside()
-        known = (len(OUTSIDE), len(REGISTERED), sum(map(sys.modules.__contains__, self._packages)))
-        if known == self._known:
+        if self._counts() == self._known:
             return
         self._packages = {name.rpartition(".")[0] for name in OUTSIDE}
-        self._known = (len(OUTSIDE), len(REGISTERED), sum(map(sys.modules.__contains__, self._packages)))
+        self._known = self._counts()
         found = {name: _looked_up(name) for name in OUTSIDE}
         for name in (*_MAKERS, *_TAKERS):
             original = getattr(np, name)
@@ -312,6 +309,10 @@ class _Interception:
                 self._stand_ins[id(original)] = _stand_in_for(original, definition)
         self._identities = {id(stand_in) for stand_in in self._stand_ins.values()}
         self._names.clear()
+
+    def _counts(self) -> tuple[int, int, int]:
+        """How many definitions there are, how many of users, and how many loaded packages that they are for."""
+        return len(OUTSIDE), len(REGISTERED), sum(map(sys.modules.__contains__, self._packages))
 
     def _replace_in(self, namespace: dict[str, Any]) -> None:
         size = len(namespace)

@@ -91,6 +91,7 @@ def apply_ufunc(ufunc: Any, method: str, inputs: tuple[Any, ...], kwargs: dict[s
 
 def _recorded_ufunc(ufunc: Any, method: str, inputs: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     if method == "__call__":
+        # looking for SciPy's operation loads SciPy's definitions, of which one may be that of the ufunc
         operation = None if ufunc in UFUNCS else _UFUNCS.get(ufunc) or _scipy_operation(ufunc)
         if ufunc in UFUNCS:
             return UFUNCS[ufunc](*inputs, **kwargs)
