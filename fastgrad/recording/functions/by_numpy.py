@@ -12,9 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from fastgrad.recording.functions.reductions import shown_as
+from fastgrad.recording.functions.conversions import concrete, shown_as
 from fastgrad.recording.functions.registry import FUNCTIONS, METHODS, only
-from fastgrad.recording.recorded_array import RecordedArray
 
 
 def by_numpy(*functions: Any, method: str = "") -> Callable[[Callable[..., Any]], Callable[..., Any]]:
@@ -40,17 +39,8 @@ def checked_by(function: Callable[..., Any], definition: Callable[..., Any]) -> 
         only({"out": given.arguments.pop("out", None)}, f"np.{name}")
         # the values themselves must stay in order
         given.arguments.pop("overwrite_input", None)
-        value = function(*map(plain, given.args), **{key: plain(item) for key, item in given.kwargs.items()})
+        value = function(*map(concrete, given.args), **{key: concrete(item) for key, item in given.kwargs.items()})
         with np.errstate(all="ignore"):
             return shown_as(definition(*given.args, **given.kwargs), value)
 
     return recorded
-
-
-def plain(x: Any) -> Any:
-    """An argument with the values of what is recorded in it."""
-    if isinstance(x, RecordedArray):
-        return x.value
-    if type(x) in (list, tuple):
-        return type(x)(map(plain, x))
-    return plain(x.tolist()) if isinstance(x, np.ndarray) and x.dtype.kind == "O" else x

@@ -32,6 +32,7 @@ __all__ = [
     "converted",
     "gathered",
     "recorded",
+    "shown_as",
     "unchanged_kinds",
     "with_value",
 ]
@@ -69,17 +70,21 @@ def as_numpy(*functions: Any) -> Callable[[Callable[..., Any]], Callable[..., An
         @functools.wraps(definition)
         def define(*args: Any, **kwargs: Any) -> Any:
             values = functions[0](*map(concrete, args), **{name: concrete(value) for name, value in kwargs.items()})
-            return _with_values(definition(*args, **kwargs), values)
+            return shown_as(definition(*args, **kwargs), values)
 
         return implements(*functions)(define)
 
     return register
 
 
-def _with_values(results: Any, values: Any) -> Any:
+def shown_as(results: Any, values: Any) -> Any:
+    """Recorded results under the values that NumPy gives for them, nested as these are; others are NumPy's own."""
     if isinstance(results, (list, tuple)):
-        return type(values)(map(_with_values, results, values))
-    return with_value(results, values) if isinstance(results, RecordedArray) else values
+        shown = map(shown_as, results, values)
+        return type(values)._make(shown) if hasattr(values, "_make") else type(values)(shown)
+    if not isinstance(results, RecordedArray):
+        return values
+    return with_value(results, values if hasattr(values, "dtype") else np.asarray(values)[()])
 
 
 def recorded(x: Any, recorder: Recorder) -> RecordedArray:

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from fastgrad import array_ops, ops
+from fastgrad.recording.functions.conversions import shown_as
 from fastgrad.recording.functions.registry import (
     FUNCTIONS,
     METHODS,
@@ -37,16 +38,6 @@ NO_VALUE = np._NoValue
 def reduced_axes(axis: Any, ndim: int) -> tuple[int, ...]:
     """The axes of a reduction; NumPy lets a number have an axis 0, too."""
     return () if ndim == 0 and axis in (0, -1) else axes_of(axis, ndim)
-
-
-def shown_as(result: Any, value: Any) -> Any:
-    """A recorded result under the value that NumPy shows for it; several results under a tuple or list of values."""
-    if isinstance(result, (tuple, list)):
-        results = map(shown_as, result, value)
-        return type(value)._make(results) if hasattr(value, "_make") else type(value)(results)
-    if not isinstance(result, RecordedArray):
-        return value
-    return RecordedArray(result.recorder, result.node, value if hasattr(value, "dtype") else np.asarray(value)[()])
 
 
 def in_dtype(result: Any, dtype: Any, name: str) -> Any:

@@ -13,6 +13,7 @@ import numpy as np
 
 from fastgrad import array_ops
 from fastgrad.recording.functions.by_numpy import checked_by
+from fastgrad.recording.functions.conversions import shown_as
 from fastgrad.recording.functions.reductions import (
     NO_VALUE,
     in_dtype,
@@ -21,7 +22,6 @@ from fastgrad.recording.functions.reductions import (
     reduced_axes,
     rows_first,
     selects,
-    shown_as,
 )
 from fastgrad.recording.functions.registry import UFUNC_METHODS, as_array, axes_of, only, whole, with_kept_axes
 from fastgrad.recording.recorded_array import RecordedArray, apply_array
