@@ -24,7 +24,7 @@ from fastgrad.derivative import Derivative
 from fastgrad.errors import InputError
 from fastgrad.forms import Form
 from fastgrad.plan.request import result_shapes
-from fastgrad.recording.indexing import getitem
+from fastgrad.recording.indexing import along_axis, getitem
 from fastgrad.recording.recorded_array import RecordedArray, stacked
 from fastgrad.recording.recorder import innermost_recorder
 from fastgrad.recording.structures import Structure, flatten
@@ -109,7 +109,7 @@ def _at(leaf: Any, axis: int | None, index: int) -> Any:
     if axis is None:
         return leaf
     if isinstance(leaf, RecordedArray):
-        return getitem(leaf, (slice(None),) * (axis % leaf.ndim) + (index,))
+        return getitem(leaf, along_axis(axis % leaf.ndim, index))
     array = np.asarray(leaf)
     if array.shape[axis] == 0:  # no example to look at: one of ones tells the shapes
         return np.ones(array.shape[:axis] + array.shape[axis:][1:], array.dtype)[()]

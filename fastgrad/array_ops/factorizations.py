@@ -23,11 +23,10 @@ from fastgrad.array_ops.linalg import (
     poison,
     require_square,
     scipy_linalg,
-    transposed,
     triangles,
 )
 from fastgrad.array_ops.movement import concatenate, reshape, slice_
-from fastgrad.array_ops.products import matmul
+from fastgrad.array_ops.products import matmul, transposed
 from fastgrad.array_ops.reductions import broadcast_to
 from fastgrad.array_ops.spectra import undefined
 from fastgrad.array_ops.table import ArrayOperation, Cotangents, Shape, array_operation, require

@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fastgrad.array_ops.linalg import folded, mirrored, total, transposed
-from fastgrad.array_ops.products import matmul
+from fastgrad.array_ops.linalg import folded, mirrored, total
+from fastgrad.array_ops.products import matmul, transposed
 from fastgrad.array_ops.table import ArrayOperation, Cotangents, Shape, array_operation, require
 
 

@@ -17,8 +17,8 @@ from numpy.linalg import LinAlgError
 from numpy.typing import NDArray
 
 from fastgrad import ops
-from fastgrad.array_ops.movement import reshape, transpose
-from fastgrad.array_ops.products import matmul
+from fastgrad.array_ops.movement import reshape
+from fastgrad.array_ops.products import matmul, transposed
 from fastgrad.array_ops.reductions import sum_
 from fastgrad.array_ops.table import ArrayOperation, Cotangents, Shape, array_operation, require
 
@@ -29,11 +29,6 @@ SINGULAR_IS_NAN, SINGULAR_IS_ZERO = "nan", "zero"
 
 
 # ---- what rules share
-
-
-def transposed(x: Any) -> Any:
-    n = len(x.shape)
-    return transpose(x, attribute=(*range(n - 2), n - 1, n - 2))
 
 
 def sum_of_matrix(x: Any) -> Any:

@@ -18,7 +18,7 @@ def _matmul_shape(_: None, x: Shape, y: Shape) -> Shape:
     return x[:-1] + y[-1:]
 
 
-def _transposed(x: Any) -> Any:
+def transposed(x: Any) -> Any:
     n = len(x.shape)
     return transpose(x, attribute=(*range(n - 2), n - 1, n - 2))
 
@@ -48,7 +48,7 @@ matmul: ArrayOperation = array_operation(
     "matmul",
     _matmul_shape,
     lambda _, x, y: np.matmul(x, y),
-    lambda _, ct, x, y, r: (matmul(ct, _transposed(y)), matmul(_transposed(x), ct)),
+    lambda _, ct, x, y, r: (matmul(ct, transposed(y)), matmul(transposed(x), ct)),
     lambda _, tangents, x, y, r: product_rule(matmul, tangents, x, y),
     scalar_code=_matmul_slots,
     scalar_cost=lambda _, x, y: 2 * math.prod(x) * y[-1],

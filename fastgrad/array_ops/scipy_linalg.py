@@ -21,11 +21,10 @@ from fastgrad.array_ops.linalg import (
     require_square,
     scipy_linalg,
     total,
-    transposed,
     triangles,
 )
 from fastgrad.array_ops.movement import concatenate, gather, scatter_add, slice_
-from fastgrad.array_ops.products import matmul
+from fastgrad.array_ops.products import matmul, transposed
 from fastgrad.array_ops.table import ArrayOperation, Cotangents, Shape, array_operation, require
 from fastgrad.errors import UnsupportedError
 

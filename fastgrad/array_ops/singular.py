@@ -13,9 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastgrad import ops
-from fastgrad.array_ops.linalg import each_matrix, folded, mirrored, poison, scipy_linalg, transposed
+from fastgrad.array_ops.linalg import each_matrix, folded, mirrored, poison, scipy_linalg
 from fastgrad.array_ops.movement import concatenate, reshape, slice_
-from fastgrad.array_ops.products import matmul
+from fastgrad.array_ops.products import matmul, transposed
 from fastgrad.array_ops.reductions import broadcast_to
 from fastgrad.array_ops.spectra import moved_values, reciprocals, row, tie_average, tied, undefined
 from fastgrad.array_ops.table import ArrayOperation, Cotangents, Shape, array_operation, require

@@ -30,10 +30,9 @@ from fastgrad.array_ops.linalg import (
     require_square,
     scipy_linalg,
     sum_of_matrix,
-    transposed,
 )
 from fastgrad.array_ops.movement import concatenate, reshape, slice_
-from fastgrad.array_ops.products import matmul
+from fastgrad.array_ops.products import matmul, transposed
 from fastgrad.array_ops.reductions import sum_
 from fastgrad.array_ops.table import ArrayOperation, Cotangents, Shape, array_operation
 from fastgrad.errors import UnsupportedError

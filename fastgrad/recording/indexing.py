@@ -32,6 +32,11 @@ def getitem(x: RecordedArray, index: Any) -> Any:
     return _basic(x, items, value)
 
 
+def along_axis(axis: int, item: Any) -> tuple[Any, ...]:
+    """The index that takes ``item`` of one axis, counted from the first, and all of the others."""
+    return (*(slice(None),) * axis, item)
+
+
 def plain_index(index: Any) -> Any:
     """An index without recorded values; those in it are guarded."""
     return (

@@ -11,6 +11,7 @@ from fastgrad.recording.functions.by_numpy import by_numpy
 from fastgrad.recording.functions.lifting import lifted
 from fastgrad.recording.functions.registry import axes_of
 from fastgrad.recording.functions.shapes import concatenate
+from fastgrad.recording.indexing import along_axis
 
 
 @by_numpy(np.trapezoid)
@@ -22,17 +23,13 @@ def _trapezoid(y: Any, x: Any = None, dx: Any = 1.0, axis: int = -1) -> Any:
         width = np.diff(x, axis=axis if x.ndim > 1 else 0)
         if x.ndim == 1:
             width = width.reshape(_along(y.ndim, axis))
-    heights = y[_part(axis, 1, None)] + y[_part(axis, None, -1)]
+    heights = y[along_axis(axis, slice(1, None))] + y[along_axis(axis, slice(None, -1))]
     return (width * heights / 2.0).sum(axis)
 
 
 def _along(ndim: int, axis: int) -> tuple[int, ...]:
     """The shape of a row that lies along one axis."""
     return tuple(-1 if k == axis else 1 for k in range(ndim))
-
-
-def _part(axis: int, start: int | None, stop: int | None) -> tuple[slice, ...]:
-    return (*(slice(None),) * axis, slice(start, stop))
 
 
 @by_numpy(np.gradient)
@@ -51,7 +48,7 @@ def _slope(f: Any, axis: int, spacing: Any, edge_order: int) -> Any:
     """Along one axis: central differences inside, and one-sided ones of ``edge_order`` at the ends."""
     n = f.shape[axis]
     if np.ndim(spacing) == 0:
-        inner = (f[_part(axis, 2, None)] - f[_part(axis, None, -2)]) / (2.0 * spacing)
+        inner = (f[along_axis(axis, slice(2, None))] - f[along_axis(axis, slice(None, -2))]) / (2.0 * spacing)
         before = after = spacing
     else:
         steps = np.diff(spacing)
@@ -95,5 +92,5 @@ def _at_the_end(near: Any, far: Any) -> tuple[Any, Any, Any]:
 
 def _weighted(f: Any, axis: int, places: Sequence[int], count: int, weights: Sequence[Any]) -> Any:
     """A sum of parts of ``f``, each ``count`` long, that begin at ``places``."""
-    terms = [weight * f[_part(axis, k, k + count)] for k, weight in zip(places, weights, strict=True)]
+    terms = [weight * f[along_axis(axis, slice(k, k + count))] for k, weight in zip(places, weights, strict=True)]
     return sum(terms[1:], terms[0])

@@ -16,7 +16,7 @@ from fastgrad.array_ops.fourier import OPPOSITE
 from fastgrad.recording.functions import complex_functions  # noqa: F401 - what spectra answer to
 from fastgrad.recording.functions.registry import FUNCTIONS, as_array, axes_of, only, reshape
 from fastgrad.recording.functions.shapes import concatenate
-from fastgrad.recording.indexing import getitem
+from fastgrad.recording.indexing import along_axis, getitem
 from fastgrad.recording.recorded_array import RecordedArray, apply_array
 from fastgrad.recording.recorded_complex import COMPLEX_FUNCTIONS, RecordedComplex, full_name, parts_of
 
@@ -112,7 +112,7 @@ def _fitted(x: Any, length: int, axis: int) -> Any:
     """Cut, or lengthened with zeros, along one axis."""
     of_x = x.shape[axis]
     if of_x > length:
-        return x[(*(slice(None),) * axis, slice(0, length))]
+        return x[along_axis(axis, slice(0, length))]
     if of_x == length:
         return x
     spec = tuple((0, n, 1) for n in x.shape)

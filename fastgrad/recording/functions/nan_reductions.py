@@ -22,7 +22,7 @@ from fastgrad.recording.functions.reductions import (
     sum_,
 )
 from fastgrad.recording.functions.registry import UFUNC_METHODS, as_array
-from fastgrad.recording.functions.statistics import median_of, quantiles_of
+from fastgrad.recording.functions.statistics import define_quantiles, median_of
 from fastgrad.recording.functions.ufunc_methods import EXTREMA  # noqa: F401 - whose reductions are used here
 
 
@@ -131,17 +131,4 @@ def _nanmedian(a: Any, axis: Any = None, out: Any = None, overwrite_input: bool 
     return median_of(a, axis, keepdims, skip_nan=True)
 
 
-@by_numpy(np.nanquantile)
-def _nanquantile(
-    a: Any, q: Any, axis: Any = None, out: Any = None, overwrite_input: bool = False, method: str = "linear",
-    keepdims: Any = False, *, weights: Any = None,
-) -> Any:  # fmt: skip
-    return quantiles_of(a, q, axis, method, keepdims, weights, skip_nan=True)
-
-
-@by_numpy(np.nanpercentile)
-def _nanpercentile(
-    a: Any, q: Any, axis: Any = None, out: Any = None, overwrite_input: bool = False, method: str = "linear",
-    keepdims: Any = False, *, weights: Any = None,
-) -> Any:  # fmt: skip
-    return quantiles_of(a, np.divide(as_array(q), 100), axis, method, keepdims, weights, skip_nan=True)
+define_quantiles(np.nanquantile, np.nanpercentile, skip_nan=True)

@@ -13,6 +13,7 @@ from fastgrad.recording.functions.making import linspace
 from fastgrad.recording.functions.rearranging import flip, take_along
 from fastgrad.recording.functions.registry import as_array, implements, reshape, whole
 from fastgrad.recording.functions.shapes import broadcast_to, concatenate, moveaxis
+from fastgrad.recording.indexing import along_axis
 from fastgrad.recording.recorded_array import RecordedArray, apply_array
 
 _STATISTICS: dict[str, Callable[..., Any]] = {
@@ -129,7 +130,7 @@ def _of_kind(x: Any, dtype: np.dtype[Any]) -> Any:
 
 
 def _part(x: Any, axis: int, start: int | None, stop: int | None) -> Any:
-    return x[(*(slice(None),) * axis, slice(start, stop))]
+    return x[along_axis(axis, slice(start, stop))]
 
 
 def _ramps(x: Any, axis: int, before: int, after: int, end_values: Ends) -> Ends:

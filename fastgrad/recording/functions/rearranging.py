@@ -12,7 +12,7 @@ import numpy as np
 from fastgrad.recording.functions.conversions import as_numpy, gathered, recorded, with_value
 from fastgrad.recording.functions.registry import as_array, axes_of, implements, refuse_out, reshape, whole
 from fastgrad.recording.functions.shapes import broadcast_to, concatenate, moveaxis, ravel, swapaxes
-from fastgrad.recording.indexing import getitem
+from fastgrad.recording.indexing import along_axis, getitem
 from fastgrad.recording.recorded_array import RecordedArray, value_of
 
 # runs of positions that are put together as slices; more of them are gathered
@@ -62,19 +62,18 @@ def _roll(a: Any, shift: Any, axis: Any = None) -> Any:
 
 def take_along(x: Any, positions: Any, axis: int) -> Any:
     """``np.take(x, positions, axis)`` as slices put together, where these are few: then nothing is looked up."""
-    at = (slice(None),) * axis
     runs = _runs(positions)
     if len(runs) > _MAX_RUNS:
-        return x[(*at, positions)]
+        return x[along_axis(axis, positions)]
     parts = []
     for start, count, step in runs:
         if step:
             stop = start + count * step
-            parts.append(x[(*at, slice(start, stop if stop >= 0 else None, step))])
+            parts.append(x[along_axis(axis, slice(start, stop if stop >= 0 else None, step))])
         else:
-            one = x[(*at, slice(start, start + 1))]
+            one = x[along_axis(axis, slice(start, start + 1))]
             parts.append(broadcast_to(one, (*one.shape[:axis], count, *one.shape[axis + 1 :])))
-    return concatenate(parts, axis) if parts else x[(*at, slice(0, 0))]
+    return concatenate(parts, axis) if parts else x[along_axis(axis, slice(0, 0))]
 
 
 def _runs(positions: Any) -> list[tuple[int, int, int]]:
@@ -144,9 +143,9 @@ def _split(ary: Any, indices_or_sections: Any, axis: int = 0) -> Any:
 @implements(np.array_split)
 def array_split(ary: Any, indices_or_sections: Any, axis: int = 0) -> Any:
     x = as_array(ary)
-    at = (slice(None),) * (axis % x.ndim)
     pieces = np.array_split(np.arange(x.shape[axis]), whole(indices_or_sections))
-    return [x[(*at, slice(p[0], p[-1] + 1) if len(p) else slice(0, 0))] for p in pieces]
+    slices = [slice(p[0], p[-1] + 1) if len(p) else slice(0, 0) for p in pieces]
+    return [x[along_axis(axis % x.ndim, piece)] for piece in slices]
 
 
 def _splitting(function: Callable[..., Any]) -> None:
@@ -195,7 +194,7 @@ def take(a: Any, indices: Any, axis: int | None = None, out: Any = None, mode: s
     if not isinstance(x, RecordedArray):
         x = recorded(x, indices.recorder)
     value = np.take(x.value, value_of(indices), axis)  # raises NumPy's own error
-    return with_value(getitem(x, (slice(None),) * axis + (indices,)), value)
+    return with_value(getitem(x, along_axis(axis, indices)), value)
 
 
 def _within(indices: Any, length: int, mode: str) -> Any:

@@ -27,6 +27,7 @@ from fastgrad.recording.functions.registry import (
     with_kept_axes,
 )
 from fastgrad.recording.functions.shapes import broadcast_to, concatenate, ravel, transpose
+from fastgrad.recording.indexing import along_axis
 from fastgrad.recording.recorded_array import RecordedArray, apply, apply_array, copy_of, value_of
 
 NO_VALUE = np._NoValue
@@ -325,9 +326,8 @@ def _diff(a: Any, n: int = 1, axis: int = -1, prepend: Any = NO_VALUE, append: A
     before, after = ([] if end is None else [broadcast_to(end, one) if end.ndim == 0 else end] for end in ends)
     if before or after:
         x = concatenate([*before, x, *after], axis)
-    at = (slice(None),) * axis
     for _ in range(n):
-        later, earlier = x[(*at, slice(1, None))], x[(*at, slice(None, -1))]
+        later, earlier = x[along_axis(axis, slice(1, None))], x[along_axis(axis, slice(None, -1))]
         x = np.not_equal(later, earlier) if x.dtype.kind == "b" else np.subtract(later, earlier)
     return x
 

@@ -14,10 +14,11 @@ from typing import Any
 import numpy as np
 
 from fastgrad.array_ops.scipy_linalg import DRAWING, random_numbers_put_back
-from fastgrad.recording.functions.conversions import concrete, recorded, with_value
+from fastgrad.recording.functions.conversions import concrete, with_value
+from fastgrad.recording.functions.lifting import lifted
 from fastgrad.recording.functions.norms import as_floats
 from fastgrad.recording.functions.registry import implements_outside, unsupported
-from fastgrad.recording.recorded_array import RecordedArray, recorder_of
+from fastgrad.recording.recorded_array import RecordedArray
 
 _scipy: Any = import_module("scipy.linalg")
 
@@ -59,6 +60,4 @@ def _shown(result: Any, value: Any, name: str) -> Any:
 
 def both_recorded(*operands: Any) -> tuple[Any, ...]:
     """Arrays of floats, all recorded."""
-    arrays = tuple(map(as_floats, operands))
-    recorder = recorder_of(arrays)
-    return tuple(recorded(array, recorder) for array in arrays)
+    return lifted(*map(as_floats, operands))

@@ -13,7 +13,8 @@ import numpy as np
 from fastgrad import array_ops
 from fastgrad.array_ops.banded import transposed_band
 from fastgrad.array_ops.factorizations import qr_parts
-from fastgrad.array_ops.linalg import EPS, mirrored, transposed, triangles
+from fastgrad.array_ops.linalg import EPS, mirrored, triangles
+from fastgrad.array_ops.products import transposed
 from fastgrad.array_ops.singular import singular_parts
 from fastgrad.array_ops.spectra import eigen_parts
 from fastgrad.recording.functions import linalg, scipy_matrices  # noqa: F401 - they load together

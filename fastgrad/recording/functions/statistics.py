@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable
 from typing import Any
@@ -242,20 +243,23 @@ def _order_of(rows: Any) -> Any:
     return np.take_along_axis(as_positions(rows), order, 0)
 
 
-@by_numpy(np.quantile)
-def _quantile(
-    a: Any, q: Any, axis: Any = None, out: Any = None, overwrite_input: bool = False, method: str = "linear",
-    keepdims: Any = False, *, weights: Any = None,
-) -> Any:  # fmt: skip
-    return quantiles_of(a, q, axis, method, keepdims, weights, skip_nan=False)
+def define_quantiles(quantile: Any, percentile: Any, skip_nan: bool) -> None:
+    """Register NumPy's two functions, which differ in the unit of ``q``."""
+
+    def definition(
+        a: Any, q: Any, axis: Any = None, out: Any = None, overwrite_input: bool = False, method: str = "linear",
+        keepdims: Any = False, *, weights: Any = None,
+    ) -> Any:  # fmt: skip
+        return quantiles_of(a, q, axis, method, keepdims, weights, skip_nan)
+
+    def of_percents(a: Any, q: Any, *args: Any, **kwargs: Any) -> Any:
+        return definition(a, np.divide(as_array(q), 100), *args, **kwargs)
+
+    by_numpy(quantile)(definition)
+    by_numpy(percentile)(functools.wraps(definition)(of_percents))
 
 
-@by_numpy(np.percentile)
-def _percentile(
-    a: Any, q: Any, axis: Any = None, out: Any = None, overwrite_input: bool = False, method: str = "linear",
-    keepdims: Any = False, *, weights: Any = None,
-) -> Any:  # fmt: skip
-    return quantiles_of(a, np.divide(as_array(q), 100), axis, method, keepdims, weights, skip_nan=False)
+define_quantiles(np.quantile, np.percentile, skip_nan=False)
 
 
 def median_of(a: Any, axis: Any, keepdims: Any, skip_nan: bool) -> Any:

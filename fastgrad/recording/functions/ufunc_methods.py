@@ -24,6 +24,7 @@ from fastgrad.recording.functions.reductions import (
     selects,
 )
 from fastgrad.recording.functions.registry import UFUNC_METHODS, as_array, axes_of, only, whole, with_kept_axes
+from fastgrad.recording.indexing import along_axis
 from fastgrad.recording.recorded_array import RecordedArray, apply_array
 
 # what may be grouped in any way
@@ -147,7 +148,7 @@ def _doubling(ufunc: np.ufunc) -> Callable[[Any, int], Any]:
 
 def _one_by_one(ufunc: np.ufunc) -> Callable[[Any, int], Any]:
     def run(x: Any, axis: int) -> Any:
-        rows = [x[(slice(None),) * axis + (k,)] for k in range(x.shape[axis])]
+        rows = [x[along_axis(axis, k)] for k in range(x.shape[axis])]
         for k in range(1, len(rows)):
             rows[k] = ufunc(rows[k - 1], rows[k])
         return np.stack(rows, axis)
@@ -168,7 +169,7 @@ def _reduceat(ufunc: np.ufunc) -> Callable[..., Any]:
         reduce = UFUNC_METHODS[ufunc, "reduce"]
         parts = []
         for start, end in zip(starts.tolist(), ends, strict=True):
-            part = x[(slice(None),) * axis + (slice(start, max(end, start + 1)),)]
+            part = x[along_axis(axis, slice(start, max(end, start + 1)))]
             parts.append(reduce(part, axis, keepdims=True))
         result = np.concatenate(parts, axis) if parts else value
         return in_dtype(shown_as(result, value), dtype, f"{ufunc.__name__}.reduceat")
