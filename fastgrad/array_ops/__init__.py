@@ -71,6 +71,7 @@ _LATE = {
     "factorizations": "cholesky dependent qr",
     "scipy_linalg": "lu lu_pivots matrix_function row_positions solve_triangular sylvester",
     "banded": "solve_banded",
+    "bits": "bitwise",
     "convolution": "convolve convolve_valid",
     "fourier": "fft irfft rfft",
 }
@@ -96,6 +97,7 @@ __all__ = [
     "argmin",
     "argsort",
     "bincount",
+    "bitwise",
     "broadcast_to",
     "cholesky",
     "clear_slice",

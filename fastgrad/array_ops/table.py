@@ -94,6 +94,7 @@ class ArrayOperation:
 _MODULES = (
     "movement", "reductions", "products", "order", "running", "linalg", "least_squares", "spectra", "singular",
     "factorizations", "scipy_linalg", "banded", "convolution", "fourier", "special", "bessel", "hypergeometric",
+    "bits",
 )  # fmt: skip
 _ROOM = 128
 _PACKAGE = __name__.rpartition(".")[0]

@@ -37,7 +37,6 @@ from fastgrad.recording.recorded_array import (
     RecordedArray,
     apply,
     normal_operand,
-    require_truth_values,
     value_of,
 )
 from fastgrad.recording.source import user_line
@@ -46,7 +45,7 @@ from fastgrad.recording.source import user_line
 _LOADED_LATE = (
     "linalg", "fourier", "calculus", "polynomials",
     "ufunc_methods", "order", "choosing", "statistics", "nan_reductions", "sets", "histograms",
-    "rearranging", "padding", "selection", "writing", "mapping", "refused",
+    "rearranging", "padding", "selection", "writing", "mapping", "refused", "bits",
 )  # fmt: skip
 # modules outside NumPy whose functions have definitions
 _DEFINED_IN = {
@@ -96,8 +95,6 @@ def _recorded_ufunc(ufunc: Any, method: str, inputs: tuple[Any, ...], kwargs: di
         if ufunc in UFUNCS:
             return UFUNCS[ufunc](*inputs, **kwargs)
         if operation is not None:
-            if ufunc in _ON_BITS:
-                require_truth_values(inputs)
             if not kwargs and ufunc not in _VALUED_OTHERWISE:
                 return apply(operation, inputs)
             evaluate = evaluation(ufunc, kwargs)
@@ -234,9 +231,6 @@ def bound_method(x: RecordedArray, name: str) -> Any:
         if method is None:
             raise unsupported(f"the array method .{name}")
     return lambda *args, **kwargs: method(x, *args, **kwargs)
-
-
-_ON_BITS = (np.bitwise_and, np.bitwise_or, np.bitwise_xor, np.invert)
 
 
 def _getattr(x: RecordedArray, name: str) -> Any:

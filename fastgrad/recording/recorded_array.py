@@ -433,38 +433,22 @@ def _power(self: RecordedArray, exponent: Any) -> Any:
     return apply(ops.power, (self, exponent))
 
 
-def _logical(operation: ops.Operation, reflected: bool = False) -> Callable[..., Any]:
-    """``& | ^ ~``, which are recorded between truth values only."""
-    general = _method(operation, reflected)
+def _on_bits(ufunc: np.ufunc, operation: ops.Operation | None = None, reflected: bool = False) -> Callable[..., Any]:
+    """``& | ^ ~ << >>``: of truth values the logical ``operation``, if there is one; else the ufunc's definition."""
+    between_truth_values = None if operation is None else _method(operation, reflected)
 
     def method(self: RecordedArray, *other: Any) -> Any:
-        require_truth_values((self, *other))
-        return general(self, *other)
+        if between_truth_values is not None and all(_is_truth(operand) for operand in (self, *other)):
+            return between_truth_values(self, *other)
+        if other and not _operable(other[0]):
+            return NotImplemented
+        return ufunc(*other, self) if reflected else ufunc(self, *other)
 
     return method
 
 
-def _and(reflected: bool = False) -> Callable[..., Any]:
-    """``&``, also of a whole number and a truth value: SciPy's distributions write ``1 & (scale > 0)``."""
-    between_truth_values = _logical(ops.logical_and, reflected)
-
-    def method(self: RecordedArray, other: Any) -> Any:
-        orders: tuple[tuple[Any, Any], ...] = ((self, other), (other, self))
-        for number, truth in orders:
-            kinds = [np.asarray(value_of(operand)).dtype.kind for operand in (number, truth)]
-            if kinds == ["i", "b"]:
-                return np.multiply(np.remainder(number, 2), truth)
-        return between_truth_values(self, other)
-
-    return method
-
-
-def require_truth_values(operands: tuple[Any, ...]) -> None:
-    """Raises UnsupportedError where ``& | ^ ~`` would act on bits."""
-    if any(np.asarray(value_of(operand)).dtype.kind != "b" for operand in operands):
-        raise _refused(
-            "an operation on the bits of numbers", "Between truth values (x > 0) the operators & | ^ ~ work."
-        )
+def _is_truth(operand: Any) -> bool:
+    return np.asarray(value_of(operand)).dtype.kind == "b"
 
 
 def _in_place(name: str) -> Callable[..., Any]:
@@ -524,12 +508,19 @@ def _install() -> None:
     for name, operation in [("floordiv", ops.floor_divide), ("mod", ops.remainder)]:
         setattr(RecordedArray, f"__{name}__", _method(operation))
         setattr(RecordedArray, f"__r{name}__", _method(operation, reflected=True))
-    for name, operation in [("or", ops.logical_or), ("xor", ops.logical_xor)]:
-        setattr(RecordedArray, f"__{name}__", _logical(operation))
-        setattr(RecordedArray, f"__r{name}__", _logical(operation, reflected=True))
+    on_bits: list[tuple[str, np.ufunc, ops.Operation | None]] = [
+        ("and", np.bitwise_and, ops.logical_and),
+        ("or", np.bitwise_or, ops.logical_or),
+        ("xor", np.bitwise_xor, ops.logical_xor),
+        ("lshift", np.left_shift, None),
+        ("rshift", np.right_shift, None),
+    ]
+    for name, ufunc, logical in on_bits:
+        setattr(RecordedArray, f"__{name}__", _on_bits(ufunc, logical))
+        setattr(RecordedArray, f"__r{name}__", _on_bits(ufunc, logical, reflected=True))
     for name in ("add", "sub", "mul", "truediv", "floordiv", "mod", "pow", "matmul"):
         setattr(RecordedArray, f"__i{name}__", _in_place(name))
-    for name in ("and", "or", "xor"):
+    for name in ("and", "or", "xor", "lshift", "rshift"):
         setattr(RecordedArray, f"__i{name}__", _in_place(f"__{name}__"))
     comparisons = {"lt": "less", "le": "less_equal", "gt": "greater", "ge": "greater_equal"}
     for name, operation_name in (comparisons | {"eq": "equal", "ne": "not_equal"}).items():
@@ -539,9 +530,7 @@ def _install() -> None:
     others: dict[str, Callable[..., Any]] = {
         "pow": _power,
         "rpow": _method(ops.power, reflected=True),
-        "and": _and(),
-        "rand": _and(reflected=True),
-        "invert": _logical(ops.logical_not),
+        "invert": _on_bits(np.invert, ops.logical_not),
     }
     others |= {"matmul": _matmul, "rmatmul": _reflected_matmul, "divmod": _divmod, "round": _round}
     for name, method in others.items():

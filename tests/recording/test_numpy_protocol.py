@@ -309,10 +309,11 @@ REFUSED = {
         "Keep it a float, or use np.floor, np.trunc, np.round or fastgrad.stop_gradient first where it is meant.",
     ),
     "bits": Refusal(
-        lambda x: np.bitwise_and(x, 1),
+        lambda x: np.floor(x).astype(int) << 60,
         fg.UnsupportedError,
-        "an operation on the bits of numbers cannot be recorded{} "
-        "Between truth values (x > 0) the operators & | ^ ~ work.",
+        "np.left_shift of whole numbers from 2**53 on, which a recording does not hold exactly, cannot be recorded{} "
+        "Write it with functions that can be (docs/coverage.md lists them), give it a definition with "
+        "fastgrad.interop.register, or take it out of the differentiated function.",
     ),
 }
 

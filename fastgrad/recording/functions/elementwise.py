@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-from fastgrad import ops
+from fastgrad import array_ops, ops
 from fastgrad.recording.functions.registry import (
     UFUNCS,
     as_array,
@@ -18,7 +19,14 @@ from fastgrad.recording.functions.registry import (
     whole,
 )
 from fastgrad.recording.functions.ufunc_options import composes, evaluation
-from fastgrad.recording.recorded_array import apply, copy_of, normal_operand, value_of
+from fastgrad.recording.recorded_array import (
+    RecordedArray,
+    apply,
+    apply_array,
+    copy_of,
+    normal_operand,
+    value_of,
+)
 
 # ---- choices
 
@@ -217,16 +225,47 @@ def _isneginf(x: Any, out: Any = None) -> Any:
     return np.equal(x, -np.inf)
 
 
-def _refused_on_whole_numbers(ufunc: np.ufunc) -> Any:
-    def refused(*inputs: Any, **kwargs: Any) -> Any:
-        # NumPy's own error for floats
-        evaluation(ufunc, kwargs)(*(value_of(normal_operand(operand)) for operand in inputs))
-        raise unsupported(f"np.{ufunc.__name__}")
+# ---- bits of whole numbers
 
-    return refused
+
+def _on_bits(ufunc: np.ufunc, operation: ops.Operation | None = None) -> Callable[..., Any]:
+    """The definition of a ufunc on whole numbers; between truth values, if it takes any, it is ``operation``."""
+
+    def recorded(*inputs: Any, **kwargs: Any) -> Any:
+        operands = tuple(map(normal_operand, inputs))
+        values = [value_of(operand) for operand in operands]
+        value = evaluation(ufunc, kwargs)(*values)
+        if operation is not None and value.dtype.kind == "b":
+            result = apply(operation, operands)
+        else:
+            # what is counted are the bits of the operand's own kind of number
+            kind = np.asarray(values[0] if ufunc is np.bitwise_count else value).dtype
+            result = _of_whole_numbers(ufunc, operands, kind)
+            if not np.array_equal(result.value, value):
+                raise unsupported(
+                    f"np.{ufunc.__name__} of whole numbers from 2**53 on, which a recording does not hold exactly,"
+                )
+        result.value = value
+        return result
+
+    return recorded
+
+
+def _of_whole_numbers(ufunc: np.ufunc, operands: tuple[Any, ...], kind: np.dtype[Any]) -> RecordedArray:
+    if ufunc is np.bitwise_and:
+        # SciPy's distributions write 1 & (scale > 0), which takes no array operation
+        for number, truth in (operands, operands[::-1]):
+            if [np.asarray(value_of(operand)).dtype.kind for operand in (number, truth)] == ["i", "b"]:
+                return apply(ops.multiply, (np.remainder(number, 2), truth))
+    return apply_array(array_ops.bitwise, operands, (ufunc.__name__, kind.str))
 
 
 UFUNCS |= {
-    ufunc: _refused_on_whole_numbers(ufunc)
-    for ufunc in (np.gcd, np.lcm, np.left_shift, np.right_shift, np.bitwise_count, np.isnat)
+    np.bitwise_and: _on_bits(np.bitwise_and, ops.logical_and),
+    np.bitwise_or: _on_bits(np.bitwise_or, ops.logical_or),
+    np.bitwise_xor: _on_bits(np.bitwise_xor, ops.logical_xor),
+    np.invert: _on_bits(np.invert, ops.logical_not),
+}
+UFUNCS |= {
+    ufunc: _on_bits(ufunc) for ufunc in (np.left_shift, np.right_shift, np.bitwise_count, np.gcd, np.lcm, np.isnat)
 }

@@ -28,8 +28,9 @@ from fastgrad.recording.indexing import along_axis
 from fastgrad.recording.recorded_array import RecordedArray, apply_array
 
 # what may be grouped in any way
-_ON_TRUTH = (np.logical_and, np.logical_or, np.logical_xor, np.bitwise_and, np.bitwise_or, np.bitwise_xor)
-GROUPED = (np.logaddexp, np.logaddexp2, np.hypot, *_ON_TRUTH)
+_ON_TRUTH = (np.logical_and, np.logical_or, np.logical_xor)
+_ON_BITS = (np.bitwise_and, np.bitwise_or, np.bitwise_xor, np.gcd, np.lcm)
+GROUPED = (np.logaddexp, np.logaddexp2, np.hypot, *_ON_TRUTH, *_ON_BITS)
 FROM_THE_LEFT = (np.subtract, np.divide, np.fmod, np.remainder, np.floor_divide)
 # not reduced: NumPy 2.4 itself gives x[0] ** x[-1] for power.reduce(x) where AVX-512 computes it
 ACCUMULATED_ONLY = (np.power, np.float_power, np.arctan2)
@@ -84,8 +85,7 @@ def _left(ufunc: np.ufunc) -> Callable[..., Any]:
         if is_given(initial) and initial is not None:
             result: Any = np.broadcast_to(initial, rows.shape[1:])
         elif len(rows) == 0 or mask is not None:
-            identity = bool(ufunc.identity) if ufunc in _ON_TRUTH else float(ufunc.identity)
-            result = np.broadcast_to(identity, rows.shape[1:])
+            result = np.broadcast_to(_identity(ufunc, rows), rows.shape[1:])
         else:
             result, remaining = rows[0], remaining[1:]
         for k in remaining:
@@ -94,6 +94,12 @@ def _left(ufunc: np.ufunc) -> Callable[..., Any]:
         return result
 
     return fold
+
+
+def _identity(ufunc: np.ufunc, rows: Any) -> Any:
+    if ufunc in _ON_TRUTH or (ufunc in _ON_BITS and rows.dtype.kind == "b"):
+        return bool(ufunc.identity)
+    return np.array(ufunc.identity).astype(rows.dtype)[()] if ufunc in _ON_BITS else float(ufunc.identity)
 
 
 def _extremum(ufunc: np.ufunc, operation: array_ops.ArrayOperation) -> Callable[..., Any]:
