@@ -290,7 +290,13 @@ JOB = _words(
     "last_tile",
     "failed",  # tiles: 0, or address of one int64 per element for its first failed guard
     "failed_lanes",  # tiles: address of lanes int64, scratch
+    "native",  # 0, or address of machine code for this very job: see native/straight_line.py
+    "rows",  # tiles with native code: address of one int64 per input, seed from an address, and output
+    "scratch",  # tiles with native code: address of a row of lanes for each of these
+    "has_guards",  # tiles with native code: 1 if a lane can fail
 )
+# What native code returns where the job must be done carefully, besides -1 and the number of a failed guard.
+NAN_FOUND = -2
 ARRAY_JOB = _words(
     "addresses",  # address of one int64 per buffer: where it is
     "loads",  # the INPUT_ROWs of all jobs
@@ -385,7 +391,8 @@ CONSTANT = _words("slot", "value")
 INPUT = _words("address", "position", "count")
 SEED = _words("sweep", "kind", "position", "count", "value", "address")
 OUTPUT = _words("sweep", "kind", "position", "step", "count", "address")
-INPUT_ROW = _words("slot", "address", "strides")
+# ``uniform``: native code takes one number for all lanes
+INPUT_ROW = _words("slot", "address", "uniform", "strides")
 SEED_ROW = _words("sweep", "kind", "slot", "value", "address", "strides")
 OUTPUT_ROW = _words("sweep", "kind", "mode", "slot", "address", "strides")
 

@@ -24,6 +24,8 @@ from fastgrad.vm.numba_kernel import (
     INTEGERS,
     NOTHING,
     WORDS,
+    address_of,
+    caller,
     external,
     floats_at,
     integers_at,
@@ -41,6 +43,8 @@ add_product_careful = external("add_product_careful", NOTHING, FLOATS, FLOATS, F
 add_scaled = external("add_scaled", NOTHING, FLOATS, FLOATS, FLOAT, INTEGER)
 add_scaled_careful = external("add_scaled_careful", NOTHING, FLOATS, FLOATS, FLOAT, INTEGER)
 sum_of_row = external("sum_of_row", FLOAT, FLOATS, INTEGER)
+
+call_1, call_5 = caller(1), caller(5)
 
 END = isa.END
 GUARD_WORDS = isa.GUARD_WORDS
@@ -197,6 +201,10 @@ J_FIRST_TILE = isa.field_offset(isa.JOB, "first_tile")
 J_LAST_TILE = isa.field_offset(isa.JOB, "last_tile")
 J_FAILED = isa.field_offset(isa.JOB, "failed")
 J_FAILED_LANES = isa.field_offset(isa.JOB, "failed_lanes")
+J_NATIVE = isa.field_offset(isa.JOB, "native")
+J_ROWS = isa.field_offset(isa.JOB, "rows")
+J_SCRATCH = isa.field_offset(isa.JOB, "scratch")
+J_HAS_GUARDS = isa.field_offset(isa.JOB, "has_guards")
 
 CONSTANT_SIZE = isa.record_size(isa.CONSTANT)
 CONSTANT_SLOT = isa.field_offset(isa.CONSTANT, "slot")
@@ -226,6 +234,7 @@ OUTPUT_ADDRESS = isa.field_offset(isa.OUTPUT, "address")
 INPUT_ROW_SIZE = isa.record_size(isa.INPUT_ROW)
 INPUT_ROW_SLOT = isa.field_offset(isa.INPUT_ROW, "slot")
 INPUT_ROW_ADDRESS = isa.field_offset(isa.INPUT_ROW, "address")
+INPUT_ROW_UNIFORM = isa.field_offset(isa.INPUT_ROW, "uniform")
 INPUT_ROW_STRIDES = isa.field_offset(isa.INPUT_ROW, "strides")
 
 SEED_ROW_SIZE = isa.record_size(isa.SEED_ROW)
@@ -248,6 +257,7 @@ TANGENT = isa.TANGENT
 FROM_CONSTANT = isa.SEED_CONSTANT
 OUT_VALUE, OUT_ADJOINT, OUT_ZERO = isa.OUT_VALUE, isa.OUT_ADJOINT, isa.OUT_ZERO
 STORE, ACCUMULATE, TILE_SUM = isa.STORE, isa.ACCUMULATE, isa.TILE_SUM
+NAN_FOUND = isa.NAN_FOUND
 FLOAT_BYTES = 8
 
 
@@ -269,6 +279,10 @@ def fill_integers(target: Any, value: Any, count: Any) -> None:
 @kernel(INTEGER, INTEGERS)
 def run_scalar(job: Any) -> Any:
     """Inputs, forward sweep, derivative sweeps, outputs. The first failed guard (then nothing is written), or -1."""
+    if job[J_NATIVE] != 0:
+        status = call_1(job[J_NATIVE], address_of(job))
+        if status != NAN_FOUND:
+            return status
     memory = floats_at(job[J_MEMORY])
     read_scalar_inputs(job, memory)
     failed = forward(words_at(job[J_WORDS]), memory)
@@ -373,25 +387,31 @@ def run_tiles(job: Any) -> Any:
     memory, failed_lanes = floats_at(job[J_MEMORY]), integers_at(job[J_FAILED_LANES])
     length = shape[ndim - 1]
     tiles_in_row = (length + lanes - 1) // lanes
-    first_failed = -1
-    for k in range(job[J_N_CONSTANTS]):
-        place = job[J_CONSTANTS] + FLOAT_BYTES * CONSTANT_SIZE * k
-        fill(part(memory, integers_at(place)[CONSTANT_SLOT] * lanes), floats_at(place)[CONSTANT_VALUE], lanes)
+    first_failed, is_prepared = -1, False
     for tile in range(job[J_FIRST_TILE], job[J_LAST_TILE]):
         outer = tile // tiles_in_row
         start = (tile - outer * tiles_in_row) * lanes
         valid = lanes if start + lanes <= length else length - start
-        for k in range(job[J_N_INPUTS]):
-            record = integers_at(job[J_INPUTS] + FLOAT_BYTES * INPUT_ROW_SIZE * k)
-            row = part(memory, record[INPUT_ROW_SLOT] * lanes)
-            read_row(job, row, record[INPUT_ROW_ADDRESS], part(record, INPUT_ROW_STRIDES), outer, start, valid, False)
-        fill_integers(failed_lanes, -1, lanes)
-        forward_lanes(words_at(job[J_WORDS]), memory, lanes, failed_lanes)
-        failed = note_failures(job, failed_lanes, start, valid)
-        if failed != -1 and first_failed == -1:
-            first_failed = failed
-            if job[J_FAILED] == 0:
-                return first_failed
+        is_done = job[J_NATIVE] != 0 and run_native_tile(job, outer, start, valid) != NAN_FOUND
+        if not is_done:
+            if not is_prepared:
+                fill_constants(job)
+                is_prepared = True
+            for k in range(job[J_N_INPUTS]):
+                record = integers_at(job[J_INPUTS] + FLOAT_BYTES * INPUT_ROW_SIZE * k)
+                row = part(memory, record[INPUT_ROW_SLOT] * lanes)
+                strides = part(record, INPUT_ROW_STRIDES)
+                read_row(job, row, record[INPUT_ROW_ADDRESS], strides, outer, start, valid, False)
+            fill_integers(failed_lanes, -1, lanes)
+            forward_lanes(words_at(job[J_WORDS]), memory, lanes, failed_lanes)
+        if not is_done or job[J_HAS_GUARDS]:
+            failed = note_failures(job, failed_lanes, start, valid)
+            if failed != -1 and first_failed == -1:
+                first_failed = failed
+                if job[J_FAILED] == 0:
+                    return first_failed
+        if is_done:
+            continue
         if job[J_N_EDGES] == 0:
             write_tile(job, 0, tile, outer, start, valid)
         else:
@@ -401,6 +421,61 @@ def run_tiles(job: Any) -> Any:
                     sweep_tile(job, sweep, outer, start, valid, True)
                 write_tile(job, sweep, tile, outer, start, valid)
     return first_failed
+
+
+@kernel(NOTHING, INTEGERS)
+def fill_constants(job: Any) -> None:
+    lanes, memory = job[J_LANES], floats_at(job[J_MEMORY])
+    for k in range(job[J_N_CONSTANTS]):
+        place = job[J_CONSTANTS] + FLOAT_BYTES * CONSTANT_SIZE * k
+        fill(part(memory, integers_at(place)[CONSTANT_SLOT] * lanes), floats_at(place)[CONSTANT_VALUE], lanes)
+
+
+@kernel(INTEGER, INTEGERS, INTEGER, INTEGER, INTEGER)
+def run_native_tile(job: Any, outer: Any, start: Any, valid: Any) -> Any:
+    """One tile by native code, on the caller's memory wherever lanes lie there in a row; NAN_FOUND where it gave up."""
+    lanes, rows, n = job[J_LANES], integers_at(job[J_ROWS]), 0
+    last = job[J_NDIM] - 1
+    is_full = valid == lanes
+    for k in range(job[J_N_INPUTS]):
+        record = integers_at(job[J_INPUTS] + FLOAT_BYTES * INPUT_ROW_SIZE * k)
+        strides = part(record, INPUT_ROW_STRIDES)
+        if record[INPUT_ROW_UNIFORM] or (is_full and strides[last] == 1):
+            rows[n] = record[INPUT_ROW_ADDRESS] + FLOAT_BYTES * offset_of(job, strides, outer, start)
+        else:
+            rows[n] = job[J_SCRATCH] + FLOAT_BYTES * lanes * n
+            read_row(job, floats_at(rows[n]), record[INPUT_ROW_ADDRESS], strides, outer, start, valid, False)
+        n += 1
+    for k in range(job[J_N_SEEDS]):
+        record = integers_at(job[J_SEEDS] + FLOAT_BYTES * SEED_ROW_SIZE * k)
+        if record[SEED_ROW_KIND] != FROM_CONSTANT:
+            rows[n] = job[J_SCRATCH] + FLOAT_BYTES * lanes * n
+            strides = part(record, SEED_ROW_STRIDES)
+            read_row(job, floats_at(rows[n]), record[SEED_ROW_ADDRESS], strides, outer, start, valid, False)
+            n += 1
+    first_output = n
+    for k in range(job[J_N_OUTPUTS]):
+        record = integers_at(job[J_OUTPUTS] + FLOAT_BYTES * OUTPUT_ROW_SIZE * k)
+        strides = part(record, OUTPUT_ROW_STRIDES)
+        if is_full and strides[last] == 1 and record[OUTPUT_ROW_MODE] == STORE:
+            rows[n] = record[OUTPUT_ROW_ADDRESS] + FLOAT_BYTES * offset_of(job, strides, outer, start)
+        else:
+            rows[n] = job[J_SCRATCH] + FLOAT_BYTES * lanes * n
+        n += 1
+    if job[J_HAS_GUARDS]:
+        fill_integers(integers_at(job[J_FAILED_LANES]), -1, lanes)
+    status = call_5(job[J_NATIVE], job[J_ROWS], lanes, job[J_FAILED_LANES], job[J_MEMORY], job[J_ADJOINTS])
+    if status == NAN_FOUND:
+        return status
+    for k in range(job[J_N_OUTPUTS]):
+        record = integers_at(job[J_OUTPUTS] + FLOAT_BYTES * OUTPUT_ROW_SIZE * k)
+        n = first_output + k
+        if rows[n] == job[J_SCRATCH] + FLOAT_BYTES * lanes * n:
+            strides = part(record, OUTPUT_ROW_STRIDES)
+            target = part(floats_at(record[OUTPUT_ROW_ADDRESS]), offset_of(job, strides, outer, start))
+            kind, mode = record[OUTPUT_ROW_KIND], record[OUTPUT_ROW_MODE]
+            write_row(target, floats_at(rows[n]), kind, mode, strides[last], valid)
+    return status
 
 
 @kernel(INTEGER, INTEGERS, INTEGERS, INTEGER, INTEGER)

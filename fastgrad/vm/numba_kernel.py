@@ -107,6 +107,16 @@ def caller(n_arguments: int) -> Any:
     return _intrinsic("call", INTEGER(*[INTEGER] * (n_arguments + 1)), generate)
 
 
+@intrinsic
+def address_of(typing_context: Any, pointer: Any) -> Any:
+    """The address that a pointer holds."""
+
+    def generate(context: Any, builder: Any, sig: Any, values: Any) -> Any:
+        return builder.ptrtoint(values[0], ir.IntType(64))
+
+    return INTEGER(pointer), generate
+
+
 words_at = _pointer_intrinsic(WORDS)
 floats_at = _pointer_intrinsic(FLOATS)
 integers_at = _pointer_intrinsic(INTEGERS)

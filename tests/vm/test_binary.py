@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from fastgrad.vm import binary
+from fastgrad.vm.code_file import load_from_file, write
 from fastgrad.vm.instructions import ENTRIES
 
 ROOT = Path(__file__).parents[2]
@@ -74,7 +75,7 @@ def _image(tmp_path_factory: pytest.TempPathFactory) -> bytes:
 def filled(directory: Path, content: bytes) -> Path:
     """A private cache that holds this content under the name that is looked for."""
     directory.mkdir(mode=0o700)
-    path = directory / f"kernels-{binary._key()}.bin"
+    path = directory / f"kernels-{binary.key_of_sources()}.bin"
     path.write_bytes(content)
     path.chmod(0o600)
     return directory
@@ -97,8 +98,8 @@ def test_a_damaged_file_is_rebuilt(image: bytes, tmp_path: Path, damage: str) ->
         content += b"\0" * 8
     else:
         content[{"one byte of the code": 5000, "the magic": 3, "an entry": 90}[damage]] ^= 0x40
-    path = str(filled(tmp_path / "cache", bytes(content)) / f"kernels-{binary._key()}.bin")
-    assert binary._load_from_file(path) is None
+    path = str(filled(tmp_path / "cache", bytes(content)) / f"kernels-{binary.key_of_sources()}.bin")
+    assert load_from_file(path, binary.SYMBOLS) is None
 
 
 @flat_only
@@ -107,20 +108,20 @@ def test_a_process_that_finds_a_damaged_file_replaces_it(image: bytes, tmp_path:
     output, errors = use(cache)
     assert (output, SAID in errors) == (COMPILED, True)
     assert use(cache) == (LOADED, "")
-    assert files(cache) == [f"kernels-{binary._key()}.bin"]
+    assert files(cache) == [f"kernels-{binary.key_of_sources()}.bin"]
     assert not list(cache.glob("*.tmp"))
 
 
 @flat_only
 def test_a_file_that_others_may_write_is_not_loaded(image: bytes, tmp_path: Path) -> None:
-    path = filled(tmp_path / "cache", image) / f"kernels-{binary._key()}.bin"
-    assert binary._load_from_file(str(path)) is not None
+    path = filled(tmp_path / "cache", image) / f"kernels-{binary.key_of_sources()}.bin"
+    assert load_from_file(str(path), binary.SYMBOLS) is not None
     path.chmod(0o666)
-    assert binary._load_from_file(str(path)) is None
+    assert load_from_file(str(path), binary.SYMBOLS) is None
     path.chmod(0o600)
     link = path.with_name("link.bin")
     link.symlink_to(path)
-    assert binary._load_from_file(str(link)) is None
+    assert load_from_file(str(link), binary.SYMBOLS) is None
 
 
 @flat_only
@@ -130,7 +131,7 @@ def test_a_directory_that_others_may_write_is_refused_and_said(tmp_path: Path) -
     cache.chmod(0o777)
     output, errors = use(cache)
     assert output == COMPILED
-    assert f"fastgrad: {cache} belongs to others or can be written by them: its kernels are not kept there." in errors
+    assert f"fastgrad: {cache} belongs to others or can be written by them: its code is not kept there." in errors
     assert files(cache) == []
     assert use(cache, FASTGRAD_QUIET="1") == (COMPILED, "")
 
@@ -140,7 +141,7 @@ def test_without_a_place_to_keep_them_the_kernels_still_run(tmp_path: Path) -> N
     (tmp_path / "file").write_text("")
     output, errors = use(tmp_path / "file" / "cache")
     assert output == COMPILED
-    assert re.search(r"fastgrad: no directory to keep its kernels in \(.*\): they are compiled again in every", errors)
+    assert re.search(r"fastgrad: no directory to keep its code in \(.*\): it is compiled again in every", errors)
 
 
 @flat_only
@@ -155,11 +156,11 @@ def test_a_directory_that_cannot_be_written_is_said_once(tmp_path: Path) -> None
 
 @flat_only
 def test_a_full_disk_is_said_once_and_leaves_nothing_behind(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    assert not binary._write(str(tmp_path / "missing" / "kernels.bin"), b"content")
-    assert capfd.readouterr().err.count("fastgrad: its kernels cannot be kept in") == 1
+    assert not write(str(tmp_path / "missing" / "kernels.bin"), b"content")
+    assert capfd.readouterr().err.count("fastgrad: its code cannot be kept in") == 1
     (tmp_path / "kernels.bin").mkdir()
     (tmp_path / "kernels.bin" / "something").write_text("")
-    assert not binary._write(str(tmp_path / "kernels.bin"), b"content")
+    assert not write(str(tmp_path / "kernels.bin"), b"content")
     assert [path.name for path in tmp_path.iterdir()] == ["kernels.bin"]
 
 
@@ -174,7 +175,7 @@ fastgrad.vm.link.link = refuse
     cache = tmp_path / "cache"
     output, errors = use(cache, refuse + USE)
     assert output.split()[-1] == "ExecutionEngine"
-    assert "since they are not self-contained: the code refers to 'fma'" in errors
+    assert "since it is not self-contained: the code refers to 'fma'" in errors
     assert use(cache) == (LOADED_BY_LLVM, "")
 
 
@@ -211,18 +212,19 @@ def test_the_key_covers_every_module_that_the_kernels_are_made_from() -> None:
 
 
 def test_the_key_depends_on_processor_and_sources(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    key = binary._key()
-    assert key == binary._key()
+    computed = binary.key_of_sources.__wrapped__
+    key = computed()
+    assert key == binary.key_of_sources() == computed()
     with monkeypatch.context() as patched:
-        patched.setattr(binary, "_processor", lambda: b"another")
-        assert binary._key() != key
+        patched.setattr(binary, "processor", lambda: b"another")
+        assert computed() != key
     with monkeypatch.context() as patched:
         for source in binary.SOURCES:
             copy = tmp_path / f"{source}.py"
             copy.parent.mkdir(exist_ok=True)
             copy.write_bytes((ROOT / "fastgrad" / f"{source}.py").read_bytes())
         patched.setattr(binary, "__file__", str(tmp_path / "vm" / "binary.py"))
-        assert binary._key() == key
+        assert computed() == key
         with open(tmp_path / "elementary" / "exponential.py", "a") as file:
             file.write("\n")
-        assert binary._key() != key
+        assert computed() != key
