@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import re
 import struct
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache
 from typing import Any
 
 from llvmlite import ir
@@ -18,7 +18,7 @@ from llvmlite import ir
 from fastgrad.emit import Emitter, FloatValue
 from fastgrad.vm import instructions as isa
 
-__all__ = ["Library"]
+__all__ = ["Library", "with_declarations"]
 
 # LLVM instructions up to which an operation is copied into its place; longer ones are called
 MAX_COPIED = 12
@@ -37,12 +37,12 @@ class _Template:
 class Library:
     """Expands instructions of one width and collects the functions and declarations that their texts refer to."""
 
-    def __init__(self, width: int = 1) -> None:
+    def __init__(self, width: int, module: ir.Module) -> None:
         self.width = width
         self.type = "double" if width == 1 else f"<{width} x double>"
         self.condition_type = "i1" if width == 1 else f"<{width} x i1>"
-        self.module = ir.Module("fastgrad")
-        self._declared: set[str] = set()
+        self.module = module
+        self.declared: set[str] = set()
         self._called: dict[int, ir.Function] = {}
         self._n = 0
 
@@ -64,7 +64,7 @@ class Library:
         if template is None:
             return self._call(opcode, operands, lines)
         unique = self.fresh() + "."
-        self._declare_intrinsics(opcode)
+        self.declared.update(_intrinsics(opcode, self.width))
         lines.append(template.lines.format(*operands, u=unique))
         return [name.format(*operands, u=unique) for name in template.results]
 
@@ -72,14 +72,6 @@ class Library:
         """How many LLVM instructions there are where it is used."""
         template = _template(opcode, self.width)
         return 2 if template is None else template.n_lines
-
-    def text(self) -> str:
-        """Everything that expanded texts refer to."""
-        declarations = "\n".join(sorted(self._declared - _declared_in(self.module)))
-        return f"{self.module}\n{declarations}\n"
-
-    def _declare_intrinsics(self, opcode: int) -> None:
-        self._declared.update(_intrinsics(opcode, self.width))
 
     def _call(self, opcode: int, operands: Sequence[str], lines: list[str]) -> list[str]:
         function = self._called.get(opcode)
@@ -99,6 +91,12 @@ class Library:
         return parts
 
 
+def with_declarations(module: ir.Module, libraries: Iterable[Library]) -> str:
+    """The functions that the libraries' texts call, and the declarations of the others that they name."""
+    declared = set[str]().union(*(library.declared for library in libraries)) - _declared_in(module)
+    return "\n".join([str(module), *sorted(declared)])
+
+
 def _evaluated(module: ir.Module, opcode: int, width: int, name: str) -> tuple[ir.Function, list[Any], ir.IRBuilder]:
     """A function whose body computes the instruction of an opcode or the check of a guard, without its return."""
     instruction = isa.INSTRUCTIONS[opcode] if opcode < isa.GUARD else None
@@ -115,7 +113,7 @@ def _evaluated(module: ir.Module, opcode: int, width: int, name: str) -> tuple[i
     return function, results, builder
 
 
-@lru_cache(maxsize=None)
+@cache
 def _template(opcode: int, width: int) -> _Template | None:
     """The template of an instruction or guard; None where it is too long, or branches, or reads a table."""
     module = ir.Module()
@@ -135,7 +133,7 @@ def _template(opcode: int, width: int) -> _Template | None:
     return _Template("\n".join(lines), tuple(renamed(r.get_reference()) for r in results), len(lines))
 
 
-@lru_cache(maxsize=None)
+@cache
 def _intrinsics(opcode: int, width: int) -> tuple[str, ...]:
     module = ir.Module()
     _evaluated(module, opcode, width, "probe")

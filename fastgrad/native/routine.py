@@ -12,7 +12,11 @@ from numpy.typing import NDArray
 from fastgrad.plan.sweep import Sweep
 from fastgrad.vm import instructions as isa
 
-__all__ = ["Edge", "Instruction", "Place", "Result", "Routine", "Seed", "decoded", "edges_of"]
+__all__ = ["Edge", "Instruction", "NotNativeError", "Place", "Result", "Routine", "Seed", "decoded", "edges_of"]
+
+
+class NotNativeError(Exception):
+    """What native code is not made for; the VM goes on. The message says what it is."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +42,7 @@ class Edge:
 
 @dataclass(frozen=True)
 class Place:
-    """A number in the caller's memory: an element behind the address in a record of one of the job's tables, or a row."""
+    """A number in the caller's memory: an element behind the address in a record of a table of the job, or a row."""
 
     table: str
     record: int

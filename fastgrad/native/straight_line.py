@@ -12,19 +12,19 @@ them computes and another needs goes through the job's memory.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from fastgrad.native.library import Library
-from fastgrad.native.routine import Edge, Instruction, Place, Result, Routine, Seed, decoded, edges_of
+from fastgrad.native.routine import Edge, Instruction, NotNativeError, Place, Result, Routine, Seed, decoded, edges_of
 from fastgrad.vm import instructions as isa
 
-__all__ = ["MAX_FUNCTION", "NAN_FOUND", "Lanes", "Scalar"]
+__all__ = ["MAX_FUNCTION", "Lanes", "Scalar"]
 
 # LLVM instructions in one function, about
 MAX_FUNCTION = 2_000
-# what a routine returns instead of -1 (done) or the number of a failed guard
-NAN_FOUND = -2
+# events between two pauses
+_PAUSE = 100
 
 _Event = Instruction | Edge
 _Adjoint = tuple[int, int]
@@ -44,8 +44,9 @@ class _Text:
     # the parameters of every function, and of the one that calls them
     parameters: str
 
-    def __init__(self, routine: Routine, name: str, library: Library) -> None:
-        self.routine, self.name, self.library = routine, name, library
+    def __init__(self, routine: Routine, name: str, library: Library, pause: Callable[[], None]) -> None:
+        """``pause`` is called often, to let other threads run."""
+        self.routine, self.name, self.library, self.pause = routine, name, library, pause
         self.type = library.type
         # a scalar sweep of several derivatives at once has rows of them for adjoints
         self.row_type = self.type if routine.width == 1 else f"<{routine.width} x double>"
@@ -55,7 +56,11 @@ class _Text:
             self.seeds[seed.sweep, seed.adjoint].append(seed)
         self.parts = self._cut([*decoded(routine.sweep.words), *edges_of(routine)])
         self.is_whole = len(self.parts) == 1
+        if not self.is_whole and routine.n_sweeps > 1:
+            # they would have to share the job's adjoints
+            raise NotNativeError(f"a Jacobian of {routine.n_sweeps} sweeps over a program of {len(self.parts)} parts")
         self._find_crossings()
+        self.written: set[int] = set()
 
     def _cut(self, events: Iterable[_Event]) -> list[_Part]:
         parts: list[list[_Event]] = [[]]
@@ -94,18 +99,21 @@ class _Text:
 
     # ---- functions
 
-    def write(self) -> str:
-        functions = [self._function(part) for part in self.parts]
+    def write(self, is_quick: bool) -> str:
+        """The functions' text; the quick way translates them as they stand."""
+        functions = [self._function(part, is_quick) for part in self.parts]
         return "\n".join(functions if self.is_whole else [*functions, self._sequence()])
 
-    def _function(self, part: _Part) -> str:
+    def _function(self, part: _Part, is_quick: bool) -> str:
         self.part = part.number
         self.lines: list[str] = []
         self.values: dict[int, str] = {}
         self.adjoints: dict[_Adjoint, str] = {}
         self.changed: set[_Adjoint] = set()
         self._begin()
-        for event in part.events:
+        for number, event in enumerate(part.events):
+            if number % _PAUSE == 0:
+                self.pause()
             if isinstance(event, Edge):
                 self._edge(event)
             else:
@@ -120,9 +128,8 @@ class _Text:
         name = self.name if self.is_whole else f"{self.name}.{part.number}"
         body = "\n".join(self.lines)
         kind = "define" if self.is_whole else "define internal"
-        return (
-            f'{kind} i64 @"{name}"({self.parameters}) nounwind{"" if self.is_whole else " noinline"} {{\n{body}\n}}\n'
-        )
+        attributes = ["nounwind", *["noinline"] * (is_quick or not self.is_whole), *["optnone"] * is_quick]
+        return f'{kind} i64 @"{name}"({self.parameters}) {" ".join(attributes)} {{\n{body}\n}}\n'
 
     def _sequence(self) -> str:
         """The function to call where there are several: it runs them in turn until one says to stop."""
@@ -173,7 +180,8 @@ class _Text:
         if found is None:
             if slot in self.numbers:
                 return self.library.constant(self.numbers[slot])
-            place = self.routine.inputs.get(slot)
+            # sweeps with few slots use those of inputs again
+            place = None if slot in self.written else self.routine.inputs.get(slot)
             found = self._read(self.type, self._slot_place(slot)) if place is None else self._load(place)
             self.values[slot] = found
         return found
@@ -185,6 +193,7 @@ class _Text:
             self._guard(event.number, results[0])
         for slot, result in zip(event.written, results, strict=False):
             self.values[slot] = result
+            self.written.add(slot)
             if slot in self.crossing:
                 self._store(self.type, result, self._slot_place(slot))
 
@@ -321,7 +330,7 @@ class Scalar(_Text):
     def _finish(self) -> None:
         outcomes, nan = self._outcomes()
         if nan:
-            self.lines.append(f"br i1 {nan}, label %careful, label %write\ncareful:\nret i64 {NAN_FOUND}\nwrite:")
+            self.lines.append(f"br i1 {nan}, label %careful, label %write\ncareful:\nret i64 {isa.NAN_FOUND}\nwrite:")
         for result, value in outcomes:
             self._store(self.type, value, self._of_record("outputs", result.place))
         self._end("")
@@ -413,4 +422,4 @@ class Lanes(_Text):
         self.lines.append(f"%next = add i64 %lane, {width}\n%goes = icmp slt i64 %next, %lanes")
         self.lines.append("br i1 %goes, label %loop, label %after\nafter:")
         self.lines.append(f"%bits = bitcast {condition} {found} to i{width}\n%any = icmp ne i{width} %bits, 0")
-        self.lines.append(f"%status = select i1 %any, i64 {NAN_FOUND}, i64 -1\nret i64 %status")
+        self.lines.append(f"%status = select i1 %any, i64 {isa.NAN_FOUND}, i64 -1\nret i64 %status")

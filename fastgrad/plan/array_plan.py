@@ -63,6 +63,11 @@ class Segment:
     loads: tuple[tuple[int, Place], ...]
     stores: tuple[Store, ...]
 
+    @property
+    def nanoseconds(self) -> int:
+        """About how long the VM takes: a tenth of a nanosecond for an instruction in a lane."""
+        return self.sweep.n_instructions * math.prod(self.shape) // 10
+
 
 @dataclass(frozen=True)
 class Evaluation:

@@ -45,6 +45,7 @@ class Sweep:
     # the adjoint of each slot, -1 where it has none (its derivative is zero)
     adjoint_of_slot: Integers
     n_instructions: int
+    n_guards: int
 
 
 def plan_sweep(program: ScalarProgram, wrt: Sequence[int] | None, n_hidden: int = 0) -> Sweep:
@@ -73,6 +74,7 @@ def plan_sweep(program: ScalarProgram, wrt: Sequence[int] | None, n_hidden: int 
         outputs=program.outputs,
         adjoint_of_slot=adjoint_of_slot,
         n_instructions=len(opcodes),
+        n_guards=len(guards.rows),
     )
 
 

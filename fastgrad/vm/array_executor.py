@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import itertools
 import math
 from _thread import interrupt_main
 from collections.abc import Callable, Iterator, Sequence
@@ -12,6 +13,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fastgrad.native.source import Source
+from fastgrad.native.tier import Tier
 from fastgrad.plan.array_plan import ArrayPlan, Copy, Evaluation, Place, Segment, array_plan
 from fastgrad.plan.derived import derived_tape
 from fastgrad.plan.request import Kind, Request, result_shapes
@@ -32,7 +35,7 @@ CALLED_IN_VAIN = -2
 class ArrayExecutor:
     """A request on a tape of arrays; safe to call from several threads."""
 
-    def __init__(self, tape: Tape, request: Request) -> None:
+    def __init__(self, tape: Tape, request: Request, tier: str = "vm") -> None:
         self.request = request
         self.result_shapes = result_shapes(tape.output_shapes, tape.input_shapes, request)
         self._n_values = len(tape.outputs) - request.n_hidden
@@ -40,7 +43,17 @@ class ArrayExecutor:
         derived = _derived(tape, request)
         self._row_shapes = derived.output_shapes
         self.plan = array_plan(derived)
+        self.nanoseconds = float(sum(s.nanoseconds for s in self.plan.steps if isinstance(s, Segment)))
+        self.tier = Tier(tier, self._sources)
         self._pool: list[_Runner] = []
+
+    def _runner(self) -> _Runner:
+        runner = _Runner(self.plan)
+        self.tier.attach(runner)
+        return runner
+
+    def _sources(self) -> list[Source]:
+        return _Runner(self.plan).sources()
 
     @property
     def workspace_bytes(self) -> int:
@@ -54,19 +67,20 @@ class ArrayExecutor:
         """A runner for the kernels, which call back where NumPy does a step; None for Jacobians, of many runs."""
         if self.request.kind is Kind.JACOBIAN:
             return None
-        return _Runner(self.plan).wiring()
+        return self._runner().wiring()
 
     def allocate(self) -> list[Floats]:
         return [np.empty(shape) for shape in self.result_shapes]
 
     def __call__(self, inputs: Sequence[Floats], seeds: Sequence[Floats], results: Sequence[Floats]) -> int:
         """Run on C-contiguous float64 arrays; returns the first failed guard, or -1."""
-        runner = taken(self._pool) or _Runner(self.plan)
+        runner = taken(self._pool) or self._runner()
         if self.request.kind is Kind.JACOBIAN:
             failed = self._jacobian(runner, inputs, results)
         else:
             failed = runner.run([*inputs, *seeds], results)
         self._pool.append(runner)
+        self.tier.spend(self.nanoseconds)
         return failed
 
     def _jacobian(self, runner: _Runner, inputs: Sequence[Floats], results: Sequence[Floats]) -> int:
@@ -120,6 +134,14 @@ class _Runner:
         self.calls: list[SegmentCall] = []
         self.steps = list(self._steps(plan))
         self._callback: Any = None
+
+    def sources(self) -> list[Source]:
+        return [source for call in self.calls for source in call.sources()]
+
+    def use_native(self, addresses: Sequence[int]) -> None:
+        remaining = iter(addresses)
+        for call in self.calls:
+            call.use_native(list(itertools.islice(remaining, len(call.jobs))))
 
     def run(self, inputs: Sequence[Floats], results: Sequence[Floats]) -> int:
         for number, is_input, which in self.outer:
@@ -279,8 +301,7 @@ class SegmentCall:
         self.rows, self.failed_lanes = aligned(n_rows), np.zeros(MAX_LANES, np.int64)
         self.jobs, self.lengths = np.zeros(len(segments), isa.JOB), list[NDArray[np.int64]]()
         self.segments = segments
-        # a lane takes about a tenth of a nanosecond for an instruction
-        self.nanoseconds = sum(s.sweep.n_instructions * math.prod(s.shape) // 10 for s in segments)
+        self.nanoseconds = sum(segment.nanoseconds for segment in segments)
         for k, (segment, n_lanes) in enumerate(zip(segments, lanes, strict=True)):
             self._fill(self.jobs[k : k + 1], segment, n_lanes)
         self.zeroed = np.array(zeroed, np.int64).reshape(-1, 2)
@@ -301,9 +322,26 @@ class SegmentCall:
         isa.set_fields(self.job, fields)
         self.address = self.job.ctypes.data
 
+    def sources(self) -> list[Source]:
+        found = []
+        for segment, job in zip(self.segments, self.jobs, strict=True):
+            loads = self.loads.part(int(job["inputs"]), int(job["n_inputs"]))
+            stores = self.stores.part(int(job["outputs"]), int(job["n_outputs"]))
+            found.append(Source(segment.sweep, isa.REVERSE, 1, 1, loads, np.zeros(0, isa.SEED_ROW), stores))
+        return found
+
+    def use_native(self, addresses: Sequence[int]) -> None:
+        """Have the jobs use these functions, one for each."""
+        n_rows = max((int(job["n_inputs"] + job["n_outputs"]) for job in self.jobs), default=0)
+        self._native_rows = np.zeros(n_rows, np.int64)
+        self._scratch = aligned(n_rows * MAX_LANES)
+        self.jobs["rows"], self.jobs["scratch"] = self._native_rows.ctypes.data, self._scratch.ctypes.data
+        for job, address in zip(self.jobs, addresses, strict=True):
+            job["native"] = address
+
     def _fill(self, job: NDArray[Any], segment: Segment, lanes: int) -> None:
         shape, order = _index_space(segment)
-        loads = [{"slot": slot} for slot, _ in segment.loads]
+        loads = [{"slot": slot, "uniform": order(place.strides)[-1] == 0} for slot, place in segment.loads]
         first_load, n_loads = self.loads.add(loads, [place for _, place in segment.loads], order)
         stores = [
             {"slot": s.slot, "mode": isa.ACCUMULATE if s.accumulate else isa.STORE, "kind": isa.OUT_VALUE}
@@ -326,6 +364,7 @@ class SegmentCall:
             "shape": self.lengths[-1].ctypes.data,
             "last_tile": isa.n_tiles(shape, lanes),
             "failed_lanes": self.failed_lanes.ctypes.data,
+            "has_guards": segment.sweep.n_guards > 0,
         }
         isa.set_fields(job, fields)
 
@@ -352,6 +391,11 @@ class _Rows:
 
     def address(self, first: int) -> int:
         return self.records.ctypes.data + first * self.records.itemsize
+
+    def part(self, address: int, n: int) -> NDArray[Any]:
+        """The records from an address on."""
+        first = (address - self.records.ctypes.data) // max(self.records.itemsize, 1)
+        return self.records[first : first + n]
 
 
 _Order = Callable[[Sequence[int]], list[int]]

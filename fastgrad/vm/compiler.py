@@ -6,14 +6,13 @@ Imports Numba and llvmlite; only ``binary.py`` calls it, once per machine.
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
 from llvmlite import binding, ir
 
 from fastgrad.vm import array_kernels, call_kernels, kernels, numba_kernel, operations, planning_kernels
 from fastgrad.vm.instructions import ENTRIES
-from fastgrad.vm.target import target_machine
+from fastgrad.vm.target import emit_object, optimise, target_machine, without_library_calls
 
 KERNEL_MODULES = (kernels, array_kernels, planning_kernels, call_kernels)  # importing them fills numba_kernel.KERNELS
 
@@ -42,22 +41,6 @@ def linked_module(machine: Any) -> Any:
     module.verify()
     optimise(module, machine)
     return module
-
-
-def optimise(module: Any, machine: Any) -> None:
-    options = binding.create_pipeline_tuning_options(speed_level=2)
-    options.loop_vectorization = True
-    passes = binding.create_pass_builder(machine, options)
-    passes.getModulePassManager().run(module, passes)
-
-
-def emit_object(module: Any, machine: Any) -> bytes:
-    return bytes(machine.emit_object(module))
-
-
-def without_library_calls(text: str) -> str:
-    """Mark every function so that LLVM does not turn its loops into calls of memset or memcpy: there is no libc."""
-    return re.sub(r"^(define [^\n]*\))([^)\n]*)$", r'\1 "no-builtins"\2', text, flags=re.MULTILINE)
 
 
 def _hide_all_but_entries(module: Any) -> None:

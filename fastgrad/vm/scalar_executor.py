@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from fastgrad.native.source import Source
+from fastgrad.native.tier import Tier
 from fastgrad.plan.request import Kind, Request
 from fastgrad.plan.scalar_program import ScalarProgram
 from fastgrad.plan.sweep import Sweep, plan_sweep
@@ -73,24 +75,35 @@ def runs_of(positions: Sequence[int]) -> Iterator[tuple[int, int, int, int]]:
 class ScalarExecutor:
     """A request on a scalar program, ready to run; safe to call from several threads."""
 
-    def __init__(self, program: ScalarProgram, request: Request, shapes: Sequence[Shape]) -> None:
+    def __init__(self, program: ScalarProgram, request: Request, shapes: Sequence[Shape], tier: str = "vm") -> None:
         """``shapes`` are those of the results: the outputs, then what the request adds."""
         self.request = request
         self.sweep = _planned(program, request)
         self.result_shapes = tuple(shapes)
         self.layout = _layout(self.sweep, request)
+        self.nanoseconds = float(self.sweep.n_instructions + len(self.sweep.edges) * self.layout.n_sweeps)
+        self.tier = Tier(tier, self._sources)
         self._pool: list[Runner] = []
 
     def __call__(self, inputs: Sequence[Floats], seeds: Sequence[Floats], results: Sequence[Floats]) -> int:
         """Run on C-contiguous float64 arrays; returns the first failed guard, or -1."""
-        runner = taken(self._pool) or Runner(self.layout)
+        runner = taken(self._pool) or self._runner()
         failed = runner.run(inputs, seeds, results)
         self._pool.append(runner)
+        self.tier.spend(self.nanoseconds)
         return failed
+
+    def _runner(self) -> Runner:
+        runner = Runner(self.layout)
+        self.tier.attach(runner)
+        return runner
+
+    def _sources(self) -> list[Source]:
+        return [Runner(self.layout).source()]
 
     def wiring(self) -> Wiring | None:
         """A runner for the kernels alone; None if captured data would have to be converted before each run."""
-        runner = Runner(self.layout)
+        runner = self._runner()
         return None if runner.captured.has_copies else runner.wiring()
 
     def allocate(self) -> list[Floats]:
@@ -337,6 +350,15 @@ class Runner:
         }
         isa.set_fields(self.job, fields)
         self.address = self.job.ctypes.data
+
+    def use_native(self, addresses: Sequence[int]) -> None:
+        self.job["native"] = addresses[0]
+
+    def source(self) -> Source:
+        layout = self.layout
+        return Source(
+            layout.sweep, layout.direction, layout.n_sweeps, layout.seed_width, self.inputs, self.seeds, self.outputs
+        )
 
     def run(self, inputs: Sequence[Floats], seeds: Sequence[Floats], results: Sequence[Floats]) -> int:
         self.captured.refresh()

@@ -1,7 +1,8 @@
-"""The processor that this runs on, as LLVM sees it. Imports llvmlite."""
+"""The processor that this runs on, as LLVM sees it, and how code for it is made. Imports llvmlite."""
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from llvmlite import binding
@@ -18,3 +19,19 @@ def target_machine() -> Any:
         reloc="pic",
         codemodel="small",
     )
+
+
+def optimise(module: Any, machine: Any) -> None:
+    options = binding.create_pipeline_tuning_options(speed_level=2)
+    options.loop_vectorization = True
+    passes = binding.create_pass_builder(machine, options)
+    passes.getModulePassManager().run(module, passes)
+
+
+def emit_object(module: Any, machine: Any) -> bytes:
+    return bytes(machine.emit_object(module))
+
+
+def without_library_calls(text: str) -> str:
+    """Mark every function so that LLVM does not turn its loops into calls of memset or memcpy: there is no libc."""
+    return re.sub(r"^(define [^\n]*\))([^)\n]*)$", r'\1 "no-builtins"\2', text, flags=re.MULTILINE)

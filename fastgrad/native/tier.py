@@ -1,0 +1,180 @@
+"""When native code is made for an executor, and how running jobs get it.
+
+``"auto"`` starts in the VM. Once the VM has worked for as long as compiling would take, the code is fetched from the
+store or compiled, in a thread of its own; at worst a program then takes twice as long as with perfect foresight.
+``"native"`` makes the code at once and ``"vm"`` never. A job changes to native code by one word, between two runs.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Callable, Sequence
+from functools import lru_cache
+from types import ModuleType
+from typing import Any, Protocol
+from weakref import WeakSet
+
+from fastgrad.native.routine import NotNativeError
+from fastgrad.native.source import MAX_OPTIMISED, Source
+from fastgrad.vm.code_file import LoadedCode, say
+
+__all__ = ["Tier", "wait_until_idle"]
+
+# Nanoseconds in the VM after which the store is asked: to look there and to map a file takes about a millisecond.
+LOOK_AFTER = 2e6
+# Nanoseconds that compiling takes, about: in any case, and for each LLVM instruction, optimised or not.
+FIXED, OPTIMISED, QUICK = 2e7, 8e4, 1.5e4
+
+
+class Job(Protocol):
+    """What runs with native code once there is some."""
+
+    def use_native(self, addresses: Sequence[int]) -> None: ...
+
+
+class Tier:
+    """The native code of one executor: whether there is some, why or why not, and who uses it."""
+
+    def __init__(self, setting: str, sources: Callable[[], Sequence[Source]]) -> None:
+        """``sources`` gives what the code is made from; ``setting`` is "auto", "vm" or "native"."""
+        self.setting = setting
+        self.reason = "tier is 'vm'" if setting == "vm" else "it has not run long enough for native code to pay"
+        self.compile_seconds = 0.0
+        self.addresses: tuple[int, ...] = ()
+        self._sources = sources
+        self._code: LoadedCode | None = None
+        self._spent = 0.0
+        self._next = LOOK_AFTER if setting == "auto" else float("inf")
+        self._jobs: WeakSet[Any] = WeakSet()
+        self._lock = threading.Lock()
+        if setting == "native":
+            self._find() or self._make(_no_pause)
+
+    @property
+    def is_native(self) -> bool:
+        return self._code is not None
+
+    def runs_left(self, nanoseconds: float) -> int:
+        """How many runs of this length the VM does before something is decided; -1: any number."""
+        left = self._next - self._spent
+        return -1 if left == float("inf") else max(int(left / max(nanoseconds, 1.0)), 1)
+
+    def attach(self, job: Job) -> None:
+        """Have a job use the code from now on, or as soon as there is some."""
+        with self._lock:
+            self._jobs.add(job)
+            if self.addresses:
+                job.use_native(self.addresses)
+
+    def spend(self, nanoseconds: float) -> None:
+        """Note that the VM has worked so long; may start a compilation."""
+        self._spent += nanoseconds
+        if self._spent >= self._next:
+            with self._lock:
+                if self._spent < self._next:  # another thread was here first
+                    return
+                step, self._next = self._step, float("inf")
+            _worker().put(step)
+
+    def _step(self) -> None:
+        """What the thread for compiling does when the VM has worked long enough."""
+        try:
+            if self._find():
+                return
+            cost = expected_nanoseconds(self._sources())
+            if self._spent < cost:
+                self._next = cost
+            else:
+                self._make(_let_others_run)
+        except Exception as error:  # the VM goes on
+            self.reason = f"compiling failed: {error!r}"
+            say(f"native code could not be made, the VM goes on ({error!r}).")
+
+    def _find(self) -> bool:
+        code = _store().find(self._sources())
+        if code:
+            self.reason = "its code was in the cache"
+            self._use(code)
+        return code is not None
+
+    def _make(self, pause: Callable[[], None]) -> None:
+        start = time.perf_counter()
+        try:
+            code = _store().make(self._sources(), pause)
+        except NotNativeError as error:
+            self.reason = f"native code is not made for {error}"
+            return
+        self.compile_seconds = time.perf_counter() - start
+        self.reason = "tier is 'native'" if self.setting == "native" else "it has run for as long as compiling takes"
+        self._use(code)
+
+    def _use(self, code: LoadedCode) -> None:
+        with self._lock:
+            self._code, self.addresses = code, code.addresses
+            for job in self._jobs:
+                job.use_native(self.addresses)
+
+
+def expected_nanoseconds(sources: Sequence[Source]) -> float:
+    """How long compiling takes, about."""
+    length = sum(source.length for source in sources)
+    return FIXED + length * (OPTIMISED if length <= MAX_OPTIMISED else QUICK)
+
+
+def _no_pause() -> None:
+    pass
+
+
+def _let_others_run() -> None:
+    time.sleep(0)  # lets go of the interpreter's lock
+
+
+def _store() -> ModuleType:
+    # not needed for a first gradient
+    from fastgrad.native import store
+
+    return store
+
+
+# ---- the thread that compiles
+
+
+class _Worker:
+    def __init__(self) -> None:
+        from queue import Queue
+
+        self._queue: Queue[Callable[[], None]] = Queue()
+        # a daemon: a process that ends does not wait for code that it will not run
+        threading.Thread(target=self._run, name="fastgrad-compiler", daemon=True).start()
+
+    def put(self, step: Callable[[], None]) -> None:
+        self._queue.put(step)
+
+    def wait(self) -> None:
+        self._queue.join()
+
+    def _run(self) -> None:
+        while True:
+            step = self._queue.get()
+            try:
+                step()
+            finally:
+                self._queue.task_done()
+                del step
+
+
+@lru_cache(maxsize=1)
+def _worker() -> _Worker:
+    return _Worker()
+
+
+if hasattr(os, "register_at_fork"):
+    # threads do not live on in a forked process
+    os.register_at_fork(after_in_child=_worker.cache_clear)
+
+
+def wait_until_idle() -> None:
+    """Wait until all compilations that have been started are done."""
+    _worker().wait()
