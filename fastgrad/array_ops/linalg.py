@@ -47,6 +47,11 @@ def poison(flags: Any, x: Any) -> Any:
     return sum_of_matrix(ops.zero_product(NAN if flags is None else ops.where(flags, NAN, 0.0), x))
 
 
+def present(x: Any) -> Any:
+    """A cotangent, or None where it is known to be zero, as for a part of a result that nothing depends on."""
+    return None if x.is_zero else x
+
+
 def total(parts: Sequence[Any]) -> Any:
     """The sum of the parts that are there; None if none is."""
     found = [part for part in parts if part is not None]

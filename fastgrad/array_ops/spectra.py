@@ -27,9 +27,11 @@ from fastgrad.array_ops.linalg import (
     inv,
     mirrored,
     poison,
+    present,
     require_square,
     scipy_linalg,
     sum_of_matrix,
+    total,
 )
 from fastgrad.array_ops.movement import concatenate, reshape, slice_
 from fastgrad.array_ops.products import matmul, transposed
@@ -200,11 +202,16 @@ def _eigen_packed(w: Any, v: Any) -> Any:
 
 
 def _eigh_vjp(attribute: Symmetric, ct: Any, a: Any, r: Any) -> Cotangents:
-    (w, v), (of_w, of_v) = eigen_parts(r), eigen_parts(ct)
-    turned = ops.zero_product(matmul(transposed(v), of_v), reciprocals(w, attribute=-1))
-    shared = tie_average(of_w, w, attribute=0)
-    of_a = matmul(v * row(shared) + matmul(v, turned), transposed(v))
-    return (folded(of_a, attribute[1]) + poison(row(tied(w, attribute=0)), of_v),)
+    (w, v), (of_w, of_v) = eigen_parts(r), map(present, eigen_parts(ct))
+    moved = []
+    if of_w is not None:
+        moved.append(v * row(tie_average(of_w, w, attribute=0)))
+    if of_v is not None:
+        moved.append(matmul(v, ops.zero_product(matmul(transposed(v), of_v), reciprocals(w, attribute=-1))))
+    if not moved:
+        return (None,)
+    of_a = folded(matmul(total(moved), transposed(v)), attribute[1])
+    return (of_a if of_v is None else of_a + poison(row(tied(w, attribute=0)), of_v),)
 
 
 def _eigh_jvp(attribute: Symmetric, tangents: Sequence[Any], a: Any, r: Any) -> Any:
@@ -297,16 +304,19 @@ eigvals: ArrayOperation = array_operation(
 
 
 def _eig_vjp(_: None, ct: Any, a: Any, r: Any) -> Cotangents:
-    (w, v), (of_w, of_v) = eigen_parts(r), eigen_parts(ct)
+    (w, v), (of_w, of_v) = eigen_parts(r), map(present, eigen_parts(ct))
     inverse = transposed(inv(v, attribute=SINGULAR_IS_ZERO))
-    # the columns keep the length 1
-    lengthwise = sum_(v * of_v, attribute=(len(v.shape) - 2,))
-    turned = matmul(transposed(v), of_v - v * row(lengthwise))
-    turned = ops.zero_product(turned, reciprocals(w, attribute=-1))
-    shared = row(tie_average(of_w, w, attribute=0))
-    of_a = matmul(inverse * shared + matmul(inverse, turned), transposed(v))
-    lost_values = poison(row(doubtful(r, attribute="values")), row(of_w))
-    return (of_a + lost_values + poison(row(doubtful(r, attribute="vectors")), of_v),)
+    moved, lost = [], []
+    if of_w is not None:
+        moved.append(inverse * row(tie_average(of_w, w, attribute=0)))
+        lost.append(poison(row(doubtful(r, attribute="values")), row(of_w)))
+    if of_v is not None:
+        # the columns keep the length 1
+        lengthwise = sum_(v * of_v, attribute=(len(v.shape) - 2,))
+        turned = matmul(transposed(v), of_v - v * row(lengthwise))
+        moved.append(matmul(inverse, ops.zero_product(turned, reciprocals(w, attribute=-1))))
+        lost.append(poison(row(doubtful(r, attribute="vectors")), of_v))
+    return (total([matmul(total(moved), transposed(v)), *lost]) if moved else None,)
 
 
 def _eig_jvp(_: None, tangents: Sequence[Any], a: Any, r: Any) -> Any:
