@@ -33,7 +33,7 @@ class ComplexOperandError(InputError):
     """A real operation was asked of complex values, which ``functions.complex_functions`` may know."""
 
 
-class _Text(str):
+class RecordedText(str):
     """A recorded value as text, of which no number can be made again without its derivative."""
 
     __slots__ = ()
@@ -48,6 +48,12 @@ class _Text(str):
         )
 
     __int__ = __float__
+
+    def __getitem__(self, index: Any) -> RecordedText:
+        return RecordedText(super().__getitem__(index))
+
+    def strip(self, characters: str | None = None, /) -> RecordedText:
+        return RecordedText(super().strip(characters))
 
 
 class RecordedArray:
@@ -143,10 +149,10 @@ class RecordedArray:
         return f"RecordedArray({self.value!r})"
 
     def __str__(self) -> str:
-        return _Text(self.value)
+        return RecordedText(self.value)
 
     def __format__(self, spec: str) -> str:
-        return _Text(format(self.value, spec))
+        return RecordedText(format(self.value, spec))
 
     def __iter__(self) -> Iterator[Any]:
         if self.ndim == 0:
