@@ -23,6 +23,7 @@ from fastgrad.recording.structures import Structure
 from fastgrad.tape import Tape
 from fastgrad.transform.adjoint import adjoint
 from fastgrad.vm.array_executor import ArrayExecutor
+from fastgrad.vm.example_loop import ExampleLoop
 from fastgrad.vm.scalar_executor import BatchExecutor, ScalarExecutor
 from fastgrad.vm.wiring import Wiring
 
@@ -132,14 +133,16 @@ class Branch:
 
         return self._once(("executor", order, request, wrt), make)  # type: ignore[no-any-return]
 
-    def batch_executor(self, order: int, request: Request, wrt: tuple[int, ...]) -> BatchExecutor | None:
-        """What runs ``request`` over many examples in lanes; None where the tape is one of large arrays."""
+    def batch_executor(self, order: int, request: Request, wrt: tuple[int, ...]) -> BatchExecutor | ExampleLoop:
+        """What runs ``request`` over many examples: in lanes, or one by one where the tape is one of large arrays."""
 
-        def make() -> tuple[BatchExecutor | None]:
+        def make() -> BatchExecutor | ExampleLoop:
             program = self.program(order, wrt)
-            return (None if program is None else BatchExecutor(program, request, self.tape.input_shapes),)
+            if program is None:
+                return ExampleLoop(self.executor(order, request, wrt))
+            return BatchExecutor(program, request, self.tape.input_shapes)
 
-        return self._once(("batch", order, request, wrt), make)[0]  # type: ignore[no-any-return]
+        return self._once(("batch", order, request, wrt), make)  # type: ignore[no-any-return]
 
     def divergence(self, other: Branch) -> int:
         """The first guard whose outcome differs from that in another branch of the same signature.

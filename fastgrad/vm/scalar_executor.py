@@ -9,8 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,10 +19,8 @@ from fastgrad.plan.scalar_program import ScalarProgram
 from fastgrad.plan.sweep import Sweep, plan_sweep
 from fastgrad.vm import instructions as isa
 from fastgrad.vm.binary import kernels
+from fastgrad.vm.threads import share_out
 from fastgrad.vm.wiring import Wiring, address_of_row
-
-if TYPE_CHECKING:
-    from concurrent.futures import ThreadPoolExecutor
 
 T = TypeVar("T")
 Floats = NDArray[np.float64]
@@ -38,6 +35,8 @@ MAX_LANES = 256
 _LINE = isa.TILE_ALIGNMENT // 8
 # tiles below which a batch is not worth a second thread
 MIN_TILES_PER_THREAD = 4
+# shares of a batch for each thread: a thread that is held up leaves its shares to the others
+SHARES_PER_THREAD = 8
 
 
 @dataclass(frozen=True)
@@ -408,7 +407,8 @@ class BatchExecutor:
         """Run on ``n`` examples. Inputs and seeds are (array, whether its first axis runs over the examples)."""
         tiles = self.n_tiles(n)
         n_threads = max(1, min(n_threads, tiles // MIN_TILES_PER_THREAD))
-        bounds = [tiles * k // n_threads for k in range(n_threads + 1)]
+        n_shares = min(tiles // MIN_TILES_PER_THREAD, SHARES_PER_THREAD * n_threads) if n_threads > 1 else 1
+        bounds = [tiles * k // n_shares for k in range(n_shares + 1)]
         captured = Captured(self.sweep.captured)
         captured.refresh()
         template = self._template
@@ -425,18 +425,7 @@ class BatchExecutor:
             workspace.run(n, records, self.request, bounds[k], bounds[k + 1], failed)
             self._pool.append(workspace)
 
-        if n_threads == 1:
-            work(0)
-        else:
-            list(_threads(n_threads).map(work, range(n_threads)))
-
-
-@lru_cache(maxsize=8)
-def _threads(n: int) -> ThreadPoolExecutor:
-    # a seventh of what loading fastgrad takes, and of no use to single evaluations
-    from concurrent.futures import ThreadPoolExecutor
-
-    return ThreadPoolExecutor(n, thread_name_prefix="fastgrad")
+        share_out(work, n_shares, n_threads)
 
 
 @dataclass(frozen=True)
