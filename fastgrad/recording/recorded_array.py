@@ -60,7 +60,6 @@ class RecordedArray:
     """A value of a recording; see the module's docstring."""
 
     __slots__ = ("__weakref__", "_node", "recorder", "stamp", "value")
-    __hash__ = None  # type: ignore[assignment]
 
     def __init__(self, recorder: Recorder, node: int, value: Any, stamp: int = 0) -> None:
         self.recorder = recorder
@@ -113,6 +112,17 @@ class RecordedArray:
 
     def __reduce__(self) -> NoReturn:
         raise _refused("pickling a recorded value", "Do it outside the differentiated function.")
+
+    def __hash__(self) -> NoReturn:
+        raise UnsupportedError(
+            located(
+                "a recorded value is unhashable: it was used as a key of a dict or set, or as an argument of a "
+                "function that keeps its results (functools.lru_cache), which would outlive the recording",
+                user_line(),
+                "Call the function without its cache (function.__wrapped__), or use a number that is not recorded as "
+                "the key.",
+            )
+        )
 
     # ---- what NumPy users ask an array
 
