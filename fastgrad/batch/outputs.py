@@ -200,7 +200,7 @@ def _target(leaf: Any, axes: Sequence[int | None], lengths: Shape, shape: Shape,
         raise InputError(f"{name} must have the shape of the result, {tuple(expected)}; it has shape {leaf.shape}.")
     if not leaf.flags.writeable:
         raise InputError(f"{name} is read-only. Pass an array that can be written to.")
-    if any(stride == 0 and length > 1 for stride, length in zip(leaf.strides, leaf.shape, strict=True)):
+    if leaf.size and any(s == 0 and length > 1 for s, length in zip(leaf.strides, leaf.shape, strict=True)):
         raise InputError(f"{name} has elements that share memory. Pass an array of its own, not a broadcast view.")
     return merged(np.moveaxis(np.asarray(leaf), places, range(len(places))), lengths)
 
@@ -213,8 +213,9 @@ def to_be_converted(out: Any) -> list[NDArray[Any]]:
 def refuse_overlap(out: Any, inputs: Iterable[tuple[str, Any]]) -> None:
     """Raise InputError where an array of ``out`` shares memory with an input or with another of ``out``."""
     leaves, structure = flatten(out)
-    targets = list(zip(structure.names("out"), leaves, strict=True))
-    sources = list(inputs)
+    named = zip(structure.names("out"), leaves, strict=True)
+    targets = [(name, leaf) for name, leaf in named if isinstance(leaf, np.ndarray)]
+    sources = [(name, leaf) for name, leaf in inputs if isinstance(leaf, np.ndarray)]
     for k, (name, target) in enumerate(targets):
         for other_name, other in [*sources, *targets[:k]]:
             if _overlap(target, other):
@@ -224,8 +225,8 @@ def refuse_overlap(out: Any, inputs: Iterable[tuple[str, Any]]) -> None:
                 )
 
 
-def _overlap(x: Any, y: Any) -> bool:
-    if not (isinstance(x, np.ndarray) and isinstance(y, np.ndarray) and np.may_share_memory(x, y)):
+def _overlap(x: NDArray[Any], y: NDArray[Any]) -> bool:
+    if not np.may_share_memory(x, y):
         return False
     try:
         return np.shares_memory(x, y, max_work=MAX_WORK)  # type: ignore[arg-type]

@@ -37,7 +37,7 @@ class ExampleLoop:
     ) -> None:
         """Run on ``n`` examples. Inputs and seeds are (array, whether its first axis runs over the examples)."""
         inputs, seeds = _shared_contiguous(inputs), _shared_contiguous(seeds)
-        n_shares = min(n, SHARES_PER_THREAD * n_threads) if n_threads > 1 else 1
+        n_shares = max(1, min(n, SHARES_PER_THREAD * n_threads)) if n_threads > 1 else 1
         bounds = [n * k // n_shares for k in range(n_shares + 1)]
 
         def work(share: int) -> None:
