@@ -47,13 +47,20 @@ def _tolerance(w: NDArray[Any]) -> Any:
     return 8.0 * w.shape[-1] * EPS * np.abs(w).max(-1, initial=0.0)
 
 
+def _are_ordered_apart(with_zero: int, w: NDArray[Any]) -> bool:
+    """Whether values are ordered, as NumPy's of symmetric matrices and singular values are, and no two are equal."""
+    first, last = w.item(0), w.item(-1)
+    tolerance = 8.0 * w.size * EPS * max(abs(first), abs(last))
+    gaps = w[1:] - w[:-1] if first < last else w[:-1] - w[1:]
+    return bool(np.minimum.reduce(gaps) > tolerance) and not (with_zero and min(first, last) <= tolerance)
+
+
 def _groups(with_zero: int, w: NDArray[Any]) -> NDArray[Any] | None:
     """Numbers that are the same for equal values (-1: equal to 0, if that counts); None if no two are equal."""
-    tolerance = np.asarray(_tolerance(w))[..., None]
-    steps = w[..., 1:] - w[..., :-1]
-    # NumPy orders the values of symmetric matrices and singular values, so that this answers as a rule
-    if ((steps > tolerance).all() or (steps < -tolerance).all()) and not (with_zero and (w <= tolerance).any()):
+    # as a rule this answers
+    if w.ndim == 1 and w.size > 1 and _are_ordered_apart(with_zero, w):
         return None
+    tolerance = np.asarray(_tolerance(w))[..., None]
     order = np.argsort(w, -1)
     ordered = np.take_along_axis(w, order, -1)
     apart = ordered[..., 1:] - ordered[..., :-1] > tolerance

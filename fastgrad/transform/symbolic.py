@@ -142,6 +142,9 @@ class SymbolicTape:
             return self.filled(number, shape)
         if operation in _ZERO_PRESERVING and all(value.is_zero for value in values):
             return self.filled(0.0, shape)
+        if operation is array_ops.matmul and values[0].shape[-1] == 1:
+            # one product for each element, which can be fused with what is elementwise around it
+            return self.apply(ops.multiply, values)
         if operation is array_ops.slice_:
             part = self._part(values[0], attribute, shape)
             if part is not None:
