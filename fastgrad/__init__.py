@@ -24,7 +24,7 @@ from fastgrad.tape import Tape
 
 if TYPE_CHECKING:
     from fastgrad.api import grad, hessian, hvp, jacobian, jvp, record, stop_gradient, value_and_grad, vjp
-    from fastgrad.batch import vmap
+    from fastgrad.batch import iterate_chunks, map_chunks, vmap
     from fastgrad.check import DerivativeMismatchError, check_grads
     from fastgrad.checking import RecordingReport, check_recording
 
@@ -45,8 +45,10 @@ __all__ = [
     "grad",
     "hessian",
     "hvp",
+    "iterate_chunks",
     "jacobian",
     "jvp",
+    "map_chunks",
     "record",
     "stop_gradient",
     "value_and_grad",
@@ -58,6 +60,8 @@ __version__ = "0.1.0"
 
 _MODULES = {
     "vmap": "batch",
+    "iterate_chunks": "batch",
+    "map_chunks": "batch",
     "check_grads": "check",
     "DerivativeMismatchError": "check",
     "check_recording": "checking",

@@ -17,13 +17,16 @@ from weakref import WeakKeyDictionary
 import numpy as np
 from numpy.typing import NDArray
 
+from fastgrad.native.tier import Tier
 from fastgrad.plan.request import Request, result_shapes
 from fastgrad.plan.scalar_program import ScalarProgram, scalar_cost, scalar_program
 from fastgrad.recording.structures import Structure
 from fastgrad.tape import Tape
 from fastgrad.transform.adjoint import adjoint
 from fastgrad.vm.array_executor import ArrayExecutor
-from fastgrad.vm.scalar_executor import BatchExecutor, ScalarExecutor
+from fastgrad.vm.batch_executor import BatchExecutor
+from fastgrad.vm.example_loop import ExampleLoop
+from fastgrad.vm.scalar_executor import ScalarExecutor
 from fastgrad.vm.wiring import Wiring
 
 Floats = NDArray[np.float64]
@@ -39,6 +42,9 @@ class Executor(Protocol):
     """What runs a request: fills result arrays, returns the first failed guard or -1."""
 
     result_shapes: tuple[tuple[int, ...], ...]
+    # about what a run takes in the VM
+    nanoseconds: float
+    tier: Tier
 
     @property
     def workspace_bytes(self) -> int: ...
@@ -119,27 +125,31 @@ class Branch:
 
         return self._once(("program", order, wrt), make)[0]  # type: ignore[no-any-return]
 
-    def executor(self, order: int, request: Request, wrt: tuple[int, ...]) -> Executor:
-        """What runs ``request`` on the tape of that order."""
+    def executor(self, order: int, request: Request, wrt: tuple[int, ...], tier: str = "vm") -> Executor:
+        """What runs ``request`` on the tape of that order, in the VM or, as ``tier`` says, in machine code."""
 
         def make() -> Executor:
             tape = self.tape_for(order, wrt)
             program = self.program(order, wrt)
             if program is None:
-                return ArrayExecutor(tape, request)
+                return ArrayExecutor(tape, request, tier)
             shapes = result_shapes(tape.output_shapes, tape.input_shapes, request)
-            return ScalarExecutor(program, request, shapes)
+            return ScalarExecutor(program, request, shapes, tier)
 
-        return self._once(("executor", order, request, wrt), make)  # type: ignore[no-any-return]
+        return self._once(("executor", order, request, wrt, tier), make)  # type: ignore[no-any-return]
 
-    def batch_executor(self, order: int, request: Request, wrt: tuple[int, ...]) -> BatchExecutor | None:
-        """What runs ``request`` over many examples in lanes; None where the tape is one of large arrays."""
+    def batch_executor(
+        self, order: int, request: Request, wrt: tuple[int, ...], tier: str = "vm"
+    ) -> BatchExecutor | ExampleLoop:
+        """What runs ``request`` over many examples: in lanes, or one by one where the tape is one of large arrays."""
 
-        def make() -> tuple[BatchExecutor | None]:
+        def make() -> BatchExecutor | ExampleLoop:
             program = self.program(order, wrt)
-            return (None if program is None else BatchExecutor(program, request, self.tape.input_shapes),)
+            if program is None:
+                return ExampleLoop(self.executor(order, request, wrt, tier))
+            return BatchExecutor(program, request, self.tape.input_shapes, tier)
 
-        return self._once(("batch", order, request, wrt), make)[0]  # type: ignore[no-any-return]
+        return self._once(("batch", order, request, wrt, tier), make)  # type: ignore[no-any-return]
 
     def divergence(self, other: Branch) -> int:
         """The first guard whose outcome differs from that in another branch of the same signature.

@@ -9,14 +9,15 @@ from fastgrad.errors import InputError
 
 __all__ = ["config", "resolve_threads", "resolve_tier"]
 
-TIERS = ("auto", "vm")
+TIERS = ("auto", "vm", "native")
 
 
 class Config:
     """Defaults of the arguments ``tier`` and ``threads``; assignment checks the value.
 
-    ``tier`` is "auto" or "vm". ``threads`` is the number of threads that a batch may use; None means as many as this
-    process may run on, or ``OMP_NUM_THREADS`` if that is set.
+    ``tier`` is "auto" (machine code for what runs long enough to pay for it), "vm" (never) or "native" (at once).
+    ``threads`` is the number of threads that a batch may use; None means one for each
+    processor that this process may run on (its affinity), or ``OMP_NUM_THREADS`` if that is set and fewer.
     """
 
     def __init__(self) -> None:
@@ -71,9 +72,6 @@ def _checked_threads(threads: Any) -> int:
 
 
 def _available_threads() -> int:
+    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     stated = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0].strip()
-    if stated.isdigit() and int(stated) > 0:
-        return int(stated)
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+    return min(int(stated), usable) if stated.isdecimal() and int(stated) > 0 else usable

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -24,7 +25,7 @@ from fastgrad.recordings import Recordings
 from fastgrad.results import Nesting, operand_of
 from fastgrad.vm.fast_call import FastCalls, Given, accelerate, entry_for, is_plain, places_of
 
-__all__ = ["Derivative"]
+__all__ = ["Derivative", "by_reference"]
 
 Floats = NDArray[np.float64]
 
@@ -62,6 +63,11 @@ class Derivative:
 
     def __repr__(self) -> str:
         return f"<{self.form.value} of {getattr(self.function, '__name__', self.function)!s}>"
+
+    def __reduce__(self) -> Any:
+        """Pickled as what it was made from: a process that loads it records the function anew."""
+        arguments = (self.function, self.form, self.argnums, self.has_aux, self.tier)
+        return by_reference(self) or (Derivative, arguments)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         return self.evaluate(args, kwargs, None)
@@ -101,6 +107,8 @@ class Derivative:
         found, values = surroundings.snapshot()
         places = places_of(found, values)
         entry = next((entry for entry in self._fast.entries if entry.fits(branch, given)), None)
+        if entry is not None:
+            entry.account()
         if places is not None and entry is None:
             entry = entry_for(self.executor(branch, call), branch, given, *packing)
         if places is None or entry is None:
@@ -121,7 +129,7 @@ class Derivative:
         return request_of(self.form, branch, call)
 
     def executor(self, branch: Branch, call: Call) -> Executor:
-        return branch.executor(self.form.order, self.request(branch, call), call.wrt)
+        return branch.executor(self.form.order, self.request(branch, call), call.wrt, self.tier)
 
     def _evaluate_in_recording(self, call: Call, seeds: Any) -> Any:
         recording, call = record_with_data(self.function, call, self.has_aux, self._parameters)
@@ -161,6 +169,17 @@ class Derivative:
 
 
 accelerate(Derivative)
+
+
+def by_reference(thing: Any) -> str | None:
+    """The name under which a module has this very object, as one that decorates a function is found; else None."""
+    module, name = str(getattr(thing, "__module__", None)), str(getattr(thing, "__qualname__", ""))
+    if module == "__main__" and "cloudpickle" in sys.modules:
+        return None  # cloudpickle takes functions of the main program along, which other processes do not have
+    found: Any = sys.modules.get(module)
+    for part in name.split("."):
+        found = getattr(found, part, None)
+    return name if found is thing else None
 
 
 def _plain_arguments(call: Call) -> list[Given] | None:

@@ -19,6 +19,8 @@ class Explanation:
 
     what: str
     tier: str
+    tier_reason: str
+    compile_seconds: float
     operations: int
     segments: int
     instructions: int
@@ -30,10 +32,11 @@ class Explanation:
 
     def __str__(self) -> str:
         lines = [
-            f"{self.what}, tier {self.tier}",
+            f"{self.what}, tier {self.tier}: {self.tier_reason}",
             f"  recorded      {self.operations} operations in {1e3 * self.record_seconds:.3g} ms",
             f"  runs          {self.instructions or self.operations} instructions in {self.segments} "
             f"segment{'s' * (self.segments != 1)}, {self.workspace_bytes} bytes of workspace",
+            *[f"  compiled      in {1e3 * self.compile_seconds:.3g} ms"] * (self.compile_seconds > 0),
             f"  measured      {1e6 * self.run_seconds:.3g} us per evaluation",
             f"  branches      {self.cached_branches} cached, {len(self.guards)} guards in this one",
         ]
@@ -50,7 +53,9 @@ def explanation_of(
     sources = branch.tape.sources
     return Explanation(
         what=what,
-        tier="vm",
+        tier="native" if executor.tier.is_native else "vm",
+        tier_reason=executor.tier.reason,
+        compile_seconds=executor.tier.compile_seconds,
         operations=branch.tape.n_operations,
         segments=getattr(executor, "n_segments", 1),
         instructions=getattr(getattr(executor, "sweep", None), "n_instructions", 0),

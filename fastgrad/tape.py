@@ -33,13 +33,16 @@ import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fastgrad import array_ops, ops
 from fastgrad.errors import TapeError
+
+if TYPE_CHECKING:
+    from fastgrad.native.c_source import CSource
 
 __all__ = [
     "ARRAY_OPERATION",
@@ -187,6 +190,35 @@ class Tape:
 
     def __str__(self) -> str:
         return "\n".join(_listing(self))
+
+    # ---- elsewhere
+
+    def to_c(
+        self,
+        name: str,
+        derivative: str | None = None,
+        argnums: int | str | Sequence[int | str] | None = None,
+        *,
+        values: bool = True,
+        limit: int = 200_000,
+    ) -> CSource:
+        """Standalone C99 source of the tape's values and a derivative, which gives the bits of fastgrad's own kernels.
+
+        ``name`` is that of the C function. ``derivative`` is ``"gradient"``, ``"vjp"``, ``"jvp"``, ``"jacobian"`` or
+        ``"hessian"``, by the inputs ``argnums`` (numbers or names, all if None); without ``values`` the values are left
+        out. Every element is written out, at most ``limit`` statements. Captured data are frozen.
+
+        Returns an object with the texts ``source`` and ``header``, whose ``write(folder)`` makes files of them. Raises
+        UnsupportedError where an operation has no such form or the limit is passed, InputError for other arguments.
+
+        >>> import fastgrad
+        >>> code = fastgrad.record(lambda x: x * x, 3.0).to_c("parabola", derivative="gradient")
+        >>> print(code.header.partition("extern")[2].splitlines()[3])
+        int64_t parabola(const double *x, double *value, double *gradient_x, double *workspace);
+        """
+        from fastgrad.native.c_source import c_source  # plans, which needs the kernels
+
+        return c_source(self, name, derivative, argnums, values, limit)
 
     # ---- identity
 

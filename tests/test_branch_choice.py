@@ -179,19 +179,19 @@ def test_a_dropped_branch_is_not_predicted() -> None:
 
 
 def test_a_batch_with_many_branches_runs_each_on_its_own_examples(monkeypatch: pytest.MonkeyPatch) -> None:
-    from fastgrad import batch
+    from fastgrad.batch import run
 
     x = np.random.default_rng(3).uniform(0.0, 8.0, 4000)
     batched = fg.vmap(fg.value_and_grad(ways))
     batched(x)
     sizes: list[int] = []
-    through = batch._Run._through
+    through = run._Block._through
 
     def noting(self: Any, branch: Any, examples: Any) -> Any:
-        sizes.append(len(x) if examples is None else len(examples))
+        sizes.append(self.n if examples is None else len(examples))
         return through(self, branch, examples)
 
-    monkeypatch.setattr(batch._Run, "_through", noting)
+    monkeypatch.setattr(run._Block, "_through", noting)
     values, slopes = batched(x)
     # three decisions, so each example runs through four branches at most
     assert sum(sizes) <= 4 * len(x)

@@ -21,11 +21,13 @@ from fastgrad.array_ops.linalg import (
     inv,
     mirrored,
     poison,
+    present,
     require_square,
     scipy_linalg,
+    total,
     triangles,
 )
-from fastgrad.array_ops.movement import concatenate, reshape, slice_
+from fastgrad.array_ops.movement import concatenate, place, reshape, slice_
 from fastgrad.array_ops.products import matmul, transposed
 from fastgrad.array_ops.reductions import broadcast_to
 from fastgrad.array_ops.spectra import undefined
@@ -127,23 +129,34 @@ def _qr_vjp(attribute: Attribute, ct: Any, a: Any, packed: Any) -> Cotangents:
     k = min(m, n)
     all_q, all_r = qr_parts(packed, a.shape, complete)
     of_all_q, of_all_r = qr_parts(ct, a.shape, complete)
-    q, of_q = _part(all_q, -1, 0, k), _part(of_all_q, -1, 0, k)
-    r, of_r = _part(all_r, -2, 0, k), _part(of_all_r, -2, 0, k)
+    q, of_q = _part(all_q, -1, 0, k), present(_part(of_all_q, -1, 0, k))
+    r, of_r = _part(all_r, -2, 0, k), present(_part(of_all_r, -2, 0, k))
     of_y = None
     if n > k:
-        y, of_v = _part(a, -1, k, n), _part(of_r, -1, k, n)
-        of_q, of_y = of_q + matmul(y, transposed(of_v)), matmul(q, of_v)
-        r, of_r = _part(r, -1, 0, k), _part(of_r, -1, 0, k)
-    middle = mirrored(matmul(r, transposed(of_r)) - matmul(transposed(of_q), q), "L")
-    inverse = inv(r, attribute=SINGULAR_IS_ZERO)
-    of_x = matmul(of_q + matmul(q, middle), transposed(inverse))
-    of_a = of_x if of_y is None else concatenate(of_x, of_y, attribute=len(a.shape) - 1)
-    flags = dependent(r)
-    of_a = of_a + poison(flags, of_all_q) + poison(flags, of_all_r)
-    if all_q.shape[-1] > k:
+        if of_r is not None:
+            y, of_v = _part(a, -1, k, n), _part(of_r, -1, k, n)
+            of_q, of_y = total([of_q, matmul(y, transposed(of_v))]), matmul(q, of_v)
+            of_r = _part(of_r, -1, 0, k)
+        r = _part(r, -1, 0, k)
+    middle = total(
+        [
+            None if of_r is None else matmul(r, transposed(of_r)),
+            None if of_q is None else -matmul(transposed(of_q), q),
+        ]
+    )
+    of_a = None
+    if middle is not None:
+        of_x = total([of_q, matmul(q, mirrored(middle, "L"))])
+        of_a = matmul(of_x, transposed(inv(r, attribute=SINGULAR_IS_ZERO)))
+        if of_y is not None:
+            of_a = concatenate(of_a, of_y, attribute=len(a.shape) - 1)
+        elif n > k:
+            of_a = place(of_a, attribute=(a.shape, tuple((0, length, 1) for length in of_a.shape)))
+    lost = [poison(dependent(r), x) for x in map(present, (of_all_q, of_all_r)) if x is not None]
+    if all_q.shape[-1] > k and (extra := present(_part(of_all_q, -1, k, m))) is not None:
         # columns beyond the factorization are any that complete the basis
-        of_a = of_a + poison(None, _part(of_all_q, -1, k, m))
-    return (of_a,)
+        lost.append(poison(None, extra))
+    return (total([of_a, *lost]),)
 
 
 def _qr_jvp(attribute: Attribute, tangents: Sequence[Any], a: Any, packed: Any) -> Any:

@@ -47,6 +47,11 @@ def poison(flags: Any, x: Any) -> Any:
     return sum_of_matrix(ops.zero_product(NAN if flags is None else ops.where(flags, NAN, 0.0), x))
 
 
+def present(x: Any) -> Any:
+    """A cotangent, or None where it is known to be zero, as for a part of a result that nothing depends on."""
+    return None if x.is_zero else x
+
+
 def total(parts: Sequence[Any]) -> Any:
     """The sum of the parts that are there; None if none is."""
     found = [part for part in parts if part is not None]
@@ -82,19 +87,20 @@ Weights = tuple[float, float, float]
 
 
 @lru_cache(maxsize=64)
-def _weights(m: int, n: int, weights: Weights) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+def _weights(m: int, n: int, weights: Weights) -> NDArray[np.float64]:
     lower, diagonal, upper = weights
     below = np.subtract.outer(np.arange(m), np.arange(n))
-    array = np.where(below > 0, lower, np.where(below == 0, diagonal, upper))
-    return array, array != 0.0
+    return np.where(below > 0, lower, np.where(below == 0, diagonal, upper))
 
 
-def _triangles(weights: Weights, x: NDArray[Any]) -> NDArray[Any]:
-    factors, kept = _weights(x.shape[-2], x.shape[-1], weights)
+def _factors(weights: Weights, of: Shape) -> NDArray[np.float64]:
+    return _weights(of[-2], of[-1], weights)
+
+
+def _triangles(weights: Weights, x: NDArray[Any]) -> Any:
+    factors = _factors(weights, x.shape)
     # what is left out is 0, also where it was infinite
-    result = np.zeros(x.shape)
-    np.multiply(x, factors, out=result, where=kept)
-    return result
+    return np.multiply(x, factors, out=np.zeros(x.shape), where=factors != 0.0)
 
 
 # each matrix with its lower triangle, its diagonal and its upper triangle times a number each
@@ -103,6 +109,7 @@ triangles: ArrayOperation = array_operation(
     lambda _, of: of,
     _triangles,
     lambda weights, ct, x, r: (triangles(ct, attribute=weights),),
+    factors=_factors,
 )
 
 
@@ -177,7 +184,7 @@ def _inv_jvp(_: str | None, tangents: Sequence[Any], a: Any, r: Any) -> Any:
 
 
 def _inv_vjp(_: str | None, ct: Any, a: Any, r: Any) -> Cotangents:
-    return (matmul(matmul(-transposed(r), ct), transposed(r)),)
+    return (matmul(matmul(transposed(-r), ct), transposed(r)),)
 
 
 inv: ArrayOperation = array_operation("inv", lambda _, a: require_square(a), _inv, _inv_vjp, _inv_jvp)

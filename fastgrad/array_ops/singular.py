@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastgrad import ops
-from fastgrad.array_ops.linalg import each_matrix, folded, mirrored, poison, scipy_linalg
+from fastgrad.array_ops.linalg import each_matrix, folded, mirrored, poison, present, scipy_linalg, total
 from fastgrad.array_ops.movement import concatenate, reshape, slice_
 from fastgrad.array_ops.products import matmul, transposed
 from fastgrad.array_ops.reductions import broadcast_to
@@ -107,30 +107,43 @@ def _columns(x: Any, start: int, stop: int) -> Any:
 
 def _svd_vjp(attribute: Attribute, ct: Any, a: Any, r: Any) -> Cotangents:
     kind, full = attribute
-    m, n = a.shape[-2:]
-    k = min(m, n)
+    k = min(a.shape[-2:])
     all_u, s, all_vt = singular_parts(r, a.shape, full)
     of_all_u, of_s, of_all_vt = singular_parts(ct, a.shape, full)
-    all_v, of_all_v = transposed(all_vt), transposed(of_all_vt)
-    u, v, of_u, of_v = (_columns(x, 0, k) for x in (all_u, all_v, of_all_u, of_all_v))
-    turned_u, turned_v = matmul(transposed(u), of_u), matmul(transposed(v), of_v)
-    apart = ops.zero_product(turned_u + turned_v, reciprocals(s, attribute=-1))
-    together = ops.zero_product(turned_u - turned_v, reciprocals(s, attribute=1))
-    middle = 0.5 * (apart + transposed(apart) + together - transposed(together))
-    of_a = matmul(u * row(tie_average(of_s, s, attribute=1)) + matmul(u, middle), transposed(v))
-    inverse = row(_inverse_or_zero(s))
-    if m > k:
-        of_a = of_a + matmul((of_u - matmul(u, turned_u)) * inverse, transposed(v))
-    if n > k:
-        of_a = of_a + matmul(u, transposed((of_v - matmul(v, turned_v)) * inverse))
-    of_a = folded(of_a, "L") if kind == "hermitian" else of_a
-    of_a = of_a + poison(row(tied(s, attribute=2 if m > k else 1)), of_u)
-    of_a = of_a + poison(row(tied(s, attribute=2 if n > k else 1)), of_v)
+    u, v = _columns(all_u, 0, k), _columns(transposed(all_vt), 0, k)
+    of_u, more_of_u = _cotangents_of_columns(of_all_u, k)
+    of_v, more_of_v = _cotangents_of_columns(transposed(of_all_vt), k)
+    turned_u = None if of_u is None else matmul(transposed(u), of_u)
+    turned_v = None if of_v is None else matmul(transposed(v), of_v)
+    middle = []
+    if present(of_s) is not None:
+        middle.append(u * row(tie_average(of_s, s, attribute=1)))
+    if of_u is not None or of_v is not None:
+        apart = ops.zero_product(total([turned_u, turned_v]), reciprocals(s, attribute=-1))
+        difference = total([turned_u, None if turned_v is None else -turned_v])
+        together = ops.zero_product(difference, reciprocals(s, attribute=1))
+        middle.append(matmul(u, 0.5 * (apart + transposed(apart) + together - transposed(together))))
+    parts = [matmul(total(middle), transposed(v))] if middle else []
+    m, n = a.shape[-2:]
+    if m > k and of_u is not None:
+        parts.append(matmul((of_u - matmul(u, turned_u)) * row(_inverse_or_zero(s)), transposed(v)))
+    if n > k and of_v is not None:
+        parts.append(matmul(u, transposed((of_v - matmul(v, turned_v)) * row(_inverse_or_zero(s)))))
+    of_a = total(parts)
+    lost = [] if of_a is None else [folded(of_a, "L") if kind == "hermitian" else of_a]
+    if of_u is not None:
+        lost.append(poison(row(tied(s, attribute=2 if m > k else 1)), of_u))
+    if of_v is not None:
+        lost.append(poison(row(tied(s, attribute=2 if n > k else 1)), of_v))
     # vectors beyond the singular values are any that complete the basis
-    for extra in (_columns(of_all_u, k, of_all_u.shape[-1]), _columns(of_all_v, k, of_all_v.shape[-1])):
-        if extra.shape[-1]:
-            of_a = of_a + poison(None, extra)
-    return (of_a,)
+    lost += [poison(None, more) for more in (more_of_u, more_of_v) if more is not None]
+    return (total(lost),)
+
+
+def _cotangents_of_columns(x: Any, k: int) -> tuple[Any, Any]:
+    """Those of the first k columns and of the rest; None where there are none, or known to be zero."""
+    n = x.shape[-1]
+    return present(_columns(x, 0, k)), present(_columns(x, k, n)) if n > k else None
 
 
 def _svd_jvp(attribute: Attribute, tangents: Sequence[Any], a: Any, r: Any) -> Any:

@@ -27,9 +27,11 @@ from fastgrad.array_ops.linalg import (
     inv,
     mirrored,
     poison,
+    present,
     require_square,
     scipy_linalg,
     sum_of_matrix,
+    total,
 )
 from fastgrad.array_ops.movement import concatenate, reshape, slice_
 from fastgrad.array_ops.products import matmul, transposed
@@ -45,13 +47,20 @@ def _tolerance(w: NDArray[Any]) -> Any:
     return 8.0 * w.shape[-1] * EPS * np.abs(w).max(-1, initial=0.0)
 
 
+def _are_ordered_apart(with_zero: int, w: NDArray[Any]) -> bool:
+    """Whether values are ordered, as NumPy's of symmetric matrices and singular values are, and no two are equal."""
+    first, last = w.item(0), w.item(-1)
+    tolerance = 8.0 * w.size * EPS * max(abs(first), abs(last))
+    gaps = w[1:] - w[:-1] if first < last else w[:-1] - w[1:]
+    return bool(np.minimum.reduce(gaps) > tolerance) and not (with_zero and min(first, last) <= tolerance)
+
+
 def _groups(with_zero: int, w: NDArray[Any]) -> NDArray[Any] | None:
     """Numbers that are the same for equal values (-1: equal to 0, if that counts); None if no two are equal."""
-    tolerance = np.asarray(_tolerance(w))[..., None]
-    steps = w[..., 1:] - w[..., :-1]
-    # NumPy orders the values of symmetric matrices and singular values, so that this answers as a rule
-    if ((steps > tolerance).all() or (steps < -tolerance).all()) and not (with_zero and (w <= tolerance).any()):
+    # as a rule this answers
+    if w.ndim == 1 and w.size > 1 and _are_ordered_apart(with_zero, w):
         return None
+    tolerance = np.asarray(_tolerance(w))[..., None]
     order = np.argsort(w, -1)
     ordered = np.take_along_axis(w, order, -1)
     apart = ordered[..., 1:] - ordered[..., :-1] > tolerance
@@ -200,11 +209,16 @@ def _eigen_packed(w: Any, v: Any) -> Any:
 
 
 def _eigh_vjp(attribute: Symmetric, ct: Any, a: Any, r: Any) -> Cotangents:
-    (w, v), (of_w, of_v) = eigen_parts(r), eigen_parts(ct)
-    turned = ops.zero_product(matmul(transposed(v), of_v), reciprocals(w, attribute=-1))
-    shared = tie_average(of_w, w, attribute=0)
-    of_a = matmul(v * row(shared) + matmul(v, turned), transposed(v))
-    return (folded(of_a, attribute[1]) + poison(row(tied(w, attribute=0)), of_v),)
+    (w, v), (of_w, of_v) = eigen_parts(r), map(present, eigen_parts(ct))
+    moved = []
+    if of_w is not None:
+        moved.append(v * row(tie_average(of_w, w, attribute=0)))
+    if of_v is not None:
+        moved.append(matmul(v, ops.zero_product(matmul(transposed(v), of_v), reciprocals(w, attribute=-1))))
+    if not moved:
+        return (None,)
+    of_a = folded(matmul(total(moved), transposed(v)), attribute[1])
+    return (of_a if of_v is None else of_a + poison(row(tied(w, attribute=0)), of_v),)
 
 
 def _eigh_jvp(attribute: Symmetric, tangents: Sequence[Any], a: Any, r: Any) -> Any:
@@ -297,16 +311,19 @@ eigvals: ArrayOperation = array_operation(
 
 
 def _eig_vjp(_: None, ct: Any, a: Any, r: Any) -> Cotangents:
-    (w, v), (of_w, of_v) = eigen_parts(r), eigen_parts(ct)
+    (w, v), (of_w, of_v) = eigen_parts(r), map(present, eigen_parts(ct))
     inverse = transposed(inv(v, attribute=SINGULAR_IS_ZERO))
-    # the columns keep the length 1
-    lengthwise = sum_(v * of_v, attribute=(len(v.shape) - 2,))
-    turned = matmul(transposed(v), of_v - v * row(lengthwise))
-    turned = ops.zero_product(turned, reciprocals(w, attribute=-1))
-    shared = row(tie_average(of_w, w, attribute=0))
-    of_a = matmul(inverse * shared + matmul(inverse, turned), transposed(v))
-    lost_values = poison(row(doubtful(r, attribute="values")), row(of_w))
-    return (of_a + lost_values + poison(row(doubtful(r, attribute="vectors")), of_v),)
+    moved, lost = [], []
+    if of_w is not None:
+        moved.append(inverse * row(tie_average(of_w, w, attribute=0)))
+        lost.append(poison(row(doubtful(r, attribute="values")), row(of_w)))
+    if of_v is not None:
+        # the columns keep the length 1
+        lengthwise = sum_(v * of_v, attribute=(len(v.shape) - 2,))
+        turned = matmul(transposed(v), of_v - v * row(lengthwise))
+        moved.append(matmul(inverse, ops.zero_product(turned, reciprocals(w, attribute=-1))))
+        lost.append(poison(row(doubtful(r, attribute="vectors")), of_v))
+    return (total([matmul(total(moved), transposed(v)), *lost]) if moved else None,)
 
 
 def _eig_jvp(_: None, tangents: Sequence[Any], a: Any, r: Any) -> Any:

@@ -16,6 +16,8 @@ An entry holds
 ``scalar_code`` the operation as instructions on scalars: the result's slots from a writer (see ``ScalarWriter``), the
                 attribute and the operands' slots; None where only NumPy can do it
 ``scalar_cost`` how many instructions that takes, about, from the attribute and the operands' shapes
+``factors``     where the result is each element times a number (strongly: times 0 is 0) these numbers, as an array that
+                fits the operand's last axes, from the attribute and its shape: the planner then fuses it; else None
 ``position_operands``  operands that are not numbers to compute with but positions: ``scalar_code`` is given their
                 content, and can be used only where they are constants
 
@@ -77,6 +79,7 @@ class ArrayOperation:
     scalar_cost: Callable[..., float]
     position_operands: tuple[int, ...]
     into: Callable[..., Any] | None
+    factors: Callable[[Any, Shape], NDArray[np.float64]] | None
     code: int
 
     def __call__(self, *operands: Any, attribute: Any = None) -> Any:
@@ -149,6 +152,7 @@ def array_operation(
     scalar_cost: Callable[..., float] = _size_of_first,
     position_operands: tuple[int, ...] = (),
     into: Callable[..., Any] | None = None,
+    factors: Callable[[Any, Shape], NDArray[np.float64]] | None = None,
 ) -> ArrayOperation:
     """Add an entry to the table."""
     entry = ArrayOperation(
@@ -163,6 +167,7 @@ def array_operation(
         scalar_cost,
         position_operands,
         into,
+        factors,
         _next_code(),
     )
     TABLE[entry.code] = entry

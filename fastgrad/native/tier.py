@@ -49,8 +49,8 @@ class Tier:
         self._next = LOOK_AFTER if setting == "auto" else float("inf")
         self._jobs: WeakSet[Any] = WeakSet()
         self._lock = threading.Lock()
-        if setting == "native":
-            self._find() or self._make(_no_pause)
+        if setting == "native" and not self._find():
+            self._make(_no_pause)
 
     @property
     def is_native(self) -> bool:

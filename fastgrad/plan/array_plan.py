@@ -140,10 +140,40 @@ class _Planner:
         for output in tape.outputs.tolist():
             self.n_uses[output] += 1
         self.results = {node: k for k, node in reversed(list(enumerate(tape.outputs.tolist())))}
+        for node in range(n):
+            self._fused_factors(node)
+        for node, number in list(self.results.items()):
+            self._reshaped_result(node, number)
         self.guards: dict[int, list[tuple[int, float]]] = {}
         pairs = zip(tape.guard_nodes.tolist(), tape.guard_values.tolist(), strict=True)
         for number, (node, expected) in enumerate(pairs):
             self.guards.setdefault(node, []).append((number, expected))
+
+    def _fused_factors(self, node: int) -> None:
+        """An operation that multiplies each element with a number of its own is elementwise, with a constant."""
+        entry = self.entry(node)
+        if entry is None or entry.factors is None:
+            return
+        factors = entry.factors(self.tape.attribute_of(node), self.shapes[node])
+        self.constants.append(factors)
+        buffer = self._new_buffer("constant", len(self.constants) - 1, factors.size)
+        # a node beyond the tape's own
+        constant = len(self.opcodes)
+        self.places[constant] = Place(buffer, 0, factors.shape, contiguous(factors.shape))
+        self.opcodes.append(INPUT)
+        self.operands.append([])
+        self.shapes.append(factors.shape)
+        self.stages.append(0)
+        self.n_uses.append(1)
+        self.opcodes[node], self.operands[node] = ops.zero_product.code, [*self.operands[node], constant]
+
+    def _reshaped_result(self, node: int, number: int) -> None:
+        """What an output is a reshape of goes to the caller's array too."""
+        while self.entry(node) is array_ops.reshape:
+            (node,) = self.operands[node]
+            if node in self.results:
+                return
+        self.results[node] = number
 
     # ---- what a node is
 
@@ -239,7 +269,7 @@ class _Planner:
         shape = self.shapes[node]
         kind, number = ("result", self.results[node]) if node in self.results else ("workspace", 0)
         buffer = self._new_buffer(kind, number, math.prod(shape))
-        place = self.places[node] = Place(buffer, 0, shape, _contiguous(shape))
+        place = self.places[node] = Place(buffer, 0, shape, contiguous(shape))
         return place
 
     def _place(self, node: int) -> Place:
@@ -259,7 +289,7 @@ class _Planner:
         else:
             self.constants.append(self.tape.constant_of(node))
             buffer = self._new_buffer("constant", len(self.constants) - 1, size)
-        self.places[node] = Place(buffer, 0, self.shapes[node], _contiguous(self.shapes[node]))
+        self.places[node] = Place(buffer, 0, self.shapes[node], contiguous(self.shapes[node]))
 
     def _number_place(self, node: int) -> Place:
         """A number as memory, for the few that ask for an array: views of it and NumPy."""
@@ -298,7 +328,7 @@ class _Planner:
             return
         # a reshape that cannot be had by strides alone
         target = self._own_place(node)
-        reshaped = Place(target.buffer, 0, source.shape, _contiguous(source.shape))
+        reshaped = Place(target.buffer, 0, source.shape, contiguous(source.shape))
         self.stages[node] = self.stages[operand] + 1
         self.evaluations.setdefault(self.stages[node], []).append(Copy(source, reshaped))
 
@@ -362,11 +392,11 @@ class _Planner:
         for number, node in enumerate(self.tape.outputs.tolist()):
             source = self._number_place(node) if self.is_number(node) else self._place(node)
             buffer = self.buffers[source.buffer]
-            whole = Place(source.buffer, 0, self.shapes[node], _contiguous(self.shapes[node]))
+            whole = Place(source.buffer, 0, self.shapes[node], contiguous(self.shapes[node]))
             if (buffer.kind, buffer.number) == ("result", number) and source == whole:
                 continue
             target = self._new_buffer("result", number, math.prod(self.shapes[node]))
-            self.copies.append(Copy(source, Place(target, 0, self.shapes[node], _contiguous(self.shapes[node]))))
+            self.copies.append(Copy(source, Place(target, 0, self.shapes[node], contiguous(self.shapes[node]))))
 
     # ---- segments
 
@@ -502,7 +532,8 @@ class _SegmentProgram:
 # ---- strided views
 
 
-def _contiguous(shape: Shape) -> tuple[int, ...]:
+def contiguous(shape: Shape) -> tuple[int, ...]:
+    """The strides of a contiguous array, in elements."""
     strides = [1] * len(shape)
     for axis in range(len(shape) - 2, -1, -1):
         strides[axis] = strides[axis + 1] * max(shape[axis + 1], 1)

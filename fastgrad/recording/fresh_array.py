@@ -16,14 +16,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastgrad.errors import LeakedValueError, located
+from fastgrad.recording.functions.conversions import any_recorded, holds_recorded
 from fastgrad.recording.functions.flat import FlatIterator
 from fastgrad.recording.numpy_protocol import apply_function, apply_ufunc
+from fastgrad.recording.out_argument import named_out
 from fastgrad.recording.recorded_array import RecordedArray
 from fastgrad.recording.recorder import Recorder, innermost_recorder
 from fastgrad.recording.source import user_line
 from fastgrad.recording.storage import Piece, Storage, root_of
 
-__all__ = ["FreshArray", "any_recorded", "call_on_fresh", "holds_recorded", "made", "unwrapped", "unwrapped_call"]
+__all__ = ["FreshArray", "call_on_fresh", "made", "unwrapped", "unwrapped_call"]
 
 
 class _Home:
@@ -49,6 +51,11 @@ class FreshArray(np.ndarray[Any, np.dtype[Any]]):
         home, root = getattr(obj, "home", None), root_of(self)
         self.home = home if home is not None and home.root() is root else _Home(root)
         self._recorded = None
+
+    @property
+    def is_recorded(self) -> bool:
+        """Whether a recorded value has been written into it."""
+        return self.home.recorder is not None
 
     def recorded_form(self) -> RecordedArray | None:
         """The recorded array that this one has become; None while it is a plain array.
@@ -102,8 +109,11 @@ class FreshArray(np.ndarray[Any, np.dtype[Any]]):
             if out is None:
                 return _wrapped(getattr(ufunc, method)(*given, **kwargs), inputs)
             if not any(isinstance(unwrapped(target), RecordedArray) for target in out):
-                getattr(ufunc, method)(*given, out=tuple([unwrapped(target) for target in out]), **kwargs)
-                return out if len(out) > 1 else out[0]
+                results = getattr(ufunc, method)(*given, out=tuple([unwrapped(target) for target in out]), **kwargs)
+                if len(out) == 1:
+                    return out[0]
+                returned = zip(out, results, strict=True)
+                return tuple([_wrapped(x, inputs) if target is None else target for target, x in returned])
         if out is not None:
             kwargs["out"] = out
         return apply_ufunc(ufunc, method, tuple(given), kwargs)
@@ -173,24 +183,6 @@ def _constant(recorder: Recorder, content: NDArray[Any]) -> Piece:
     return Piece(recorder.array(content.copy()), content.shape)
 
 
-def holds_recorded(x: Any) -> bool:
-    """Whether a value, or a list or tuple of values, is or holds a recorded one."""
-    if isinstance(x, RecordedArray):
-        return True
-    if isinstance(x, FreshArray):
-        return x.home.recorder is not None
-    if isinstance(x, (list, tuple)):
-        return any(map(holds_recorded, x))
-    if isinstance(x, np.ndarray) and x.dtype.kind == "O":
-        return any(map(holds_recorded, x.ravel().tolist()))
-    return False
-
-
-def any_recorded(args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
-    """Whether a recorded value is among a call's arguments."""
-    return holds_recorded(args) or any(map(holds_recorded, kwargs.values()))
-
-
 def _layout_of(x: NDArray[Any]) -> tuple[Any, ...]:
     # the real part of an array, and its bytes seen as another type, have its shape and strides
     return x.dtype, x.shape, x.strides
@@ -222,12 +214,20 @@ def made(function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
 def call_on_fresh(function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     """A NumPy function on arguments of which some are fresh arrays, or recorded."""
     if any_recorded(args, kwargs):
+        args, kwargs = named_out(function, args, kwargs)
         given = tuple([unwrapped(x) for x in args])
         if function in _WRITES_FIRST:
             given = (args[0].promoted() if isinstance(args[0], FreshArray) else args[0], *given[1:])
         options = {name: unwrapped(x) if name != "out" else x for name, x in kwargs.items()}
         return _wrapped(apply_function(function, given, options), args)
-    return _wrapped(unwrapped_call(function, args, kwargs), (*args, *kwargs.values()))
+    given = tuple([unwrapped(x) for x in args])
+    options = {name: unwrapped(x) for name, x in kwargs.items()}
+    result = function(*given, **options)
+    for argument, plain in zip((*args, *kwargs.values()), (*given, *options.values()), strict=True):
+        if result is plain:
+            # what was given as out=, or comes back as it is
+            return argument
+    return _wrapped(result, (*args, *kwargs.values()))
 
 
 # what arrays are made of that hold no memory, or NumPy's
@@ -266,7 +266,7 @@ def _delegating(name: str) -> Callable[..., Any]:
     def method(self: FreshArray, *args: Any, **kwargs: Any) -> Any:
         if self.home.recorder is None and not any_recorded(args, kwargs):
             return original(self, *args, **kwargs)
-        return unwrapped_call(getattr(self.promoted(), name), args, kwargs)
+        return getattr(self.promoted(), name)(*args, **kwargs)
 
     method.__name__ = name
     return method

@@ -65,6 +65,8 @@ def _plain(item: Any) -> Any:
         return slice(*(None if part is None else operator.index(part) for part in (item.start, item.stop, item.step)))
     if isinstance(item, (list, tuple)):
         item = stacked(item)
+    if isinstance(item, range):
+        item = np.asarray(item, np.intp)
     if isinstance(item, RecordedArray):
         return _guarded_array(item)
     if isinstance(item, (bool, np.bool_, np.ndarray)):

@@ -29,7 +29,8 @@ from typing import Any
 import numpy as np
 
 from fastgrad.errors import LostDerivativeError, located
-from fastgrad.recording.fresh_array import any_recorded, call_on_fresh, holds_recorded, made, unwrapped_call
+from fastgrad.recording.fresh_array import call_on_fresh, made, unwrapped_call
+from fastgrad.recording.functions.conversions import any_recorded, holds_recorded
 from fastgrad.recording.functions.registry import OUTSIDE, REGISTERED
 from fastgrad.recording.numpy_protocol import load_outside
 from fastgrad.recording.recorder import innermost_recorder

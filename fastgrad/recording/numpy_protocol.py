@@ -9,17 +9,15 @@ from __future__ import annotations
 import importlib
 import inspect
 import sys
-from collections.abc import Callable, Iterable, Sequence
-from functools import cache
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
 
 from fastgrad import ops
-from fastgrad.errors import LostDerivativeError, located
 from fastgrad.recording.assignment import setitem, update_at
 from fastgrad.recording.functions import methods
-from fastgrad.recording.functions.conversions import as_objects
+from fastgrad.recording.functions.conversions import any_recorded, as_objects
 from fastgrad.recording.functions.registry import (
     FUNCTIONS,
     METHODS,
@@ -32,6 +30,7 @@ from fastgrad.recording.functions.registry import (
 from fastgrad.recording.functions.shapes import matrix_transpose, transpose
 from fastgrad.recording.functions.ufunc_options import chosen, evaluation
 from fastgrad.recording.indexing import getitem
+from fastgrad.recording.out_argument import call_method, named_out, write_target, written_into
 from fastgrad.recording.recorded_array import (
     ComplexOperandError,
     RecordedArray,
@@ -39,7 +38,6 @@ from fastgrad.recording.recorded_array import (
     normal_operand,
     value_of,
 )
-from fastgrad.recording.source import user_line
 
 # modules of functions that few programs call: loaded when one is called that the others do not have
 _LOADED_LATE = (
@@ -72,20 +70,28 @@ def apply_ufunc(ufunc: Any, method: str, inputs: tuple[Any, ...], kwargs: dict[s
     """``RecordedArray.__array_ufunc__``."""
     out = kwargs.pop("out", None)
     if out is not None and any(target is not None for target in out):
-        where = kwargs.pop("where", True) if method == "__call__" else True
-        if any(isinstance(normal_operand(operand), RecordedArray) for operand in inputs):
-            results = apply_ufunc(ufunc, method, inputs, kwargs)
-        else:
-            # recorded is only the mask, or what is written into
-            results = getattr(ufunc, method)(*inputs, **kwargs)
-        return into(out, chosen(where, results, out))
+        return written_into(
+            out, getattr(ufunc, method), inputs, kwargs, lambda: _without_out(ufunc, method, inputs, kwargs, out)
+        )
     if method == "at":
         target, *rest = inputs
-        return update_at(ufunc, _target(target), *rest)
+        return update_at(ufunc, write_target(target), *rest)
     try:
         return _recorded_ufunc(ufunc, method, inputs, kwargs)
     except ComplexOperandError:
         return complex_functions().apply_ufunc(ufunc, method, inputs, kwargs)
+
+
+def _without_out(ufunc: Any, method: str, inputs: tuple[Any, ...], kwargs: dict[str, Any], out: tuple[Any, ...]) -> Any:
+    """What a ufunc writes into ``out``, which keeps its own elements where a mask is false."""
+    options = dict(kwargs)
+    where = options.pop("where", True) if method == "__call__" else True
+    if any_recorded(inputs, options):
+        results = apply_ufunc(ufunc, method, inputs, options)
+    else:
+        # recorded is only the mask, or what is written into
+        results = getattr(ufunc, method)(*inputs, **options)
+    return chosen(where, results, out)
 
 
 def _recorded_ufunc(ufunc: Any, method: str, inputs: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
@@ -135,72 +141,29 @@ def _package_of(ufunc: np.ufunc) -> str:
 
 def apply_function(function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     """``RecordedArray.__array_function__``."""
-    if kwargs.get("out") is not None:
-        kwargs = dict(kwargs)
-        return into((kwargs.pop("out"),), apply_function(function, args, kwargs))
     handler = FUNCTIONS.get(function)
     if handler is None:
         load_all()
         handler = FUNCTIONS.get(function)
     if handler is None:
         raise unsupported(f"np{function.__module__.removeprefix('numpy')}.{function.__name__}")
-    position = _position_of_out(handler)
-    if len(args) > position and args[position] is not None:
-        return into(
-            (args[position],), apply_function(function, (*args[:position], None, *args[position + 1 :]), kwargs)
-        )
+    args, kwargs = named_out(function, args, kwargs)
+    if kwargs.get("out") is not None:
+        options = {name: option for name, option in kwargs.items() if name != "out"}
+        return written_into(kwargs["out"], function, args, options, lambda: _call(function, args, options))
     try:
         return handler(*args, **kwargs)
     except ComplexOperandError:
         return complex_functions().apply_function(function, args, kwargs)
 
 
-@cache
-def _position_of_out(definition: Callable[..., Any]) -> int:
-    """Which positional argument ``out`` is; more than any call has, where there is none."""
-    parameters = list(inspect.signature(definition).parameters.values())
-    positions = (k for k, p in enumerate(parameters) if p.name == "out" and p.kind is p.POSITIONAL_OR_KEYWORD)
-    return next(positions, sys.maxsize)
+def _call(function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    return apply_function(function, args, kwargs) if any_recorded(args, kwargs) else function(*args, **kwargs)
 
 
 def complex_functions() -> Any:
     """The module of NumPy's functions on complex values, which few programs need."""
     return importlib.import_module("fastgrad.recording.functions.complex_functions")
-
-
-def into(out: Any, results: Any) -> Any:
-    """Results written into the arrays of ``out=``, which are returned in their place."""
-    several = isinstance(results, tuple)
-    targets = list(out if isinstance(out, tuple) else (out,))
-    returned = []
-    for target, result in zip(targets, results if several else (results,), strict=True):
-        if target is None:
-            returned.append(result)
-            continue
-        array = _target(target)
-        if not np.can_cast(result.dtype, array.dtype, "same_kind"):
-            raise TypeError(f"Cannot cast the result from {result.dtype} to {array.dtype}, that of out, by same_kind")
-        if result.shape != array.shape:
-            raise ValueError(f"output array of shape {array.shape} does not fit the result's shape {result.shape}")
-        array[...] = result
-        returned.append(target)
-    return tuple(returned) if several else returned[0]
-
-
-def _target(array: Any) -> Any:
-    """The recorded array that a function is to write into."""
-    if isinstance(array, RecordedArray):
-        return array
-    if hasattr(array, "promoted"):
-        return array.promoted()
-    raise LostDerivativeError(
-        located(
-            "a recorded value was to be written into an existing plain array (by out=, by an operator such as += or by "
-            "a function that writes in place), which would drop its derivative",
-            user_line(),
-            "Make the array inside the differentiated function (np.zeros, np.array), or write y = y + x.",
-        )
-    )
 
 
 def load_all() -> None:
@@ -230,7 +193,7 @@ def bound_method(x: RecordedArray, name: str) -> Any:
         method = METHODS.get(name)
         if method is None:
             raise unsupported(f"the array method .{name}")
-    return lambda *args, **kwargs: method(x, *args, **kwargs)
+    return lambda *args, **kwargs: call_method(method, name, x, args, kwargs)
 
 
 def _getattr(x: RecordedArray, name: str) -> Any:

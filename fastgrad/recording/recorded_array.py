@@ -33,7 +33,7 @@ class ComplexOperandError(InputError):
     """A real operation was asked of complex values, which ``functions.complex_functions`` may know."""
 
 
-class _Text(str):
+class RecordedText(str):
     """A recorded value as text, of which no number can be made again without its derivative."""
 
     __slots__ = ()
@@ -49,12 +49,17 @@ class _Text(str):
 
     __int__ = __float__
 
+    def __getitem__(self, index: Any) -> RecordedText:
+        return RecordedText(super().__getitem__(index))
+
+    def strip(self, characters: str | None = None, /) -> RecordedText:
+        return RecordedText(super().strip(characters))
+
 
 class RecordedArray:
     """A value of a recording; see the module's docstring."""
 
     __slots__ = ("__weakref__", "_node", "recorder", "stamp", "value")
-    __hash__ = None  # type: ignore[assignment]
 
     def __init__(self, recorder: Recorder, node: int, value: Any, stamp: int = 0) -> None:
         self.recorder = recorder
@@ -108,6 +113,17 @@ class RecordedArray:
     def __reduce__(self) -> NoReturn:
         raise _refused("pickling a recorded value", "Do it outside the differentiated function.")
 
+    def __hash__(self) -> NoReturn:
+        raise UnsupportedError(
+            located(
+                "a recorded value is unhashable: it was used as a key of a dict or set, or as an argument of a "
+                "function that keeps its results (functools.lru_cache), which would outlive the recording",
+                user_line(),
+                "Call the function without its cache (function.__wrapped__), or use a number that is not recorded as "
+                "the key.",
+            )
+        )
+
     # ---- what NumPy users ask an array
 
     @property
@@ -143,10 +159,10 @@ class RecordedArray:
         return f"RecordedArray({self.value!r})"
 
     def __str__(self) -> str:
-        return _Text(self.value)
+        return RecordedText(self.value)
 
     def __format__(self, spec: str) -> str:
-        return _Text(format(self.value, spec))
+        return RecordedText(format(self.value, spec))
 
     def __iter__(self) -> Iterator[Any]:
         if self.ndim == 0:

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple, NoReturn
 import numpy as np
 
 from fastgrad.errors import LostDerivativeError, UnsupportedError, located
+from fastgrad.recording.out_argument import call_method, named_out, written_into
 from fastgrad.recording.recorded_array import ComplexOperandError, RecordedArray, node_of, recorder_of
 from fastgrad.recording.source import user_line
 
@@ -140,7 +141,7 @@ class RecordedComplex(RecordedArray):
     def __getattr__(self, name: str) -> Any:
         method = COMPLEX_METHODS.get(name)
         if method is not None:
-            return lambda *args, **kwargs: method(self, *args, **kwargs)
+            return lambda *args, **kwargs: call_method(method, name, self, args, kwargs)
         if not name.startswith("_") and hasattr(np.ndarray, name):
             raise _unsupported(f"the array method .{name}")
         raise AttributeError(f"a recorded complex array has no attribute {name!r}")
@@ -176,16 +177,16 @@ def apply_ufunc(ufunc: np.ufunc, method: str, inputs: tuple[Any, ...], kwargs: d
     """A ufunc on operands some of which are complex and some recorded."""
     name = f"np.{ufunc.__name__}" + ("" if method == "__call__" else f".{method}")
     out = kwargs.pop("out", None)
+    if out is not None:
+        compute = getattr(ufunc, method)
+        if _holds_complex(inputs):
+            return written_into(out, compute, inputs, kwargs, lambda: apply_ufunc(ufunc, method, inputs, kwargs))
+        return written_into(out, compute, inputs, kwargs, lambda: compute(*inputs, **kwargs))
     definition = COMPLEX_UFUNCS.get(ufunc)
     if kwargs or method != "__call__" or definition is None or not _holds_complex(inputs):
         raise _unsupported(name + (f" with {next(iter(kwargs))}=" if kwargs else ""))
     result = definition(*map(parts_of, inputs))
-    result = joined(result) if isinstance(result, Parts) else result
-    if out is None:
-        return result
-    (target,) = out
-    target[...] = result
-    return target
+    return joined(result) if isinstance(result, Parts) else result
 
 
 def _holds_complex(x: Any) -> bool:
@@ -201,6 +202,10 @@ def full_name(function: Any) -> str:
 
 def apply_function(function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     """A function of NumPy on arguments some of which are complex and some recorded."""
+    args, kwargs = named_out(function, args, kwargs)
+    if kwargs.get("out") is not None:
+        options = {key: option for key, option in kwargs.items() if key != "out"}
+        return written_into(kwargs["out"], function, args, options, lambda: function(*args, **options))
     name = full_name(function)
     definition = COMPLEX_FUNCTIONS.get(name)
     result = NotImplemented

@@ -79,3 +79,20 @@ def map_leaves(function: Callable[[Any], Any], nested: Any) -> Any:
     """The nested value with ``function`` applied to each leaf."""
     leaves, structure = flatten(nested)
     return structure.unflatten([function(leaf) for leaf in leaves])
+
+
+def spread(prefix: Any, structure: Structure) -> list[Any] | None:
+    """The leaves of a value that is nested as ``structure`` or less deeply, each once for every leaf below it.
+
+    None where it is nested otherwise.
+    """
+    leaves, found = flatten(prefix)  # which also makes dataclasses known
+    if structure.tree is None or found.tree is None:
+        return leaves * (1 if structure.tree is None else structure.tree.num_leaves) if found.tree is None else None
+    import optree
+
+    whole = structure.tree.unflatten(range(structure.tree.num_leaves))
+    try:
+        return optree.broadcast_prefix(prefix, whole, none_is_leaf=True, namespace=_NAMESPACE)
+    except (ValueError, TypeError):
+        return None

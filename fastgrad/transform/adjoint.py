@@ -15,7 +15,7 @@ from fastgrad.array_ops import sum_to_shape
 from fastgrad.tape import ARRAY_OPERATION, CONSTANT, INPUT, Tape, operation_of
 from fastgrad.transform.symbolic import SymbolicTape, Value
 
-__all__ = ["active_nodes", "adjoint", "filled", "input_names", "is_zero"]
+__all__ = ["active_nodes", "adjoint", "input_names", "is_zero"]
 
 
 def adjoint(tape: Tape, wrt: Sequence[int], n_outputs: int, seeded: bool) -> Tape:
@@ -28,7 +28,7 @@ def adjoint(tape: Tape, wrt: Sequence[int], n_outputs: int, seeded: bool) -> Tap
     symbolic = SymbolicTape(tape.sources)
     inputs = [symbolic.input(shape, name) for shape, name in zip(tape.input_shapes, input_names(tape), strict=True)]
     seeds = [
-        symbolic.input(shape, f"cotangent{k}") if seeded else filled(symbolic, 1.0, shape)
+        symbolic.input(shape, f"cotangent{k}") if seeded else symbolic.filled(1.0, shape)
         for k, shape in enumerate(tape.output_shapes[:n_outputs])
     ]
     values = symbolic.replay(tape, inputs)
@@ -45,7 +45,7 @@ def adjoint(tape: Tape, wrt: Sequence[int], n_outputs: int, seeded: bool) -> Tap
                 _accumulate(cotangents, operand, contribution)
     outputs = [values[node] for node in tape.outputs.tolist()]
     return symbolic.build(
-        outputs + [cotangents.get(node) or filled(symbolic, 0.0, tape.shape_of(node)) for node in wanted]
+        outputs + [cotangents.get(node) or symbolic.filled(0.0, tape.shape_of(node)) for node in wanted]
     )
 
 
@@ -71,13 +71,14 @@ def _contributions(
         for operand, contribution in zip(
             operands, entry.vjp(tape.attribute_of(index), cotangent, *given, values[index]), strict=True
         ):
-            if active[operand] and contribution is not None:
+            if active[operand] and contribution is not None and not contribution.is_zero:
                 yield operand, contribution
         return
     for operand, partial in zip(operands, ops.TABLE[opcode].partials(*given, values[index]), strict=True):
         if active[operand] and not is_zero(partial):
             product = cotangent.tape.apply(ops.zero_product, (cotangent, partial))
-            yield operand, sum_to_shape(product, tape.shape_of(operand))
+            if not product.is_zero:
+                yield operand, sum_to_shape(product, tape.shape_of(operand))
 
 
 def is_zero(partial: Any) -> bool:
@@ -99,9 +100,3 @@ def active_nodes(tape: Tape, wanted: Sequence[int]) -> list[bool]:
             continue
         active[index] = any(active[operand] for operand in flat[starts[index] : starts[index + 1]])
     return active
-
-
-def filled(symbolic: SymbolicTape, number: float, shape: tuple[int, ...]) -> Value:
-    """A constant of this shape."""
-    value = symbolic.number(number)
-    return value if shape == () else symbolic.apply_array(array_ops.broadcast_to, (value,), shape)

@@ -12,7 +12,7 @@ import numpy as np
 
 from fastgrad import array_ops
 from fastgrad.tape import Tape
-from fastgrad.transform.adjoint import adjoint, filled, input_names
+from fastgrad.transform.adjoint import adjoint, input_names
 from fastgrad.transform.symbolic import SymbolicTape, Value
 
 __all__ = ["jacobian"]
@@ -34,7 +34,7 @@ def jacobian(tape: Tape, wrt: Sequence[int], n_outputs: int) -> Tape:
         rows: list[list[Value]] = []
         for element in range(math.prod(shape)):
             seeds = [
-                _one_hot(symbolic, of, element) if j == k else filled(symbolic, 0.0, of) for j, of in enumerate(shapes)
+                _one_hot(symbolic, of, element) if j == k else symbolic.filled(0.0, of) for j, of in enumerate(shapes)
             ]
             replayed = symbolic.replay(derived, [*inputs, *seeds])
             found = [replayed[node] for node in derived.outputs.tolist()]
@@ -44,7 +44,7 @@ def jacobian(tape: Tape, wrt: Sequence[int], n_outputs: int) -> Tape:
             of = tape.input_shapes[position]
             blocks.append(_stacked(symbolic, column, shape + of))
         if not rows:
-            blocks += [filled(symbolic, 0.0, shape + tape.input_shapes[position]) for position in wrt]
+            blocks += [symbolic.filled(0.0, shape + tape.input_shapes[position]) for position in wrt]
     if not values:
         replayed = symbolic.replay(tape, inputs)
         values = [replayed[node] for node in tape.outputs.tolist()]

@@ -1,8 +1,9 @@
 """A tape under construction, on whose values the rules of the operation tables run.
 
 ``SymbolicTape`` simplifies as it grows, by rules that change no bit of a result (but the sign of a zero): equal nodes
-are made once, arithmetic on constants is done at once, products with 1 and sums with 0 vanish. What no output needs is
-dropped when the tape is built.
+are made once, arithmetic on constants is done at once, products with 1 and sums with 0 vanish, a slice of what was put
+together from slices is the part, or zeros that are known to be zeros. Rules leave out what such zeros would add
+(``Value.is_zero``). What no output needs is dropped when the tape is built.
 """
 
 from __future__ import annotations
@@ -25,6 +26,12 @@ _ARITHMETIC: dict[ops.Operation, Callable[..., float]] = {
     ops.negative: operator.neg,
     ops.zero_product: operator.mul,
 }
+# operations that move elements and make none: of one number repeated they make that number repeated
+_REPEATING = (array_ops.reshape, array_ops.broadcast_to, array_ops.transpose, array_ops.slice_)
+_ZERO_PRESERVING = (array_ops.place, array_ops.concatenate, array_ops.sum_)
+_PLACE, _CONCATENATE = ARRAY_OPERATION + array_ops.place.code, ARRAY_OPERATION + array_ops.concatenate.code
+# how many sums a slice is looked for in, so that long ones cost no more
+_DEEPEST_SUM = 3
 
 
 class Value:
@@ -37,6 +44,11 @@ class Value:
         self.tape = tape
         self.node = node
         self.shape = shape
+
+    @property
+    def is_zero(self) -> bool:
+        """Whether all elements are known to be 0 for every input."""
+        return self.tape.number_of(self) == 0.0
 
     def apply_operation(self, operation: ops.Operation, operands: tuple[Any, ...]) -> Value:
         return self.tape.apply(operation, operands)
@@ -74,6 +86,8 @@ class SymbolicTape:
         self._numbers: dict[int, float] = {}
         # nodes of any shape whose elements are all this number
         self._uniform: dict[int, float] = {}
+        # nodes put together from slices, and sums with one among the terms: operation code, attribute and operands
+        self._assembled: dict[int, tuple[int, Any, Sequence[Value]]] = {}
         self.source_index = -1
 
     # ---- leaves
@@ -104,6 +118,8 @@ class SymbolicTape:
     def apply(self, operation: ops.Operation, operands: Sequence[Any]) -> Value:
         """An elementary operation on values (and numbers) that broadcast."""
         values = [self.value(operand) for operand in operands]
+        if operation is ops.zero_product and (values[0].is_zero or values[1].is_zero):
+            return self.filled(0.0, np.broadcast_shapes(values[0].shape, values[1].shape))
         if self._uniform:
             values = self._without_broadcasts(values)
             folded = self._folded_broadcast(operation, values)
@@ -121,11 +137,18 @@ class SymbolicTape:
     def apply_array(self, operation: array_ops.ArrayOperation, operands: Sequence[Any], attribute: Any) -> Value:
         values = [self.value(operand) for operand in operands]
         shape = operation.shape_rule(attribute, *(value.shape for value in values))
-        number = self._number_of(values[0])
-        if operation in (array_ops.reshape, array_ops.broadcast_to) and number is not None:
-            value = self._node(ARRAY_OPERATION + array_ops.broadcast_to.code, [self.number(number)], shape, shape)
-            self._uniform[value.node] = number
-            return value
+        number = self.number_of(values[0])
+        if number is not None and operation in _REPEATING:
+            return self.filled(number, shape)
+        if operation in _ZERO_PRESERVING and all(value.is_zero for value in values):
+            return self.filled(0.0, shape)
+        if operation is array_ops.matmul and values[0].shape[-1] == 1:
+            # one product for each element, which can be fused with what is elementwise around it
+            return self.apply(ops.multiply, values)
+        if operation is array_ops.slice_:
+            part = self._part(values[0], attribute, shape)
+            if part is not None:
+                return part
         if shape == values[0].shape and _moves_nothing(operation, attribute, shape):
             return values[0]
         return self._node(ARRAY_OPERATION + operation.code, values, shape, attribute)
@@ -136,9 +159,22 @@ class SymbolicTape:
         node = self._nodes.get(key)
         if node is None:
             node = self._nodes[key] = self._builder.append(opcode, nodes, shape, attribute, self.source_index)
+            if opcode in (_PLACE, _CONCATENATE) or (
+                opcode == ops.add.code and any(value.node in self._assembled for value in values)
+            ):
+                self._assembled[node] = opcode, attribute, values
         return Value(self, node, shape)
 
-    def _number_of(self, value: Value) -> float | None:
+    def filled(self, number: float, shape: Shape) -> Value:
+        """A number repeated."""
+        source = self.number(number)
+        if shape == ():
+            return source
+        value = self._node(ARRAY_OPERATION + array_ops.broadcast_to.code, [source], shape, shape)
+        self._uniform[value.node] = number
+        return value
+
+    def number_of(self, value: Value) -> float | None:
         """The number that all elements of a value are known to be."""
         return self._numbers.get(value.node, self._uniform.get(value.node))
 
@@ -158,11 +194,11 @@ class SymbolicTape:
         """Arithmetic on repeated numbers is arithmetic on the numbers, repeated."""
         if operation not in _ARITHMETIC or not any(value.node in self._uniform for value in values):
             return None
-        numbers = [self._number_of(value) for value in values]
+        numbers = [self.number_of(value) for value in values]
         if None in numbers:
             return None
         shape = np.broadcast_shapes(*(value.shape for value in values))
-        return self.apply_array(array_ops.broadcast_to, (self.number(_ARITHMETIC[operation](*numbers)),), shape)
+        return self.filled(_ARITHMETIC[operation](*numbers), shape)
 
     def _simplified(self, operation: ops.Operation, values: list[Value]) -> Value | None:
         if operation is ops.add and values[0].shape == values[1].shape:
@@ -193,19 +229,46 @@ class SymbolicTape:
             return values[0]
         return None
 
+    def _part(self, value: Value, spec: Any, shape: Shape, depth: int = 0) -> Value | None:
+        """A slice of an array put together from slices where it is one of these, or zeros; None where it is not."""
+        if value.node in self._uniform:
+            return self.filled(self._uniform[value.node], shape)
+        if value.node not in self._assembled or depth > _DEEPEST_SUM:
+            return None
+        opcode, attribute, operands = self._assembled[value.node]
+        if opcode == _PLACE:
+            if _are_apart(attribute[1], spec):
+                return self.filled(0.0, shape)
+            inner = _inside(attribute[1], spec)
+            return None if inner is None else self.apply_array(array_ops.slice_, operands, inner)
+        if opcode == _CONCATENATE:
+            return self._part_of_concatenated(attribute, operands, spec)
+        if any(operand.shape != value.shape for operand in operands):
+            return None
+        for one, other in (operands, operands[::-1]):
+            part = self._part(one, spec, shape, depth + 1)
+            if part is not None and part.is_zero:
+                return self.apply_array(array_ops.slice_, (other,), spec)
+        return None
+
+    def _part_of_concatenated(self, axis: int, operands: Sequence[Value], spec: Any) -> Value | None:
+        start = 0
+        for operand in operands:
+            whole = [(0, length, 1) for length in operand.shape]
+            whole[axis] = (start, operand.shape[axis], 1)
+            inner = _inside(whole, spec)
+            if inner is not None:
+                return self.apply_array(array_ops.slice_, (operand,), inner)
+            start += operand.shape[axis]
+        return None
+
     def _sum_of_places(self, x: Value, y: Value) -> Value | None:
         """Two arrays of zeros with a value in the same slice are one, with the sum there."""
-        opcode, builder = ARRAY_OPERATION + array_ops.place.code, self._builder
-        if not builder.opcodes[x.node] == builder.opcodes[y.node] == opcode:
+        found, other = self._assembled.get(x.node), self._assembled.get(y.node)
+        if found is None or other is None or not found[0] == other[0] == _PLACE or found[1] != other[1]:
             return None
-        if builder.attribute_indices[x.node] != builder.attribute_indices[y.node]:
-            return None
-        (of_x,), (of_y,) = builder.operand_lists[x.node], builder.operand_lists[y.node]
-        attribute = builder.attribute_of(x.node)
-        shape = array_ops.slice_.shape_rule(attribute[1], attribute[0])
-        return self.apply_array(
-            array_ops.place, (self.apply(ops.add, (Value(self, of_x, shape), Value(self, of_y, shape))),), attribute
-        )
+        attribute, (of_x,), (of_y,) = found[1], found[2], other[2]
+        return self.apply_array(array_ops.place, (self.apply(ops.add, (of_x, of_y)),), attribute)
 
     # ---- whole tapes
 
@@ -236,6 +299,34 @@ class SymbolicTape:
     def build(self, outputs: Sequence[Value]) -> Tape:
         """The tape with these outputs, without the nodes that they do not need."""
         return without_dead_nodes(self._builder.build([value.node for value in outputs]))
+
+
+def _are_apart(one: Any, other: Any) -> bool:
+    """Whether two slices of an array have no element in common, as far as their ends tell."""
+    for axis, other_axis in zip(one, other, strict=True):
+        (low, high), (other_low, other_high) = _ends(*axis), _ends(*other_axis)
+        if high < other_low or other_high < low:
+            return True
+    return False
+
+
+def _inside(outer: Any, spec: Any) -> Any:
+    """A slice of an array as one of another slice of it, or None where it takes more, or the other leaves gaps."""
+    if outer == spec:
+        return tuple((0, count, 1) for _, count, _ in spec)
+    inner = []
+    for (start, length, stride), (first, count, step) in zip(outer, spec, strict=True):
+        low, high = _ends(first, count, step)
+        if stride != 1 or not start <= low <= high < start + length:
+            return None
+        inner.append((first - start, count, step))
+    return tuple(inner)
+
+
+def _ends(start: int, count: int, step: int) -> tuple[int, int]:
+    """The lowest and the highest index of a slice; the wrong way round where it is empty."""
+    last = start + (count - 1) * step
+    return (min(start, last), max(start, last)) if count else (1, 0)
 
 
 def _moves_nothing(operation: array_ops.ArrayOperation, attribute: Any, shape: Shape) -> bool:

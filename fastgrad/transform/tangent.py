@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from fastgrad import array_ops, ops
 from fastgrad.tape import ARRAY_OPERATION, INPUT, Tape
-from fastgrad.transform.adjoint import active_nodes, filled, input_names, is_zero
+from fastgrad.transform.adjoint import active_nodes, input_names, is_zero
 from fastgrad.transform.symbolic import SymbolicTape, Value
 
 __all__ = ["tangent"]
@@ -31,12 +31,12 @@ def tangent(tape: Tape, wrt: Sequence[int], n_outputs: int) -> Tape:
         if active[index] and tape.opcodes[index] < INPUT:
             symbolic.source_index = sources[index]
             found = _tangent_of(symbolic, tape, index, values, tangents)
-            if found is not None:
+            if found is not None and not found.is_zero:
                 tangents[index] = found
     outputs = tape.outputs.tolist()
     return symbolic.build(
         [values[node] for node in outputs]
-        + [tangents.get(node) or filled(symbolic, 0.0, tape.shape_of(node)) for node in outputs[:n_outputs]]
+        + [tangents.get(node) or symbolic.filled(0.0, tape.shape_of(node)) for node in outputs[:n_outputs]]
     )
 
 

@@ -15,14 +15,14 @@ from numpy.typing import NDArray
 
 from fastgrad.native.source import Source
 from fastgrad.native.tier import Tier
-from fastgrad.plan.array_plan import ArrayPlan, Copy, Evaluation, Place, Segment, array_plan
+from fastgrad.plan.array_plan import ArrayPlan, Copy, Evaluation, Place, Segment, array_plan, contiguous
 from fastgrad.plan.derived import derived_tape
 from fastgrad.plan.request import Kind, Request, result_shapes
 from fastgrad.tape import Tape
 from fastgrad.transform.symbolic import without_dead_nodes
 from fastgrad.vm import instructions as isa
 from fastgrad.vm.binary import kernels
-from fastgrad.vm.scalar_executor import MAX_LANES, Captured, aligned, fitting_lanes, taken
+from fastgrad.vm.memory import MAX_LANES, Captured, aligned, fitting_lanes, taken
 from fastgrad.vm.wiring import Wiring
 
 Floats = NDArray[np.float64]
@@ -30,6 +30,10 @@ MIN_LANES = 32
 CALLBACK = ctypes.CFUNCTYPE(ctypes.c_int64)
 # neither the number of a guard nor -1
 CALLED_IN_VAIN = -2
+# results of NumPy of so many elements are worked on where they are: a copy of 4,096 takes 1 us, changing places as much
+ADOPTED_SIZE = 4096
+# views of the caller's arrays that are kept, by where these were
+MAX_VIEWS = 8
 
 
 class ArrayExecutor:
@@ -120,8 +124,9 @@ class _Runner:
     def __init__(self, plan: ArrayPlan) -> None:
         self.captured = Captured([(array, 0) for array in plan.constants])
         self.memory: list[Any] = [None] * len(plan.buffers)
+        self._adopted = _adopted_buffers(plan)
         for number, buffer in enumerate(plan.buffers):
-            if buffer.kind == "workspace":
+            if buffer.kind == "workspace" and number not in self._adopted:
                 self.memory[number] = aligned(buffer.size)
             elif buffer.kind == "constant":
                 self.memory[number] = self.captured.arrays[buffer.number].reshape(-1)
@@ -131,6 +136,16 @@ class _Runner:
             for number, buffer in enumerate(plan.buffers)
             if buffer.kind in ("input", "result")
         ]
+        # the arrays of steps that move with their memory: the caller's, or what NumPy returned
+        self._last_addresses: list[int] = []
+        self._followers: list[_Follower] = []
+        self._followers_of_adopted: dict[int, list[_Follower]] = {}
+        self._in_segments = {
+            place.buffer
+            for step in plan.steps
+            if isinstance(step, Segment)
+            for place in (*(place for _, place in step.loads), *(store.place for store in step.stores))
+        }
         self.calls: list[SegmentCall] = []
         self.steps = list(self._steps(plan))
         self._callback: Any = None
@@ -151,6 +166,12 @@ class _Runner:
     def _run_steps(self) -> int:
         """Run on what is at the addresses."""
         self.captured.refresh()
+        if self._followers:
+            addresses = self.addresses.tolist()
+            if addresses != self._last_addresses:
+                for follower in self._followers:
+                    follower.follow(addresses[follower.place.buffer])
+                self._last_addresses = addresses
         for step in self.steps:
             failed = step()
             if failed >= 0:
@@ -190,14 +211,15 @@ class _Runner:
         )
 
     def _steps(self, plan: ArrayPlan) -> Iterator[Callable[[], int]]:
-        """Segments that follow one another are one call; buffers are zeroed by the first."""
+        """Segments that follow one another are one call; the first that is needed zeroes buffers."""
         zeroed, waiting = plan.zeroed, list[Segment]()
         for step in plan.steps:
             if isinstance(step, Segment):
                 if 0 not in step.shape:
                     waiting.append(step)
                 continue
-            if waiting or zeroed:
+            read = (step.source,) if isinstance(step, Copy) else step.operands
+            if waiting or any(place.buffer in zeroed for place in read):
                 yield self._call(waiting, zeroed, plan)
                 waiting, zeroed = [], ()
             yield self._copy(step, plan) if isinstance(step, Copy) else self._evaluation(step, plan)
@@ -215,53 +237,99 @@ class _Runner:
         return run
 
     def _copy(self, step: Copy, plan: ArrayPlan) -> Callable[[], int]:
-        source, target = self._array(step.source, plan), self._array(step.target, plan)
+        arrays = self._arrays((step.target, step.source), plan)
 
         def copy() -> int:
-            target()[...] = source()
+            arrays[0][...] = arrays[1]
             return -1
 
         return copy
 
     def _evaluation(self, step: Evaluation, plan: ArrayPlan) -> Callable[[], int]:
-        attribute, evaluate, into = step.attribute, step.operation.evaluate, step.operation.into
-        sources = [self._operand(k, place, step.operation, plan) for k, place in enumerate(step.operands)]
-        target = self._array(step.result, plan)
-        # views of memory that stays where it is are made once
-        operands = [source() for source in sources]
-        moving = [(k, source) for k, source in enumerate(sources) if isinstance(source, _ArrayAtAddress)]
+        operation, attribute, number = step.operation, step.attribute, step.result.buffer
+        evaluate, into = operation.evaluate, operation.into
+        operands = self._arrays(step.operands, plan)
+        for position in operation.position_operands:
+            positions = _positions(step.operands[position], plan)
+            if positions is not None:
+                operands[position] = positions
+        if number in self._adopted:
+            return self._adopting(step, operands)
+        result = self._arrays((step.result,), plan)
 
         def run() -> int:
-            for k, source in moving:
-                operands[k] = source()
             if into is None:
-                target()[...] = evaluate(attribute, *operands)
+                result[0][...] = evaluate(attribute, *operands)
             else:
-                into(attribute, target(), *operands)
+                into(attribute, result[0], *operands)
             return -1
 
         return run
 
-    def _operand(self, number: int, place: Place, operation: Any, plan: ArrayPlan) -> Callable[[], NDArray[Any]]:
-        buffer = plan.buffers[place.buffer]
-        if buffer.kind == "constant" and number in operation.position_operands:
-            original = plan.constants[buffer.number]
-            if original.shape == place.shape and original.dtype == np.intp and original.flags.c_contiguous:
-                # positions as they are, not as floats
-                return lambda: original
-        return self._array(place, plan)
+    def _adopting(self, step: Evaluation, operands: list[NDArray[Any]]) -> Callable[[], int]:
+        """An evaluation whose result becomes the buffer."""
+        attribute, evaluate, shape, number = (
+            step.attribute,
+            step.operation.evaluate,
+            step.result.shape,
+            step.result.buffer,
+        )
+        followers = self._followers_of_adopted.setdefault(number, [])
+        in_segments, addresses = number in self._in_segments, self.addresses
 
-    def _array(self, place: Place, plan: ArrayPlan) -> Callable[[], Floats]:
-        """What gives the array at a place."""
-        buffer = plan.buffers[place.buffer]
-        if 0 in place.shape:
-            # where it begins may lie beyond its buffer
-            fixed = np.empty(place.shape)
-        elif buffer.kind in ("input", "result"):
-            return _ArrayAtAddress(self.addresses, place, buffer.size)
-        else:
-            fixed = _view(place, self.memory[place.buffer])
-        return lambda: fixed
+        def run() -> int:
+            result = np.ascontiguousarray(evaluate(attribute, *operands), np.float64)
+            if result.shape != shape:
+                result = np.broadcast_to(result, shape).copy()
+            self.memory[number] = result
+            if in_segments:
+                addresses[number] = result.ctypes.data
+            for follower in followers:
+                follower.look_at(result)
+            return -1
+
+        return run
+
+    def _arrays(self, places: Sequence[Place], plan: ArrayPlan) -> list[NDArray[Any]]:
+        """The arrays at places; those in memory that moves are kept up to date."""
+        arrays: list[NDArray[Any]] = []
+        for position, place in enumerate(places):
+            buffer = plan.buffers[place.buffer]
+            moves = buffer.kind in ("input", "result") or place.buffer in self._adopted
+            if moves or 0 in place.shape:
+                # where an empty array begins may lie beyond its buffer
+                arrays.append(np.empty(place.shape))
+            else:
+                arrays.append(_view(place, self.memory[place.buffer]))
+            if moves and 0 not in place.shape:
+                follower = _Follower(arrays, position, place, buffer.size)
+                if place.buffer in self._adopted:
+                    self._followers_of_adopted.setdefault(place.buffer, []).append(follower)
+                else:
+                    self._followers.append(follower)
+        return arrays
+
+
+def _adopted_buffers(plan: ArrayPlan) -> set[int]:
+    """Workspace that is large and filled by NumPy with an array of its own making."""
+    return {
+        step.result.buffer
+        for step in plan.steps
+        if isinstance(step, Evaluation)
+        and step.operation.into is None
+        and plan.buffers[step.result.buffer].kind == "workspace"
+        and plan.buffers[step.result.buffer].size >= ADOPTED_SIZE
+    }
+
+
+def _positions(place: Place, plan: ArrayPlan) -> NDArray[np.intp] | None:
+    """Constant positions as they are, not as floats."""
+    buffer = plan.buffers[place.buffer]
+    if buffer.kind != "constant":
+        return None
+    original = plan.constants[buffer.number]
+    as_they_are = original.shape == place.shape and original.dtype == np.intp and original.flags.c_contiguous
+    return original if as_they_are else None
 
 
 def _view(place: Place, memory: Any) -> Floats:
@@ -269,22 +337,33 @@ def _view(place: Place, memory: Any) -> Floats:
     return np.ndarray(place.shape, np.float64, memory, 8 * place.offset, strides)
 
 
-class _ArrayAtAddress:
-    """The array at a place in the caller's memory, made anew when that is elsewhere than at the last run."""
+class _Follower:
+    """A view in memory that moves, in the list of arrays that a step works on."""
 
-    __slots__ = ("_address", "_addresses", "_array", "_place", "_row")
+    __slots__ = ("_arrays", "_position", "_row", "_views", "_whole", "place")
 
-    def __init__(self, addresses: NDArray[np.int64], place: Place, size: int) -> None:
-        self._addresses, self._place = addresses, place
+    def __init__(self, arrays: list[NDArray[Any]], position: int, place: Place, size: int) -> None:
+        self._arrays, self._position, self.place = arrays, position, place
         self._row = ctypes.c_double * size
-        self._address, self._array = 0, np.empty(place.shape)
+        self._views: dict[int, Floats] = {}
+        self._whole = (
+            place == Place(place.buffer, 0, place.shape, contiguous(place.shape)) and math.prod(place.shape) == size
+        )
 
-    def __call__(self) -> Floats:
-        address = self._addresses.item(self._place.buffer)
-        if address != self._address:
-            self._array = _view(self._place, self._row.from_address(address))
-            self._address = address
-        return self._array
+    def follow(self, address: int) -> None:
+        """Look at the caller's memory, which is one of a few places as a rule."""
+        view = self._views.get(address)
+        if view is None:
+            if len(self._views) >= MAX_VIEWS:
+                self._views.clear()
+            view = self._views[address] = _view(self.place, self._row.from_address(address))
+        self._arrays[self._position] = view
+
+    def look_at(self, array: Floats) -> None:
+        """Look at an array of the buffer's size."""
+        self._arrays[self._position] = (
+            array if array.shape == self.place.shape and self._whole else _view(self.place, array)
+        )
 
 
 class SegmentCall:

@@ -54,6 +54,7 @@ LAST_PREDICTION = isa.N_PREDICTIONS - 1
 E_BUSY = isa.field_offset(isa.ENTRY, "busy")
 E_FAILED = isa.field_offset(isa.ENTRY, "failed")
 E_USED = isa.field_offset(isa.ENTRY, "used")
+E_REMAINING = isa.field_offset(isa.ENTRY, "remaining")
 E_RELEASES = isa.field_offset(isa.ENTRY, "releases")
 E_OWNER = isa.field_offset(isa.ENTRY, "owner")
 E_DRIVER = isa.field_offset(isa.ENTRY, "driver")
@@ -284,7 +285,7 @@ def run_entry(entry: Any, python: Any, args: Any, out: Any) -> Any:
 def answer_of(entry: Any, python: Any, n_args: Any, args: Any, into: Any) -> Any:
     """What the entry gives, or MISSED; then ``failed`` of the entry is the guard at which it stopped, if it did."""
     entry[E_FAILED] = -1
-    if entry[E_N_ARGUMENTS] != n_args - into:
+    if entry[E_N_ARGUMENTS] != n_args - into or entry[E_REMAINING] == 0:
         return MISSED
     out = args[n_args - 1] if into else 0
     if into:
@@ -297,6 +298,8 @@ def answer_of(entry: Any, python: Any, n_args: Any, args: Any, into: Any) -> Any
         return MISSED
     if into and would_overwrite(entry, args, integers_at(out)):
         return MISSED
+    if entry[E_REMAINING] > 0:
+        entry[E_REMAINING] -= 1
     entry[E_BUSY] = 1
     found = run_entry(entry, python, args, out)
     entry[E_BUSY] = 0

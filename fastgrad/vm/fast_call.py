@@ -31,6 +31,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from fastgrad.native.tier import Tier
 from fastgrad.recording.captured import ABSENT, Place, is_told_by_identity
 from fastgrad.recording.recorder import open_anywhere
 from fastgrad.vm import instructions as isa
@@ -58,6 +59,8 @@ class Executor(Protocol):
     """What runs a request on a branch."""
 
     result_shapes: tuple[tuple[int, ...], ...]
+    nanoseconds: float
+    tier: Tier
 
     def wiring(self) -> Wiring | None: ...
 
@@ -145,18 +148,19 @@ class Entry:
     def __init__(
         self,
         branch: Any,
+        executor: Executor,
         wiring: Wiring,
         given: Sequence[Given],
-        result_shapes: Sequence[tuple[int, ...]],
         n_values: int,
         as_tuple: bool,
     ) -> None:
         self.branch = branch
+        self._executor = executor
         self.given = tuple(argument if argument.shape is None else Given(None, argument.shape) for argument in given)
         self._wiring = wiring
-        self._shapes = [np.array(shape, np.int64) for shape in result_shapes]
-        self._numbers = np.zeros(len(result_shapes))
-        self._objects = np.zeros(len(result_shapes), np.int64)
+        self._shapes = [np.array(shape, np.int64) for shape in executor.result_shapes]
+        self._numbers = np.zeros(len(self._shapes))
+        self._objects = np.zeros(len(self._shapes), np.int64)
         self._input_shapes = [np.array(argument.shape or (), np.int64) for argument in given]
         self._places = Places([], ())
         self._arguments, self._results = self._argument_records(), self._result_records()
@@ -179,6 +183,15 @@ class Entry:
         }
         isa.set_fields(self._record, fields)
         self.address = _address(self._record)
+        self._granted = 0
+        self.account()
+
+    def account(self) -> None:
+        """Tell the tier how long the kernels have run, and them how often they may until it is to be told again."""
+        tier, each = self._executor.tier, self._executor.nanoseconds
+        tier.spend(each * (self._granted - int(self._record["remaining"][0])))
+        self._granted = tier.runs_left(each)
+        self._record["remaining"] = self._granted
 
     def fits(self, branch: Any, given: Sequence[Given]) -> bool:
         """Whether the entry is for this branch and for arguments like these."""
@@ -245,7 +258,7 @@ def entry_for(executor: Executor, branch: Any, given: Sequence[Given], n_values:
     wiring = executor.wiring() if _install() else None
     if wiring is None:
         return None
-    return Entry(branch, wiring, given, executor.result_shapes, n_values, as_tuple)
+    return Entry(branch, executor, wiring, given, n_values, as_tuple)
 
 
 def is_plain(argument: Given) -> bool:

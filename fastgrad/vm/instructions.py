@@ -350,6 +350,7 @@ ENTRY = _words(
     "busy",  # 1 while a call uses the job
     "failed",  # the guard that failed when it ran last, or -1
     "used",  # n_answered when it answered last
+    "remaining",  # runs until Python is to be asked whether native code would pay now; -1: any number
     "releases",  # 1: the sweep runs without the interpreter's lock
     "owner",  # object: what keeps all of this alive
     "driver",  # RUN_SCALAR, RUN_ARRAY, or the address of a function without arguments

@@ -1,4 +1,4 @@
-"""Runs a scalar program: one evaluation at a time, or a batch of them in lanes and threads.
+"""Runs a scalar program, one evaluation at a time.
 
 A job is filled in once; a run only writes the addresses of its inputs, seeds and results into it. A runner holds its
 own memory, so each concurrent call takes one from the executor's pool.
@@ -6,11 +6,9 @@ own memory, so each concurrent call takes one from the executor's pool.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,24 +20,14 @@ from fastgrad.plan.scalar_program import ScalarProgram
 from fastgrad.plan.sweep import Sweep, plan_sweep
 from fastgrad.vm import instructions as isa
 from fastgrad.vm.binary import kernels
+from fastgrad.vm.memory import Captured, aligned, taken
 from fastgrad.vm.wiring import Wiring, address_of_row
 
-if TYPE_CHECKING:
-    from concurrent.futures import ThreadPoolExecutor
-
-T = TypeVar("T")
 Floats = NDArray[np.float64]
 Shape = tuple[int, ...]
 
 # seeds swept together in a Jacobian; a multiple of the vector width that bounds the workspace
 MAX_SEEDS = 64
-# Workspace of a tile, in bytes: it should stay in the first-level cache. Black-Scholes with five greeks on a 2.6 GHz
-# Xeon takes 20 ns an input at 32 KiB, 26 at 128 KiB.
-TILE_BYTES = 1 << 15
-MAX_LANES = 256
-_LINE = isa.TILE_ALIGNMENT // 8
-# tiles below which a batch is not worth a second thread
-MIN_TILES_PER_THREAD = 4
 
 
 @dataclass(frozen=True)
@@ -78,7 +66,7 @@ class ScalarExecutor:
     def __init__(self, program: ScalarProgram, request: Request, shapes: Sequence[Shape], tier: str = "vm") -> None:
         """``shapes`` are those of the results: the outputs, then what the request adds."""
         self.request = request
-        self.sweep = _planned(program, request)
+        self.sweep = planned_sweep(program, request)
         self.result_shapes = tuple(shapes)
         self.layout = _layout(self.sweep, request)
         self.nanoseconds = float(self.sweep.n_instructions + len(self.sweep.edges) * self.layout.n_sweeps)
@@ -114,15 +102,7 @@ class ScalarExecutor:
         return 8 * (self.sweep.n_slots + self.sweep.n_adjoints * self.layout.seed_width)
 
 
-def taken(pool: list[T]) -> T | None:
-    """One of a pool that threads share, or None."""
-    try:
-        return pool.pop()
-    except IndexError:
-        return None
-
-
-def _planned(program: ScalarProgram, request: Request) -> Sweep:
+def planned_sweep(program: ScalarProgram, request: Request) -> Sweep:
     wrt = None if request.kind is Kind.VALUES else request.wrt
     return _with_some_edge(plan_sweep(program, wrt, request.n_hidden))
 
@@ -216,7 +196,7 @@ def _adjoint_rows(position: int, step: int, count: int, address: int, sweep: int
     return [{**row, "address": address, "sweep": sweep}] if count else []
 
 
-def _is_reverse(n_outputs: int, n_inputs: int) -> bool:
+def is_reverse(n_outputs: int, n_inputs: int) -> bool:
     """Whether a Jacobian takes a reverse sweep for each output, or a tangent sweep for each element of the inputs.
 
     Single evaluations and batches ask here, so that both give the same bits.
@@ -229,7 +209,7 @@ def _jacobian_layout(
 ) -> tuple[int, int, int]:
     """One seed for each output (reverse) or each input element (forward), whichever are fewer, MAX_SEEDS at a time."""
     n_outputs, n_inputs = sum(map(len, output_adjoints)), sum(sizes)
-    reverse = _is_reverse(n_outputs, n_inputs)
+    reverse = is_reverse(n_outputs, n_inputs)
     n_seeds = n_outputs if reverse else n_inputs
     width = min(MAX_SEEDS, -(-max(n_seeds, 1) // isa.CHUNK) * isa.CHUNK)
     seeded = (
@@ -266,45 +246,6 @@ def _jacobian_layout(
             seed_of_input += size
         seed_of_output += len(adjoints)
     return isa.REVERSE if reverse else isa.TANGENT, width, max(-(-n_seeds // width), 1)
-
-
-def allocate_together(shapes: Sequence[Shape]) -> list[Floats]:
-    """Uninitialised arrays in one piece of memory: large pieces get huge pages from NumPy, which saves page faults."""
-    sizes = [-(-math.prod(shape) // _LINE) * _LINE for shape in shapes]
-    memory, starts = aligned(sum(sizes)), np.cumsum([0, *sizes])
-    return [
-        memory[start : start + math.prod(shape)].reshape(shape) for start, shape in zip(starts, shapes, strict=False)
-    ]
-
-
-def aligned(n: int) -> Floats:
-    """``n`` doubles that start at a multiple of the cache line."""
-    raw = np.empty(n + isa.TILE_ALIGNMENT // 8)
-    shift = -raw.ctypes.data % isa.TILE_ALIGNMENT // 8
-    return raw[shift : shift + n]
-
-
-class Captured:
-    """The captured arrays of a program as float64 memory that always shows their current content."""
-
-    def __init__(self, captured: Sequence[tuple[NDArray[Any], int]]) -> None:
-        self._copies: list[tuple[Floats, NDArray[Any]]] = []
-        self.arrays: list[Floats] = []
-        for array, _ in captured:
-            if array.dtype == np.float64 and array.flags.c_contiguous and array.flags.aligned:
-                self.arrays.append(array)
-            else:
-                copy = np.empty(array.shape)
-                self._copies.append((copy, array))
-                self.arrays.append(copy)
-
-    @property
-    def has_copies(self) -> bool:
-        return bool(self._copies)
-
-    def refresh(self) -> None:
-        for copy, array in self._copies:
-            copy[...] = array
 
 
 class Runner:
@@ -393,234 +334,3 @@ def _moved(
     position = np.empty(len(order), np.int64)
     position[order] = np.arange(len(order))
     return [(position[place], offsets) for place, offsets in places]
-
-
-def fitting_lanes(n_rows: int, least: int) -> int:
-    """How many lanes, a power of two from ``least`` to ``MAX_LANES``, keep that many rows within ``TILE_BYTES``."""
-    fitting = max(TILE_BYTES // (8 * max(n_rows, 1)), 1)
-    return min(MAX_LANES, max(least, 1 << (fitting.bit_length() - 1)))
-
-
-# ---- batches
-
-
-class BatchExecutor:
-    """A request on a scalar program over many inputs at once: lanes, and tiles shared out over threads."""
-
-    def __init__(self, program: ScalarProgram, request: Request, shapes: Sequence[Shape]) -> None:
-        """``shapes`` are those of the inputs of one example."""
-        self.request = request
-        self.sweep = _planned(program, request)
-        self.lanes = fitting_lanes(self.sweep.n_slots + self.sweep.n_adjoints, isa.CHUNK)
-        self._template = _tile_template(self.sweep, request, shapes)
-        self._pool: list[_TileWorkspace] = []
-
-    def n_tiles(self, n: int) -> int:
-        return isa.n_tiles((n,), self.lanes)
-
-    def __call__(
-        self,
-        n: int,
-        inputs: Sequence[tuple[Floats, bool]],
-        seeds: Sequence[tuple[Floats, bool]],
-        results: Sequence[Floats],
-        n_threads: int,
-        failed: NDArray[np.int64] | None,
-    ) -> None:
-        """Run on ``n`` examples. Inputs and seeds are (array, whether its first axis runs over the examples)."""
-        tiles = self.n_tiles(n)
-        n_threads = max(1, min(n_threads, tiles // MIN_TILES_PER_THREAD))
-        bounds = [tiles * k // n_threads for k in range(n_threads + 1)]
-        captured = Captured(self.sweep.captured)
-        captured.refresh()
-        template = self._template
-        records = _TileRecords(
-            inputs=template.inputs.pointed([*inputs, *((array, False) for array in captured.arrays)]),
-            seeds=template.seeds.pointed(seeds),
-            outputs=template.outputs.pointed([(result, True) for result in results]),
-            n_sweeps=template.n_sweeps,
-            direction=template.direction,
-        )
-
-        def work(k: int) -> None:
-            workspace = taken(self._pool) or _TileWorkspace(self.sweep, self.lanes)
-            workspace.run(n, records, self.request, bounds[k], bounds[k + 1], failed)
-            self._pool.append(workspace)
-
-        if n_threads == 1:
-            work(0)
-        else:
-            list(_threads(n_threads).map(work, range(n_threads)))
-
-
-@lru_cache(maxsize=8)
-def _threads(n: int) -> ThreadPoolExecutor:
-    # a seventh of what loading fastgrad takes, and of no use to single evaluations
-    from concurrent.futures import ThreadPoolExecutor
-
-    return ThreadPoolExecutor(n, thread_name_prefix="fastgrad")
-
-
-@dataclass(frozen=True)
-class _TileRecords:
-    inputs: NDArray[Any]
-    seeds: NDArray[Any]
-    outputs: NDArray[Any]
-    n_sweeps: int
-    direction: int
-
-
-@dataclass(frozen=True)
-class _Rows:
-    """Row records without their addresses, and for each array they belong to: which they are, and the multi-index of
-    the element that each stands for.
-    """
-
-    records: NDArray[Any]
-    places: tuple[tuple[NDArray[np.intp], NDArray[np.int64]], ...]
-
-    def pointed(self, arrays: Sequence[tuple[Floats, bool]]) -> NDArray[Any]:
-        """The records with the addresses of these arrays: (array, whether its first axis runs over the examples)."""
-        records = self.records.copy()
-        addresses, strides = records["address"], records["strides"]
-        for (place, indices), (array, batched) in zip(self.places, arrays, strict=True):
-            of_element = array.strides[1:] if batched else array.strides
-            addresses[place] = array.ctypes.data + (np.dot(of_element, indices) if of_element else 0)
-            strides[place, 0] = array.strides[0] // 8 if batched else 0
-        return records
-
-
-def _rows(kind: np.dtype[Any], groups: Sequence[tuple[Shape, dict[str, Any]]]) -> _Rows:
-    """One record for each element of arrays of these shapes, sorted by sweep; the dicts hold fields of the records."""
-    records = np.zeros(sum(math.prod(shape) for shape, _ in groups), kind)
-    bounds = np.cumsum([0, *(math.prod(shape) for shape, _ in groups)])
-    for start, end, (_, fields) in zip(bounds, bounds[1:], groups, strict=False):
-        isa.set_fields(records[start:end], fields)
-    position = np.arange(len(records))
-    if "sweep" in _fields_of(kind):
-        order = np.argsort(records["sweep"], kind="stable")
-        records, position[order] = records[order], np.arange(len(records))
-    places = [
-        (position[start:end], np.indices(shape).reshape(len(shape), math.prod(shape)))
-        for start, end, (shape, _) in zip(bounds, bounds[1:], groups, strict=False)
-    ]
-    return _Rows(records, tuple(places))
-
-
-def _fields_of(kind: np.dtype[Any]) -> tuple[str, ...]:
-    return kind.names or ()
-
-
-@dataclass(frozen=True)
-class _TileTemplate:
-    inputs: _Rows
-    seeds: _Rows
-    outputs: _Rows
-    n_sweeps: int
-    direction: int
-
-
-def _tile_template(sweep: Sweep, request: Request, shapes: Sequence[Shape]) -> _TileTemplate:
-    """The rows of a request, for examples whose inputs have these shapes."""
-    inputs: list[tuple[Shape, dict[str, Any]]] = [
-        (shape, {"slot": start + np.arange(math.prod(shape))})
-        for start, shape in zip(sweep.input_starts, shapes, strict=True)
-    ]
-    inputs += [(array.shape, {"slot": slot + np.arange(array.size)}) for array, slot in sweep.captured]
-    main = [(slots.shape, sweep.adjoint_of_slot[slots.ravel()]) for slots in sweep.outputs[: request.n_outputs]]
-    of_inputs = [
-        (shapes[p], sweep.adjoint_of_slot[sweep.input_starts[p] + np.arange(sweep.input_sizes[p])]) for p in request.wrt
-    ]
-    outputs: list[tuple[Shape, dict[str, Any]]] = [
-        (slots.shape, {"slot": slots.ravel()}) for slots in sweep.outputs[request.n_hidden :]
-    ]
-    seeds: list[tuple[Shape, dict[str, Any]]] = []
-    fixed: list[tuple[Shape, dict[str, Any]]] = []
-    n_sweeps, direction = 1, isa.REVERSE
-    match request.kind:
-        case Kind.GRADIENT:
-            fixed = [(shape, {"kind": isa.SEED_CONSTANT, "value": 1.0, "slot": rows}) for shape, rows in main]
-            outputs += [(shape, {"kind": isa.OUT_ADJOINT, "slot": rows}) for shape, rows in of_inputs]
-        case Kind.VJP:
-            seeds = [(shape, {"kind": isa.SEED_ADDRESS, "slot": rows}) for shape, rows in main]
-            outputs += [(shape, {"kind": isa.OUT_ADJOINT, "slot": rows}) for shape, rows in of_inputs]
-        case Kind.JVP:
-            direction = isa.TANGENT
-            seeds = [(shape, {"kind": isa.SEED_ADDRESS, "slot": rows}) for shape, rows in of_inputs]
-            outputs += [(shape, {"kind": isa.OUT_ADJOINT, "slot": rows}) for shape, rows in main]
-        case Kind.JACOBIAN:
-            reverse = _is_reverse(sum(len(rows) for _, rows in main), sum(len(rows) for _, rows in of_inputs))
-            direction = isa.REVERSE if reverse else isa.TANGENT
-            seeded = main if reverse else of_inputs
-            # the sweeps of each output (reverse) or input (forward), one for each of its elements
-            n_sweeps, sweeps = 0, list[NDArray[np.int64]]()
-            for shape, rows in seeded:
-                sweeps.append(n_sweeps + np.arange(len(rows)))
-                fixed.append((shape, {"sweep": sweeps[-1], "kind": isa.SEED_CONSTANT, "value": 1.0, "slot": rows}))
-                n_sweeps += len(rows)
-            for i, (shape, rows) in enumerate(main):
-                for j, (of, columns) in enumerate(of_inputs):
-                    # the adjoint of an input in an output's sweep, or the tangent of an output in an input's
-                    if reverse:
-                        slots, of_sweep = np.tile(columns, len(rows)), np.repeat(sweeps[i], len(columns))
-                    else:
-                        slots, of_sweep = np.repeat(rows, len(columns)), np.tile(sweeps[j], len(rows))
-                    outputs.append((shape + of, {"kind": isa.OUT_ADJOINT, "slot": slots, "sweep": of_sweep}))
-    return _TileTemplate(
-        inputs=_rows(isa.INPUT_ROW, inputs),
-        # constant seeds have no address to fill in
-        seeds=_Rows(_rows(isa.SEED_ROW, fixed).records, ()) if fixed else _rows(isa.SEED_ROW, seeds),
-        outputs=_rows(isa.OUTPUT_ROW, outputs),
-        n_sweeps=max(n_sweeps, 1),
-        direction=direction,
-    )
-
-
-class _TileWorkspace:
-    """The job and the rows of one thread."""
-
-    def __init__(self, sweep: Sweep, lanes: int) -> None:
-        self.sweep, self.lanes = sweep, lanes
-        self.memory = aligned(sweep.n_slots * lanes)
-        self.adjoints = aligned(sweep.n_adjoints * lanes)
-        self.failed_lanes = np.zeros(lanes, np.int64)
-
-    def run(
-        self,
-        n: int,
-        records: _TileRecords,
-        request: Request,
-        first: int,
-        last: int,
-        failed: NDArray[np.int64] | None,
-    ) -> None:
-        sweep = self.sweep
-        shape = np.array([n], np.int64)
-        job = isa.new_job()
-        fields = {
-            "words": sweep.words.ctypes.data,
-            "edges": sweep.edges.ctypes.data,
-            "n_edges": 0 if request.kind is Kind.VALUES else len(sweep.edges),
-            "direction": records.direction,
-            "memory": self.memory.ctypes.data,
-            "adjoints": self.adjoints.ctypes.data,
-            "n_adjoints": sweep.n_adjoints,
-            "n_sweeps": records.n_sweeps,
-            "constants": sweep.numbers.ctypes.data,
-            "n_constants": len(sweep.numbers),
-            "inputs": records.inputs.ctypes.data,
-            "n_inputs": len(records.inputs),
-            "seeds": records.seeds.ctypes.data,
-            "n_seeds": len(records.seeds),
-            "outputs": records.outputs.ctypes.data,
-            "n_outputs": len(records.outputs),
-            "lanes": self.lanes,
-            "ndim": 1,
-            "shape": shape.ctypes.data,
-            "first_tile": first,
-            "last_tile": last,
-            "failed": 0 if failed is None else failed.ctypes.data,
-            "failed_lanes": self.failed_lanes.ctypes.data,
-        }
-        isa.set_fields(job, fields)
-        kernels().run_tiles(job.ctypes.data)

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import builtins
 import datetime
+import decimal
 import doctest
 import inspect
 import os
@@ -95,7 +96,7 @@ def reading(x: Any) -> Any:
 
 
 def through_text(x: Any) -> Any:
-    factor = builtins.float(np.array2string(x[:1])[1:-1])
+    factor = builtins.float(decimal.Decimal(np.array2string(x[:1])[1:-1]))
     return np.sum(x) * factor
 
 

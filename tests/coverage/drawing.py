@@ -16,6 +16,8 @@ from functools import cached_property
 from typing import Any, Protocol
 
 import numpy as np
+import scipy.linalg
+import scipy.special
 
 LAYOUTS = ("C", "F", "every second", "reversed")
 
@@ -156,7 +158,7 @@ class Call:
         names = ", ".join(["np", *self.arrays, *self.options])
         body = self.text if "return " in self.text else f"return {self.text}"
         lines = "\n    ".join(part.strip() for part in body.split(";"))
-        namespace: dict[str, Any] = {"io": io, "math": math}
+        namespace: dict[str, Any] = {"io": io, "math": math, "special": scipy.special, "linalg": scipy.linalg}
         exec(compile(f"def sample({names}):\n    {lines}\n", f"<{self.text}>", "exec"), namespace)
         function: Callable[..., Any] = namespace["sample"]
         return function

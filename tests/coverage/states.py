@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import fastgrad as fg
-from tests.coverage.calls import CALLS, NOT_CALLED
+from tests.coverage.calls import CALLS, NOT_CALLED, SCIPY_CALLS
 from tests.coverage.checks import MismatchError, RoughPointError, Sample, check_first_order
 from tests.coverage.drawing import Call, Case, RandomChooser, draw
 
@@ -63,7 +63,7 @@ def state_of_call(call: Call, check: Check = check_with_fastgrad) -> State:
 
 
 def states_of_calls(name: str, check: Check = check_with_fastgrad) -> list[State]:
-    return [state_of_call(call, check) for call in CALLS.get(name, [])]
+    return [state_of_call(call, check) for call in (CALLS.get(name) or SCIPY_CALLS.get(name, []))]
 
 
 def combined(name: str, states: list[State]) -> State:

@@ -32,6 +32,8 @@ INDICES = {
     "new axes": (None, 1, None, slice(None), None),
     "nothing": (),
     "list": [1, 0, 1],
+    "range": range(1, -1, -1),
+    "two ranges": (range(2), range(1, 3)),
     "nested list": [[0, 1], [1, 1]],
     "empty list": [],
     "array": np.array([-1, 0]),

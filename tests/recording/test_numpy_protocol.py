@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import numpy as np
@@ -285,6 +286,7 @@ REMEDY = (
     "fastgrad.interop.register, or take it out of the differentiated function."
 )
 OUTSIDE = np.zeros(2)
+CACHED = functools.lru_cache(lambda x: x * x)
 REFUSED = {
     "side effect": Refusal(
         lambda x: np.savetxt("unused", x),
@@ -307,6 +309,13 @@ REFUSED = {
         fg.LostDerivativeError,
         "a recorded value was converted to int64 by astype, which has no derivative{} "
         "Keep it a float, or use np.floor, np.trunc, np.round or fastgrad.stop_gradient first where it is meant.",
+    ),
+    "cached": Refusal(
+        lambda x: CACHED(x[0]),
+        fg.UnsupportedError,
+        "a recorded value is unhashable: it was used as a key of a dict or set, or as an argument of a function that "
+        "keeps its results (functools.lru_cache), which would outlive the recording{} Call the function without its "
+        "cache (function.__wrapped__), or use a number that is not recorded as the key.",
     ),
     "bits": Refusal(
         lambda x: np.floor(x).astype(int) << 60,
@@ -409,3 +418,11 @@ def test_recorded_counts_repeat_each_element():
 
 def test_products_of_truth_values_are_truth_values_as_in_numpy():
     check(lambda x: ((x > 0) @ (x > 0)) * x + np.dot(x > 0, np.ones(3, bool)) * x, np.array([1.0, -2.0, 3.0]))
+
+
+def test_a_function_that_keeps_its_results_is_recorded_without_its_cache():
+    assert fg.grad(lambda x: CACHED.__wrapped__(x))(3.0) == 6.0
+    assert fg.grad(lambda x: CACHED(3.0) * x)(2.0) == 9.0
+    for use in (lambda x: {x: 1}, lambda x: {x}, lambda x: {1.0: 2}[x[0]], lambda x: x[0] in {1.0}):
+        with pytest.raises(fg.UnsupportedError, match="unhashable"):
+            fg.record(use, np.array([1.0, 2.0]))

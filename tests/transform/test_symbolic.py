@@ -55,19 +55,83 @@ def test_neutral_elements_vanish() -> None:
 def test_arithmetic_on_numbers_is_done_at_once_but_only_where_it_is_finite() -> None:
     symbolic, (x, _) = scalars()
     assert same(x * (symbolic.number(3.0) * 0.5), x * 1.5)
-    names_of = names(
-        symbolic.build([x + symbolic.number(1e200) * 1e200, x * ops.zero_product(symbolic.number(0.0), INF)])
-    )
-    assert sorted(names_of) == ["add", "multiply", "multiply", "zero_product"]
+    names_of = names(symbolic.build([x + symbolic.number(1e200) * 1e200, x * (symbolic.number(0.0) * INF)]))
+    assert sorted(names_of) == ["add", "multiply", "multiply", "multiply"]
 
 
 def test_what_would_change_a_value_stays() -> None:
     symbolic, (x,) = scalars(1)
-    kept = [x * 0.0, x / x, x - x, 0.0 - x, ops.zero_product(x, 0.0), ops.zero_product(x, INF)]
+    kept = [x * 0.0, x / x, x - x, 0.0 - x, ops.zero_product(x, INF)]
     tape = symbolic.build(kept)
-    assert names(tape) == ["multiply", "divide", "subtract", "subtract", "zero_product", "zero_product"]
+    assert names(tape) == ["multiply", "divide", "subtract", "subtract", "zero_product"]
     np.testing.assert_array_equal(interpret(tape, [INF])[:3], [NAN, NAN, NAN])
-    np.testing.assert_array_equal(interpret(tape, [INF])[4:], [0.0, INF])
+    np.testing.assert_array_equal(interpret(tape, [INF])[4:], [INF])
+
+
+def test_a_strong_zero_that_is_known_is_zero_at_once() -> None:
+    symbolic, (x,) = scalars(1)
+    column = symbolic.input((2, 1), "column")
+    assert all(found.is_zero for found in (ops.zero_product(x, 0.0), ops.zero_product(-0.0, x)))
+    product = ops.zero_product(column, symbolic.filled(0.0, (3,)))
+    assert product.is_zero
+    assert product.shape == (2, 3)
+    # as in the operation itself, NaN and infinity included
+    assert ops.zero_product.on_arrays(NAN, 0.0) == ops.zero_product.on_arrays(INF, 0.0) == 0.0
+    # a plain product is the user's own
+    assert not (column * symbolic.filled(0.0, (2, 1))).is_zero
+
+
+ROWS = (4, 3)
+
+
+def slice_of(value: Value, *spec: tuple[int, int, int]) -> Value:
+    return value.tape.apply_array(array_ops.slice_, (value,), spec)
+
+
+def placed(value: Value, *spec: tuple[int, int, int]) -> Value:
+    return value.tape.apply_array(array_ops.place, (value,), (ROWS, spec))
+
+
+def test_a_slice_of_what_was_put_together_from_slices_is_the_part() -> None:
+    symbolic = SymbolicTape()
+    x, y = symbolic.input((1, 3), "x"), symbolic.input((3, 3), "y")
+    first, rest, columns = (0, 1, 1), (1, 3, 1), (0, 3, 1)
+    place_x, place_y = placed(x, first, columns), placed(y, rest, columns)
+    assert same(slice_of(place_x, first, columns), x)
+    assert slice_of(place_x, rest, columns).is_zero
+    assert slice_of(place_x, (3, 3, -1), columns).is_zero
+    for whole in (place_x + place_y, place_y + place_x, symbolic.apply_array(array_ops.concatenate, (x, y), 0)):
+        assert same(slice_of(whole, first, columns), x)
+        assert same(slice_of(whole, rest, columns), y)
+        assert same(slice_of(whole, (3, 2, -2), columns), slice_of(y, (2, 2, -2), columns))
+
+
+def test_a_slice_that_takes_a_part_and_more_stays() -> None:
+    symbolic = SymbolicTape()
+    x, y = symbolic.input((1, 3), "x"), symbolic.input((3, 3), "y")
+    columns = (0, 3, 1)
+    wholes = [placed(y, (1, 3, 1), columns), symbolic.apply_array(array_ops.concatenate, (x, y), 0)]
+    slices = [slice_of(whole, (0, 2, 1), columns) for whole in wholes]
+    assert names(symbolic.build(slices)).count("slice") == 2
+    values = np.arange(3.0).reshape(1, 3), np.arange(9.0).reshape(3, 3)
+    for found, top in zip(interpret(symbolic.build(slices), values), ([0.0] * 3, [0.0, 1.0, 2.0]), strict=True):
+        np.testing.assert_array_equal(found, [top, [0.0, 1.0, 2.0]])
+
+
+def test_zeros_that_are_moved_or_added_up_are_zeros() -> None:
+    symbolic = SymbolicTape()
+    zeros = symbolic.filled(0.0, (1, 3))
+    found = [
+        (array_ops.transpose, (zeros,), (1, 0)),
+        (array_ops.reshape, (zeros,), (3,)),
+        (array_ops.sum_, (zeros,), (0, 1)),
+        (array_ops.place, (zeros,), (ROWS, ((0, 1, 1), (0, 3, 1)))),
+        (array_ops.concatenate, (zeros, zeros), 0),
+    ]
+    assert all(symbolic.apply_array(*call).is_zero for call in found)
+    ones, x = symbolic.filled(1.0, (1, 3)), symbolic.input((1, 3), "x")
+    assert symbolic.number_of(symbolic.apply_array(array_ops.sum_, (ones,), (0, 1))) is None
+    assert not symbolic.apply_array(array_ops.concatenate, (zeros, x), 0).is_zero
 
 
 @pytest.mark.parametrize("factor", [3.0, -2.5, 1.0, -1.0])

@@ -13,7 +13,8 @@ import fastgrad
 from fastgrad.plan.request import Kind, Request, result_shapes
 from fastgrad.plan.scalar_program import scalar_program
 from fastgrad.tape import Tape
-from fastgrad.vm.scalar_executor import MAX_SEEDS, BatchExecutor, ScalarExecutor, runs_of
+from fastgrad.vm.batch_executor import BatchExecutor
+from fastgrad.vm.scalar_executor import MAX_SEEDS, ScalarExecutor, runs_of
 from tests.tapes import ANALYTIC, jacobians
 
 RNG = np.random.default_rng(9)

@@ -6,6 +6,7 @@ the arguments, warns, and gives the value with its dtype; and by the definition,
 
 from __future__ import annotations
 
+import functools
 import inspect
 from collections.abc import Callable
 from typing import Any
@@ -13,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from fastgrad.recording.functions.conversions import concrete, shown_as
-from fastgrad.recording.functions.registry import FUNCTIONS, METHODS, only
+from fastgrad.recording.functions.registry import FUNCTIONS, METHODS
 
 
 def by_numpy(*functions: Any, method: str = "") -> Callable[[Callable[..., Any]], Callable[..., Any]]:
@@ -32,11 +33,10 @@ def by_numpy(*functions: Any, method: str = "") -> Callable[[Callable[..., Any]]
 def checked_by(function: Callable[..., Any], definition: Callable[..., Any]) -> Callable[..., Any]:
     """The definition, with NumPy's errors and shown values."""
     signature = inspect.signature(definition)
-    name = getattr(function, "__name__", "")
 
+    @functools.wraps(definition)
     def recorded(*args: Any, **kwargs: Any) -> Any:
         given = signature.bind(*args, **kwargs)
-        only({"out": given.arguments.pop("out", None)}, f"np.{name}")
         # the values themselves must stay in order
         given.arguments.pop("overwrite_input", None)
         value = function(*map(concrete, given.args), **{key: concrete(item) for key, item in given.kwargs.items()})

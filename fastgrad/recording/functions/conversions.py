@@ -22,6 +22,7 @@ from fastgrad.recording.source import user_line
 from fastgrad.tape import ARRAY_OPERATION, CONSTANT, INPUT
 
 __all__ = [
+    "any_recorded",
     "array",
     "as_numpy",
     "as_objects",
@@ -31,6 +32,7 @@ __all__ = [
     "concrete",
     "converted",
     "gathered",
+    "holds_recorded",
     "recorded",
     "shown_as",
     "unchanged_kinds",
@@ -53,11 +55,38 @@ def with_value(result: Any, value: Any) -> Any:
 
 def concrete(argument: Any) -> Any:
     """An argument with the values of recorded arrays in their place, in lists, tuples and object arrays too."""
+    if isinstance(argument, RecordedArray):
+        return argument.value
     if isinstance(argument, (list, tuple)) and not hasattr(argument, "_fields"):
         return type(argument)(map(concrete, argument))
-    if isinstance(argument, np.ndarray) and argument.dtype.kind == "O":
-        return value_of(stacked(argument))
-    return value_of(argument)
+    if isinstance(argument, np.ndarray):
+        if argument.dtype.kind == "O":
+            return value_of(stacked(argument))
+        fresh: Any = argument
+        if hasattr(fresh, "recorded_form"):
+            # an array that the function has made
+            form = fresh.recorded_form()
+            return fresh.plain_form() if form is None else form.value
+    return argument
+
+
+def holds_recorded(x: Any) -> bool:
+    """Whether a value, or a list or tuple of values, is or holds a recorded one."""
+    if isinstance(x, RecordedArray):
+        return True
+    if isinstance(x, (list, tuple)):
+        return any(map(holds_recorded, x))
+    if isinstance(x, np.ndarray):
+        if x.dtype.kind == "O":
+            return any(map(holds_recorded, x.ravel().tolist()))
+        # of arrays that the function has made
+        return bool(getattr(x, "is_recorded", False))
+    return False
+
+
+def any_recorded(args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
+    """Whether a recorded value is among a call's arguments."""
+    return holds_recorded(args) or any(map(holds_recorded, kwargs.values()))
 
 
 def as_numpy(*functions: Any) -> Callable[[Callable[..., Any]], Callable[..., Any]]:

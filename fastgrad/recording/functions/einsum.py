@@ -14,7 +14,7 @@ import numpy as np
 
 from fastgrad import array_ops
 from fastgrad.recording.functions.conversions import recorded
-from fastgrad.recording.functions.registry import as_array, implements, only, reshape, unsupported
+from fastgrad.recording.functions.registry import as_array, implements, reshape, unsupported
 from fastgrad.recording.functions.shapes import transpose
 from fastgrad.recording.recorded_array import RecordedArray, recorder_of
 from fastgrad.tape import ARRAY_OPERATION
@@ -36,7 +36,6 @@ class Named(NamedTuple):
 def _einsum(
     *operands: Any, out: Any = None, optimize: Any = False, dtype: Any = None, order: str = "K", casting: str = "safe"
 ) -> Any:
-    only({"out": out}, "np.einsum")
     arrays, inputs, output = _parsed(operands)
     terms = _terms(operands, arrays, inputs)
     if output is None:

@@ -14,7 +14,6 @@ from fastgrad.recording.functions.registry import (
     as_array,
     axes_of,
     implements,
-    only,
     unsupported,
     whole,
 )
@@ -49,7 +48,6 @@ def _clip(
     max: Any = np._NoValue,
     **kwargs: Any,
 ) -> Any:
-    only({"out": out}, "np.clip")
     if (min is not np._NoValue or max is not np._NoValue) and not (a_min is a_max is np._NoValue):
         raise ValueError("Passing `min` or `max` keyword argument when `a_min` and `a_max` are provided is forbidden.")
     low, high = (min if _is_absent(a_min) else a_min), (max if _is_absent(a_max) else a_max)
@@ -84,7 +82,6 @@ def _nan_to_num(x: Any, copy: bool = True, nan: Any = 0.0, posinf: Any = None, n
 
 @implements(np.round, np.around)
 def _round(a: Any, decimals: int = 0, out: Any = None) -> Any:
-    only({"out": out}, "np.round")
     x, decimals = as_array(a), whole((decimals,))[0]
     if x.dtype.kind in "iub" and decimals >= 0:
         rounded = apply(ops.positive, (x + 0 if x.dtype.kind == "b" else x,))
@@ -101,7 +98,6 @@ def _round(a: Any, decimals: int = 0, out: Any = None) -> Any:
 
 @implements(np.fix)
 def _fix(x: Any, out: Any = None) -> Any:
-    only({"out": out}, "np.fix")
     return apply(ops.trunc, (x,))
 
 
@@ -215,13 +211,11 @@ def _unwrap(p: Any, discont: Any = None, axis: int = -1, *, period: Any = 2 * ma
 
 @implements(np.isposinf)
 def _isposinf(x: Any, out: Any = None) -> Any:
-    only({"out": out}, "np.isposinf")
     return np.equal(x, np.inf)
 
 
 @implements(np.isneginf)
 def _isneginf(x: Any, out: Any = None) -> Any:
-    only({"out": out}, "np.isneginf")
     return np.equal(x, -np.inf)
 
 

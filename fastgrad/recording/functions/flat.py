@@ -71,7 +71,11 @@ for _compare in (operator.eq, operator.ne, operator.lt, operator.le, operator.gt
 def assign_flat(x: Any, positions: Any, values: Any) -> None:
     """Write values, repeated where there are too few of them, to places counted in C order."""
     if positions.size:
-        x[np.unravel_index(positions.ravel(), x.shape)] = recycled(values, positions.size)
+        row = recycled(values, positions.size)
+        if x.ndim:
+            x[np.unravel_index(positions.ravel(), x.shape)] = row
+        else:
+            x[...] = row[-1]
 
 
 def recycled(values: Any, count: int) -> Any:

@@ -14,7 +14,7 @@ import numpy as np
 from fastgrad import array_ops
 from fastgrad.array_ops.fourier import OPPOSITE
 from fastgrad.recording.functions import complex_functions  # noqa: F401 - what spectra answer to
-from fastgrad.recording.functions.registry import FUNCTIONS, as_array, axes_of, only, reshape
+from fastgrad.recording.functions.registry import FUNCTIONS, as_array, axes_of, reshape
 from fastgrad.recording.functions.shapes import concatenate
 from fastgrad.recording.indexing import along_axis, getitem
 from fastgrad.recording.recorded_array import RecordedArray, apply_array
@@ -36,16 +36,15 @@ def _transform(function: Callable[..., Any]) -> Callable[[Callable[..., Any]], C
 
 @_transform(np.fft.fft)
 def _fft(a: Any, n: Any = None, axis: int = -1, norm: str | None = None, out: Any = None) -> Any:
-    return _complex_transform("fft", a, n, axis, norm, out)
+    return _complex_transform("fft", a, n, axis, norm)
 
 
 @_transform(np.fft.ifft)
 def _ifft(a: Any, n: Any = None, axis: int = -1, norm: str | None = None, out: Any = None) -> Any:
-    return _complex_transform("ifft", a, n, axis, norm, out)
+    return _complex_transform("ifft", a, n, axis, norm)
 
 
-def _complex_transform(direction: str, a: Any, n: Any, axis: int, norm: str | None, out: Any) -> Any:
-    only({"out": out}, f"np.fft.{direction}")
+def _complex_transform(direction: str, a: Any, n: Any, axis: int, norm: str | None) -> Any:
     pair = _pair(a)
     length, axis = _checked(pair.shape[1:], n, axis, norm, lambda m: m)
     pair = _fitted(pair, length, axis + 1)
@@ -54,7 +53,6 @@ def _complex_transform(direction: str, a: Any, n: Any, axis: int, norm: str | No
 
 @_transform(np.fft.rfft)
 def _rfft(a: Any, n: Any = None, axis: int = -1, norm: str | None = None, out: Any = None) -> Any:
-    only({"out": out}, "np.fft.rfft")
     # NumPy's own error for complex values
     x = as_array(a)
     length, axis = _checked(x.shape, n, axis, norm, lambda m: m)
@@ -63,7 +61,6 @@ def _rfft(a: Any, n: Any = None, axis: int = -1, norm: str | None = None, out: A
 
 @_transform(np.fft.irfft)
 def _irfft(a: Any, n: Any = None, axis: int = -1, norm: str | None = None, out: Any = None) -> Any:
-    only({"out": out}, "np.fft.irfft")
     pair = _pair(a)
     length, axis = _checked(pair.shape[1:], n, axis, norm, lambda m: 2 * (m - 1))
     pair = _fitted(pair, length // 2 + 1, axis + 1)
@@ -72,12 +69,12 @@ def _irfft(a: Any, n: Any = None, axis: int = -1, norm: str | None = None, out: 
 
 @_transform(np.fft.hfft)
 def _hfft(a: Any, n: Any = None, axis: int = -1, norm: str | None = None, out: Any = None) -> Any:
-    return _irfft(np.conjugate(a), n, axis, _swapped(norm), out)
+    return _irfft(np.conjugate(a), n, axis, _swapped(norm))
 
 
 @_transform(np.fft.ihfft)
 def _ihfft(a: Any, n: Any = None, axis: int = -1, norm: str | None = None, out: Any = None) -> Any:
-    return np.conjugate(_rfft(a, n, axis, _swapped(norm), out))
+    return np.conjugate(_rfft(a, n, axis, _swapped(norm)))
 
 
 def _swapped(norm: Any) -> Any:
@@ -127,7 +124,6 @@ def _over_axes(function: Callable[..., Any], real: str | None, default: Any) -> 
     step = _ifft if function.__name__.startswith("i") else _fft
 
     def transform(a: Any, s: Any = None, axes: Any = default, norm: str | None = None, out: Any = None) -> Any:
-        only({"out": out}, f"np.fft.{function.__name__}")
         x = a if isinstance(a, RecordedArray) else as_array(a)
         lengths, chosen = _lengths_and_axes(function, x, s, axes, norm)
         order = list(zip(lengths, chosen, strict=True))

@@ -10,9 +10,16 @@ import numpy as np
 
 from fastgrad import array_ops, ops
 from fastgrad.recording.functions.conversions import as_numpy, concrete, converted, with_value
-from fastgrad.recording.functions.registry import FUNCTIONS, as_array, implements, reshape, whole
+from fastgrad.recording.functions.registry import (
+    FUNCTIONS,
+    as_array,
+    implements,
+    implements_outside,
+    reshape,
+    whole,
+)
 from fastgrad.recording.functions.shapes import broadcast_to, concatenate, diagonal, moveaxis, ravel, stack
-from fastgrad.recording.recorded_array import RecordedArray, apply, apply_array, value_of
+from fastgrad.recording.recorded_array import RecordedArray, RecordedText, apply, apply_array, value_of
 from fastgrad.tape import Shape
 
 # ---- arrays like another
@@ -237,8 +244,18 @@ FUNCTIONS[np.real_if_close] = lambda a, tol=100: a
 FUNCTIONS[np.imag] = lambda val: np.imag(concrete(val))
 for _question in (np.can_cast, np.result_type, np.common_type, np.may_share_memory, np.shares_memory):
     FUNCTIONS[_question] = lambda *args, _question=_question, **kwargs: _question(*map(concrete, args), **kwargs)
-for _text in (np.array2string, np.array_repr, np.array_str):
-    FUNCTIONS[_text] = lambda a, *args, _text=_text, **kwargs: _text(concrete(a), *args, **kwargs)
+
+
+def _text(function: Any) -> Any:
+    def text(*args: Any, **kwargs: Any) -> RecordedText:
+        return RecordedText(function(*map(concrete, args), **{name: concrete(x) for name, x in kwargs.items()}))
+
+    return text
+
+
+FUNCTIONS |= {function: _text(function) for function in (np.array2string, np.array_repr, np.array_str)}
+for _format in (np.format_float_positional, np.format_float_scientific):
+    implements_outside(f"numpy.{_format.__name__}")(_text(_format))
 
 
 @implements(np.min_scalar_type)

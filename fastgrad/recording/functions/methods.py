@@ -131,7 +131,7 @@ METHODS |= {
     "tolist": _tolist,
     "fill": _fill,
     "resize": _resize,
-    "compress": lambda x, condition, axis=None, out=None: np.compress(condition, x, axis, out),
+    "compress": lambda x, condition, axis=None, out=None: np.compress(condition, x, axis),
     "choose": _by_function("choose"),
     "put": _by_function("put"),
     "sort": _sort,

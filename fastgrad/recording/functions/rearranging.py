@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from fastgrad.recording.functions.conversions import as_numpy, gathered, recorded, with_value
-from fastgrad.recording.functions.registry import as_array, axes_of, implements, refuse_out, reshape, whole
+from fastgrad.recording.functions.registry import as_array, axes_of, implements, reshape, whole
 from fastgrad.recording.functions.shapes import broadcast_to, concatenate, moveaxis, ravel, swapaxes
 from fastgrad.recording.indexing import along_axis, getitem
 from fastgrad.recording.recorded_array import RecordedArray, value_of
@@ -185,7 +185,6 @@ def _sliding_window_view(
 
 @implements(np.take)
 def take(a: Any, indices: Any, axis: int | None = None, out: Any = None, mode: str = "raise") -> Any:
-    refuse_out({"out": out})
     x = as_array(a)
     if axis is None:
         x, axis = ravel(x), 0

@@ -21,7 +21,6 @@ from fastgrad.recording.functions.registry import (
     as_array,
     axes_of,
     implements,
-    only,
     reshape,
     unsupported,
     with_kept_axes,
@@ -96,7 +95,6 @@ def sum_(
     where: Any = True,
 ) -> Any:
     """``np.sum``."""
-    only({"out": out}, "np.sum")
     x = as_array(a)
     if selects(where):
         x = kept(x, where, 0)
@@ -117,7 +115,6 @@ def prod(
     initial: Any = NO_VALUE,
     where: Any = True,
 ) -> Any:
-    only({"out": out}, "np.prod")
     x = as_array(a)
     if selects(where):
         x = kept(x, where, 1)
@@ -142,12 +139,9 @@ def rows_first(x: Any, axes: tuple[int, ...]) -> Any:
 
 
 def _extremum(operation: array_ops.ArrayOperation, ufunc: np.ufunc, lowest: float) -> Callable[..., Any]:
-    name = operation.name
-
     def reduce(
         a: Any, axis: Any = None, out: Any = None, keepdims: Any = False, initial: Any = NO_VALUE, where: Any = True
     ) -> Any:
-        only({"out": out}, f"np.{name}")
         x = as_array(a)
         if selects(where):
             if not is_given(initial):
@@ -171,7 +165,6 @@ METHODS |= {"max": amax, "min": amin}
 
 @implements(np.ptp)
 def _ptp(a: Any, axis: Any = None, out: Any = None, keepdims: Any = False) -> Any:
-    only({"out": out}, "np.ptp")
     return np.subtract(amax(a, axis, None, keepdims), amin(a, axis, None, keepdims))
 
 
@@ -180,13 +173,11 @@ def _ptp(a: Any, axis: Any = None, out: Any = None, keepdims: Any = False) -> An
 
 @implements(np.any, method="any")
 def _any(a: Any, axis: Any = None, out: Any = None, keepdims: Any = False, *, where: Any = True) -> Any:
-    only({"out": out}, "np.any")
     return amax(apply(ops.not_equal, (a, 0.0)), axis, None, keepdims, False, where)
 
 
 @implements(np.all, method="all")
 def _all(a: Any, axis: Any = None, out: Any = None, keepdims: Any = False, *, where: Any = True) -> Any:
-    only({"out": out}, "np.all")
     return amin(apply(ops.not_equal, (a, 0.0)), axis, None, keepdims, True, where)
 
 
@@ -209,7 +200,6 @@ def _count(x: Any, axes: tuple[int, ...], where: Any, keepdims: Any) -> Any:
 def mean(
     a: Any, axis: Any = None, dtype: Any = None, out: Any = None, keepdims: Any = False, *, where: Any = True
 ) -> Any:
-    only({"out": out}, "np.mean")
     x = as_array(a)
     count = _count(x, reduced_axes(axis, x.ndim), where, keepdims)
     return in_dtype(apply(ops.divide, (sum_(x, axis, keepdims=keepdims, where=where), count)), dtype, "mean")
@@ -228,7 +218,6 @@ def var(
     mean: Any = NO_VALUE,
     correction: Any = NO_VALUE,
 ) -> Any:
-    only({"out": out}, "np.var")
     if is_given(correction):
         if ddof != 0:
             raise ValueError("ddof and correction can't be provided simultaneously.")
@@ -261,7 +250,7 @@ def _std(
     mean: Any = NO_VALUE,
     correction: Any = NO_VALUE,
 ) -> Any:
-    variance = var(a, axis, None, out, ddof, keepdims, where=where, mean=mean, correction=correction)
+    variance = var(a, axis, ddof=ddof, keepdims=keepdims, where=where, mean=mean, correction=correction)
     return in_dtype(apply(ops.sqrt, (variance,)), dtype, "std")
 
 
@@ -270,7 +259,6 @@ def _std(
 
 def _running(operation: array_ops.ArrayOperation) -> Callable[..., Any]:
     def run(a: Any, axis: Any = None, dtype: Any = None, out: Any = None) -> Any:
-        only({"out": out}, f"np.{operation.name}")
         x = as_array(a)
         if axis is None or (x.ndim == 0 and axis in (0, -1)):
             x, axis = ravel(x), 0
@@ -295,7 +283,7 @@ def _cumulative(run: Callable[..., Any], first: float, name: str) -> Callable[..
         if axis is None and x.ndim != 1:
             getattr(np, name)(np.broadcast_to(0.0, x.shape))  # raises NumPy's own error
         axis = 0 if axis is None else axis
-        result = run(x, axis, dtype, out)
+        result = run(x, axis, dtype)
         if not include_initial:
             return result
         shape = list(x.shape)

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from fastgrad import array_ops
-from fastgrad.errors import LostDerivativeError, UnsupportedError, located
+from fastgrad.errors import UnsupportedError, located
 from fastgrad.recording.recorded_array import RecordedArray, apply_array, normal_operand
 from fastgrad.recording.source import user_line
 
@@ -37,19 +37,6 @@ def unsupported(name: str) -> UnsupportedError:
             "fastgrad.interop.register, or take it out of the differentiated function.",
         )
     )
-
-
-def refuse_out(kwargs: dict[str, Any]) -> None:
-    out = kwargs.pop("out", None)
-    if any(target is not None for target in (out if isinstance(out, tuple) else (out,))):
-        raise LostDerivativeError(
-            located(
-                "a recorded value was to be written into an existing array (by out= or by an operator such as += on a "
-                "plain array), which would drop its derivative",
-                user_line(),
-                "Make a new array: write y = y + x instead of y += x.",
-            )
-        )
 
 
 def only(kwargs: dict[str, Any], name: str, **allowed: Any) -> None:

@@ -1,19 +1,18 @@
-"""``scipy.linalg``: functions of matrices, structured matrices, and what is refused by name."""
+"""``scipy.linalg``: functions of matrices, structured matrices, and questions about them."""
 
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from fastgrad import array_ops
 from fastgrad.array_ops.scipy_linalg import SMOOTH, slope
-from fastgrad.recording.functions import linalg
+from fastgrad.recording.functions import linalg, scipy_refused  # noqa: F401 - they load together
 from fastgrad.recording.functions.conversions import concrete
 from fastgrad.recording.functions.norms import as_floats
-from fastgrad.recording.functions.registry import implements_outside, reshape, unsupported
+from fastgrad.recording.functions.registry import reshape, unsupported
 from fastgrad.recording.functions.scipy_calls import both_recorded, defines
 from fastgrad.recording.recorded_array import RecordedArray, apply_array
 
@@ -113,20 +112,18 @@ def _khatri_rao(a: Any, b: Any) -> Any:
     return reshape(product, (*product.shape[:-3], a.shape[-2] * b.shape[-2], a.shape[-1]))
 
 
-# ---- what is refused by name: results are complex in general, or the factors have no derivative here
+# ---- questions, whose answers are guarded
 
 
-def _refusing(name: str) -> Callable[..., Any]:
-    def refuse(*args: Any, **kwargs: Any) -> Any:
-        raise unsupported(f"scipy.linalg.{name}")
+def _is_symmetric(a: Any, atol: Any = None, rtol: Any = None) -> bool:
+    if a.ndim != 2:
+        raise unsupported("scipy.linalg.issymmetric of several matrices")
+    other = np.matrix_transpose(a)
+    if atol or rtol:
+        return bool(np.allclose(a, other, atol=atol or 0.0, rtol=rtol or 0.0))
+    # NaN on the diagonal does not matter
+    return bool(np.all(np.equal(a, other) | np.eye(len(a), dtype=bool)))
 
-    return refuse
 
-
-for _name in (
-    "cholesky_banded", "cho_solve_banded", "cossin", "eig", "eig_banded", "eigh_tridiagonal", "eigvals",
-    "eigvals_banded", "eigvalsh_tridiagonal", "funm", "hessenberg", "ldl", "matrix_balance", "ordqz", "qr_delete",
-    "qr_insert", "qr_multiply", "qr_update", "qz", "rq", "schur", "signm", "solve_continuous_are",
-    "solve_discrete_are",
-):  # fmt: skip
-    implements_outside(f"scipy.linalg.{_name}")(_refusing(_name))
+for _name in ("issymmetric", "ishermitian"):
+    defines(_name)(_is_symmetric)

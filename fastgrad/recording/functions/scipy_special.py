@@ -17,6 +17,7 @@ import numpy as np
 from fastgrad import ops
 from fastgrad.array_ops import bessel, hypergeometric  # noqa: F401 - whose entries are in SPECIAL too
 from fastgrad.array_ops.special import SPECIAL
+from fastgrad.recording.functions import scipy_refused  # noqa: F401 - they load together
 from fastgrad.recording.functions.registry import UFUNCS, axes_of, implements_outside, only, unsupported, whole
 from fastgrad.recording.functions.ufunc_options import composes, evaluation
 from fastgrad.recording.recorded_array import (
@@ -183,8 +184,27 @@ def _radian(degrees: Any, minutes: Any, seconds: Any) -> Any:
     return ((60.0 * degrees + minutes) * 60.0 + seconds) * (math.pi / 648000)
 
 
-# distribution functions, in terms of the incomplete gamma and beta functions
-_DISTRIBUTIONS: dict[str, Callable[..., Any]] = {
+@_composes("gammasgn")
+def _gammasgn(x: Any) -> Any:
+    below = np.floor(x)
+    at_pole = np.where(np.equal(x, 0), np.copysign(1.0, x), math.nan)
+    left = np.where(np.equal(x, below), at_pole, 1.0 - 2.0 * np.mod(below, 2.0))
+    return np.where(np.greater(x, 0), 1.0, left)
+
+
+_composes("round")(np.rint)
+
+_IN_TERMS_OF_OTHERS: dict[str, Callable[..., Any]] = {
+    # ---- Chebyshev's, Legendre's and Jacobi's polynomials in other variables
+    "eval_chebyc": lambda n, x: 2.0 * special("eval_chebyt", n, 0.5 * x),
+    "eval_chebys": lambda n, x: special("eval_chebyu", n, 0.5 * x),
+    "eval_sh_chebyt": lambda n, x: special("eval_chebyt", n, 2.0 * x - 1.0),
+    "eval_sh_chebyu": lambda n, x: special("eval_chebyu", n, 2.0 * x - 1.0),
+    "eval_sh_legendre": lambda n, x: special("eval_legendre", n, 2.0 * x - 1.0),
+    "eval_sh_jacobi": lambda n, p, q, x: (
+        special("eval_jacobi", n, p - q, q - 1.0, 2.0 * x - 1.0) / _ufunc("binom")(2.0 * n + p - 1.0, n)
+    ),
+    # ---- distribution functions, in terms of the incomplete gamma and beta functions
     "chdtr": lambda df, x: special("gammainc", 0.5 * df, 0.5 * x),
     "chdtrc": lambda df, x: special("gammaincc", 0.5 * df, 0.5 * x),
     "chdtri": lambda df, p: 2.0 * special("gammainccinv", 0.5 * df, p),
@@ -199,7 +219,7 @@ _DISTRIBUTIONS: dict[str, Callable[..., Any]] = {
     "fdtr": lambda n, d, x: special("betainc", 0.5 * n, 0.5 * d, n * x / (d + n * x)),
     "fdtrc": lambda n, d, x: special("betaincc", 0.5 * n, 0.5 * d, n * x / (d + n * x)),
 }
-for _name, _definition in _DISTRIBUTIONS.items():
+for _name, _definition in _IN_TERMS_OF_OTHERS.items():
     _composes(_name)(_definition)
 
 
@@ -363,28 +383,7 @@ _derivative_of_bessel("ivp", "iv", 1.0, 1.0)
 _derivative_of_bessel("kvp", "kv", -1.0, 1.0)
 
 
-# ---- what is refused by name, and what SciPy wraps
-
-
-def _refusing(name: str) -> Callable[..., Any]:
-    def refuse(*args: Any, **kwargs: Any) -> Any:
-        raise unsupported(f"scipy.special.{name}")
-
-    return refuse
-
-
-for _name in (
-    "lambertw",
-    "diric",
-    "factorial2",
-    "factorialk",
-    "stirling2",
-    "ellip_harm",
-    "ellip_harm_2",
-    "h1vp",
-    "h2vp",
-):
-    _outside(_name)(_refusing(_name))
+# ---- what SciPy wraps
 
 
 def _unwrapped(ufunc: np.ufunc) -> Callable[..., Any]:

@@ -12,7 +12,7 @@ from fastgrad import array_ops, ops
 from fastgrad.recording.functions.conversions import as_numpy, as_positions, concrete, converted, recorded
 from fastgrad.recording.functions.making import whole_truth
 from fastgrad.recording.functions.rearranging import take_along
-from fastgrad.recording.functions.registry import FUNCTIONS, as_array, axes_of, refuse_out, whole
+from fastgrad.recording.functions.registry import FUNCTIONS, as_array, axes_of, whole
 from fastgrad.recording.functions.shapes import concatenate, ravel
 from fastgrad.recording.indexing import getitem, plain_index
 from fastgrad.recording.recorded_array import RecordedArray, apply, apply_array, recorder_of
@@ -22,7 +22,6 @@ from fastgrad.recording.recorded_array import RecordedArray, apply, apply_array,
 
 @as_numpy(np.choose)
 def _choose(a: Any, choices: Any, out: Any = None, mode: str = "raise") -> Any:
-    refuse_out({"out": out})
     which: Any = as_array(a)
     arrays = [as_array(choice) for choice in choices]
     if not isinstance(which, RecordedArray):
@@ -59,7 +58,6 @@ def where(condition: Any, x: Any, y: Any) -> Any:
 
 @as_numpy(np.compress)
 def _compress(condition: Any, a: Any, axis: Any = None, out: Any = None) -> Any:
-    refuse_out({"out": out})
     x = as_array(a)
     if axis is None:
         x, axis = ravel(x), 0

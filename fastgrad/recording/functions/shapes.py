@@ -16,7 +16,6 @@ from fastgrad.recording.functions.conversions import as_numpy, unchanged_kinds, 
 from fastgrad.recording.functions.registry import (
     as_array,
     implements,
-    refuse_out,
     reshape,
     whole,
 )
@@ -151,7 +150,6 @@ def broadcast_arrays(*args: Any, subok: bool = False) -> Any:
 def concatenate(
     arrays: Any, /, axis: int | None = 0, out: Any = None, *, dtype: Any = None, casting: str = "same_kind"
 ) -> Any:
-    refuse_out({"out": out})
     xs = [as_array(x) for x in arrays]
     if axis is None:
         xs, axis = [ravel(x) for x in xs], 0
@@ -168,7 +166,7 @@ def concatenate(
 def stack(arrays: Any, axis: int = 0, out: Any = None, **kwargs: Any) -> Any:
     xs = [as_array(x) for x in arrays]
     position = np.stack([np.broadcast_to(np.int8(0), x.shape) for x in xs], axis).ndim  # raises NumPy's own error
-    return concatenate([expand_dims(x, axis % position) for x in xs], axis % position, out, **kwargs)
+    return concatenate([expand_dims(x, axis % position) for x in xs], axis % position, **kwargs)
 
 
 @implements(np.vstack)

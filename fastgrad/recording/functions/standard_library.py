@@ -6,8 +6,11 @@ recording depends on, and is guarded.
 
 from __future__ import annotations
 
+import functools
 import math
+import operator
 from collections.abc import Callable
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -16,111 +19,147 @@ from fastgrad import ops
 from fastgrad.recording.functions.registry import implements_outside, reshape
 from fastgrad.recording.recorded_array import RecordedArray, apply, stacked, value_of
 
+_ABOVE, _BOTH = (math.inf,), (math.inf, -math.inf)
+
 
 def _scalar(x: Any) -> Any:
     return reshape(x, ()) if isinstance(x, RecordedArray) and x.shape else x
 
 
-def _elementary(name: str, function: Any, inside: Callable[..., Any] | None = None) -> None:
-    """``math.name`` as a NumPy function; ``inside`` says where ``math`` has a result."""
+def _elementary(
+    name: str, function: Callable[..., Any], inside: Callable[..., Any] | None = None, ends: tuple[float, ...] = ()
+) -> None:
+    """``math.name`` as a NumPy function; ``inside`` says where ``math`` has a result.
+
+    Where the result reaches one of the ``ends``, or is NaN, the operands say whether ``math`` has one.
+    """
+    # while a recording runs, the names in ``math`` hold stand-ins
     original = getattr(math, name)
 
     @implements_outside(f"math.{name}")
     def definition(*operands: Any) -> Any:
         operands = tuple(map(_scalar, operands))
-        if inside is not None:
-            bool(inside(*operands))
-        _raise_as(original, function, operands)
-        return function(*operands)
+        if inside is not None and not inside(*operands):
+            _depend_on(*operands)
+        return _result(lambda: original(*map(_plain, operands)), function, operands, ends)
 
 
-def _raise_as(original: Any, function: Any, operands: tuple[Any, ...]) -> None:
-    """Raise what ``math`` raises, which the recording then depends on: a later input may have a result."""
+def _plain(x: Any) -> Any:
+    return float(x.value) if isinstance(x, RecordedArray) else x
+
+
+def _result(
+    original: Callable[[], Any], function: Callable[..., Any], operands: tuple[Any, ...], ends: tuple[float, ...]
+) -> Any:
+    """What the function gives; raises what ``math`` raises, on which the recording depends then."""
     try:
-        original(*(float(value_of(operand)) for operand in operands))
+        original()
     except (OverflowError, ValueError):
-        with np.errstate(all="ignore"):
-            bool(np.isfinite(function(*operands)))
+        if ends:
+            with np.errstate(all="ignore"):
+                _depend_on_ends(function(*operands), ends, operands)
         raise
+    result = function(*operands)
+    _depend_on_ends(result, ends, operands)
+    return result
+
+
+def _depend_on_ends(result: Any, ends: tuple[float, ...], operands: tuple[Any, ...]) -> None:
+    """Guard that the result is within the ends by comparisons, which cost a sweep less than np.isfinite."""
+    for end in ends:
+        inside = bool(result.value < end if end > 0 else result.value > end)
+        recorder, comparison = result.recorder, ops.less if end > 0 else ops.greater
+        # apply and bool() would take twice as long to record
+        recorder.guard(recorder.add(comparison.code, (result.node, recorder.scalar(end)), ()), inside)
+        if not inside:
+            _depend_on(result, *operands)
+            return
+
+
+def _depend_on(*numbers: Any) -> None:
+    """Guard what ``math`` goes by: whether numbers are finite, positive, negative, or NaN, which is none of these."""
+    for number in chain.from_iterable(map(np.ravel, numbers)):
+        for test in (np.isfinite, _is_positive, _is_negative):
+            bool(test(number))
+
+
+def _log_gamma(x: Any) -> Any:
+    result: Any = apply(ops.gammaln, (x,))
+    # at -infinity, where SciPy differs; the recording then depends on what x is
+    return np.abs(result) if result.value == -math.inf else result
+
+
+def _as_float(x: Any) -> Any:
+    if isinstance(x, RecordedArray):
+        return x if x.dtype.kind == "f" else x * 1.0  # type: ignore[operator]
+    return float(x)
+
+
+def _is_positive(x: Any) -> Any:
+    return x > 0
+
+
+def _is_negative(x: Any) -> Any:
+    return x < 0
 
 
 def _in_unit_interval(x: Any) -> Any:
     return np.abs(x) <= 1
 
 
-for _name in ("sin", "cos", "tan", "sinh", "cosh", "tanh", "exp", "expm1", "copysign", "fabs", "degrees", "radians"):
+for _name in ("tanh", "copysign", "fabs", "degrees", "radians", "cbrt"):
     _elementary(_name, getattr(np, _name))
+# what is bounded below is NaN, or infinite at one end
+for _name in ("sin", "cos", "tan", "cosh", "exp", "expm1", "exp2", "fmod"):
+    _elementary(_name, getattr(np, _name), ends=_ABOVE)
+_elementary("sinh", np.sinh, ends=_BOTH)
 for _name, _function in {"atan": np.arctan, "atan2": np.arctan2, "asinh": np.arcsinh}.items():
     _elementary(_name, _function)
 for _name in ("log2", "log10"):
-    _elementary(_name, getattr(np, _name), lambda x: x > 0)
+    _elementary(_name, getattr(np, _name), _is_positive)
 _elementary("log1p", np.log1p, lambda x: x > -1)
 _elementary("sqrt", np.sqrt, lambda x: x >= 0)
 _elementary("asin", np.arcsin, _in_unit_interval)
 _elementary("acos", np.arccos, _in_unit_interval)
 _elementary("acosh", np.arccosh, lambda x: x >= 1)
 _elementary("atanh", np.arctanh, lambda x: np.abs(x) < 1)
-_elementary("fmod", np.fmod, lambda x, y: y != 0)
 _elementary("isnan", lambda x: bool(np.isnan(x)))
 _elementary("isinf", lambda x: bool(np.isinf(x)))
 _elementary("isfinite", lambda x: bool(np.isfinite(x)))
 _elementary("erf", lambda x: apply(ops.erf, (x,)))
 _elementary("erfc", lambda x: apply(ops.erfc, (x,)))
-_elementary("lgamma", lambda x: apply(ops.gammaln, (x,)), lambda x: (x > 0) | (x != np.floor(x)))
-_elementary("exp2", np.exp2)
-_elementary("cbrt", np.cbrt)
+_elementary("gamma", lambda x: apply(ops.gamma_, (x,)), ends=_BOTH)
+_elementary("lgamma", _log_gamma, ends=_BOTH)
+_elementary("pow", lambda x, y: _as_float(x) ** _as_float(y), ends=_BOTH)
 if hasattr(math, "fma"):  # Python 3.13
-    _elementary("fma", lambda x, y, z: x * y + z)
-
-
-@implements_outside("math.gamma")
-def _gamma(x: Any) -> Any:
-    x = _scalar(x)
-    _raise_as(_original_gamma, _gamma_of, (x,))
-    result = _gamma_of(x)
-    bool(np.isfinite(result))
-    return result
-
-
-# while a recording runs, the names in ``math`` hold stand-ins
-_original_gamma = math.gamma
-
-
-def _gamma_of(x: Any) -> Any:
-    return apply(ops.gamma_, (x,))
+    _elementary("fma", lambda x, y, z: x * y + z, ends=_BOTH)
 
 
 @implements_outside("math.log")
 def _log(x: Any, base: Any = math.e) -> Any:
     x, base = _scalar(x), _scalar(base)
-    if not x > 0:
-        raise ValueError("math domain error")
+    _require_positive(x)
     if base is math.e:
         return np.log(x)
-    if not base > 0:
-        raise ValueError("math domain error")
+    _require_positive(base)
     if base == 1:
         raise ZeroDivisionError("division by zero")
     return np.log(x) / np.log(base)
 
 
-@implements_outside("math.pow")
-def _power(x: Any, y: Any) -> Any:
-    x, y = _scalar(x), _scalar(y)
-    result = x**y
-    if not np.isfinite(result):
-        _original_pow(float(value_of(x)), float(value_of(y)))  # raises what math raises
-    return result
-
-
-_original_pow = math.pow
+def _require_positive(x: Any) -> None:
+    if not x > 0:
+        _depend_on(x)
+        if x <= 0:
+            raise ValueError("math domain error")
 
 
 @implements_outside("math.hypot")
 def _hypot(*coordinates: Any) -> Any:
-    if len(coordinates) == 2:
-        return np.hypot(*map(_scalar, coordinates))
-    return np.linalg.norm(np.ravel(stacked(list(coordinates))))
+    if len(coordinates) == 1:
+        return np.abs(_scalar(coordinates[0]))
+    # by twos, because a sum of squares may overflow
+    return functools.reduce(np.hypot, map(_scalar, coordinates))
 
 
 @implements_outside("math.dist")
@@ -130,7 +169,12 @@ def _distance(p: Any, q: Any) -> Any:
 
 @implements_outside("math.fsum")
 def _sum(values: Any) -> Any:
-    return np.sum(stacked(_listed(values)))
+    items = stacked(_listed(values))
+    numbers = np.ravel(items.value).tolist()
+    return _result(lambda: _original_sum(numbers), np.sum, (items,), _BOTH)
+
+
+_original_sum = math.fsum
 
 
 @implements_outside("math.prod")
@@ -151,22 +195,30 @@ def _listed(values: Any) -> Any:
 
 
 @implements_outside("math.ldexp")
-def _ldexp(x: Any, i: int) -> Any:
-    return _scalar(x) * 2.0 ** int(i)
+def _ldexp(x: Any, i: Any) -> Any:
+    x, exponent = _scalar(x), operator.index(i)
+    if not isinstance(x, RecordedArray):
+        return _original_ldexp(x, exponent)
+    return _result(lambda: _original_ldexp(_plain(x), exponent), lambda x: np.ldexp(x, exponent), (x,), _BOTH)
 
 
 @implements_outside("math.modf")
 def _modf(x: Any) -> Any:
-    whole = np.trunc(_scalar(x))
-    return x - whole, whole
+    return np.modf(_scalar(x))
 
 
 @implements_outside("math.remainder")
 def _remainder(x: Any, y: Any) -> Any:
     x, y = _scalar(x), _scalar(y)
-    if not y != 0:
-        raise ValueError("math domain error")
-    return x - np.rint(x / y) * y
+    result = _result(
+        lambda: _original_remainder(_plain(x), _plain(y)), lambda x, y: x - np.rint(x / y) * y, (x, y), _ABOVE
+    )
+    if math.isinf(value_of(y)) and math.isfinite(value_of(x)):
+        return +x  # an infinite divisor has been guarded, as the quotient is no number
+    return result
+
+
+_original_ldexp, _original_remainder = math.ldexp, math.remainder
 
 
 @implements_outside("math.isclose")

@@ -23,7 +23,7 @@ from fastgrad.recording.functions.reductions import (
     rows_first,
     selects,
 )
-from fastgrad.recording.functions.registry import UFUNC_METHODS, as_array, axes_of, only, whole, with_kept_axes
+from fastgrad.recording.functions.registry import UFUNC_METHODS, as_array, axes_of, whole, with_kept_axes
 from fastgrad.recording.indexing import along_axis
 from fastgrad.recording.recorded_array import RecordedArray, apply_array
 
@@ -167,7 +167,6 @@ def _one_by_one(ufunc: np.ufunc) -> Callable[[Any, int], Any]:
 
 def _reduceat(ufunc: np.ufunc) -> Callable[..., Any]:
     def recorded(array: Any, indices: Any, axis: int = 0, dtype: Any = None, out: Any = None) -> Any:
-        only({"out": out}, f"np.{ufunc.__name__}.reduceat")
         x, starts = as_array(array), np.asarray(whole(indices))
         value = ufunc.reduceat(x.value if isinstance(x, RecordedArray) else x, starts, axis)
         (axis,) = axes_of(axis, x.ndim)

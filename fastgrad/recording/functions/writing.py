@@ -9,21 +9,21 @@ import numpy as np
 from fastgrad.recording.functions.conversions import concrete
 from fastgrad.recording.functions.flat import assign_flat, recycled
 from fastgrad.recording.functions.making import whole_truth
-from fastgrad.recording.functions.registry import as_array, implements, refuse_out, reshape
+from fastgrad.recording.functions.registry import as_array, implements, reshape
 from fastgrad.recording.functions.selection import index_along, where
 from fastgrad.recording.functions.shapes import broadcast_to
 from fastgrad.recording.indexing import plain_index
+from fastgrad.recording.out_argument import write_target
 from fastgrad.recording.recorded_array import RecordedArray, value_of
 
 
 def _target(x: Any, function: Any, *args: Any, **kwargs: Any) -> Any:
     """The recorded array that is written into; the call on an array like it raises NumPy's own errors."""
-    if not isinstance(x, RecordedArray):
-        refuse_out({"out": x})
-    trial = np.empty_like(x.value)
-    trial.flags.writeable = x.value.flags.writeable
+    target = write_target(x)
+    trial = np.empty_like(target.value)
+    trial.flags.writeable = target.value.flags.writeable
     function(trial, *map(concrete, args), **kwargs)
-    return x
+    return target
 
 
 @implements(np.copyto)

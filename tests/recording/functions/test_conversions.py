@@ -173,3 +173,15 @@ def test_errors_are_numpys(name):
     with pytest.raises(type(expected.value)) as found:
         fg.record(ERRORS[name], X)
     assert str(found.value) == str(expected.value)
+
+
+def test_the_function_astype_does_what_the_method_does():
+    for dtype in (np.float32, int, bool, np.int8):
+        assert_right_later(lambda x, dtype=dtype: np.astype(np.floor(x), dtype) * x, X, X + 0.75)
+        assert_shown_as_numpy(lambda x, dtype=dtype: (np.astype(np.floor(x), dtype), np.astype(x[0] > 0, dtype)), X)
+    assert_shown_as_numpy(lambda x: np.astype(x, float, copy=False), X)
+    for call in (lambda x: np.astype(x, int), lambda x: x.astype(int), lambda x: np.astype(x[0], np.int8)):
+        with pytest.raises(fg.LostDerivativeError, match=r"converted to int\d+ by astype, which has no derivative"):
+            fg.record(call, X)
+    with pytest.raises(TypeError, match="Input should be a NumPy array or scalar"):
+        fg.record(lambda x: np.astype([x[0]], int), X)

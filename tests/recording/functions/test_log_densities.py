@@ -185,3 +185,24 @@ def test_a_likelihood_over_many_observations_is_the_sum_of_theirs() -> None:
     total = fg.grad(lambda a, b: np.sum(gamma(x, a, b)), argnums=(0, 1))(2.0, 1.0)
     single = fg.vmap(fg.grad(gamma, argnums=(1, 2)), in_axes=(0, None, None))(x, 2.0, 1.0)
     np.testing.assert_allclose(total, np.sum(single, axis=1), rtol=1e-12)
+
+
+def test_distributions_of_scipy_take_recorded_numbers() -> None:
+    stats = pytest.importorskip("scipy.stats")
+    for call, *args in (
+        (lambda s: stats.norm.logpdf(1.0, 0.0, s), 2.0),
+        (stats.norm.logpdf, 1.2, 0.3, 2.0),
+        (stats.norm.cdf, 1.2, 0.3, 2.0),
+        (lambda m, s: stats.norm(m, s).logpdf(1.0), 0.3, 2.0),
+        (lambda p, s: stats.norm.ppf(p, 0.0, s), 0.3, 2.0),
+        (lambda x, s: stats.t.logpdf(x, 5.0, 0.0, s), 0.3, 2.0),
+        (lambda x, a: stats.gamma.logpdf(x, a), 0.7, 1.5),
+        (lambda a, b: stats.beta.logpdf(0.3, a, b), 0.7, 1.5),
+        (stats.expon.logpdf, 0.7, 0.1, 1.5),
+        (lambda mu: stats.poisson.logpmf(3, mu), 1.5),
+    ):
+        fg.check_grads(call, tuple(args))
+    # the branch outside of the support is found later
+    density = fg.value_and_grad(lambda x: stats.expon.pdf(x, 0.0, 2.0))
+    assert density(1.0) == pytest.approx((0.5 * np.exp(-0.5), -0.25 * np.exp(-0.5)), rel=1e-14)
+    assert density(-1.0) == (0.0, 0.0)

@@ -205,3 +205,35 @@ def test_functions_of_positions_and_plain_grids_meet_recorded_values():
 def test_masks_that_select_rows_and_columns():
     assert_right_later(lambda x: np.ix_(np.argsort(x), np.argsort(-x)), ROW, -ROW, ROW[[1, 2, 0]])
     check(lambda x: np.outer(x, x)[np.ix_(x > 1, [0, 2])], ROW)
+
+
+TEXTS = {
+    "positional": lambda x: np.format_float_positional(x[0]),
+    "positional, cut": lambda x: np.format_float_positional(x[0], precision=2, unique=False)[:3],
+    "scientific": lambda x: np.format_float_scientific(x[0]),
+    "array2string": lambda x: np.array2string(x[0]),
+    "array_repr": lambda x: np.array_repr(x[:1])[7:-2].strip(),
+    "array_str": lambda x: np.array_str(x[:1])[1:-1].strip(" "),
+    "str": lambda x: str(x[0]),
+    "format": lambda x: f"{x[0]:.2f}",
+}
+
+
+@pytest.mark.parametrize("name", TEXTS)
+@pytest.mark.parametrize("number", [float, np.float64])
+def test_text_is_that_of_numpy_and_no_number_again(name, number):
+    def function(x):
+        text = TEXTS[name](x)
+        assert text == TEXTS[name](ROW)
+        return x[0] * number(text)
+
+    with pytest.raises(
+        fg.LostDerivativeError, match=r"the text of a recorded value was turned into a number.*test_making"
+    ):
+        fg.grad(function)(ROW)
+
+
+def test_text_of_several_numbers_is_numpys_error():
+    for call in (np.format_float_positional, np.format_float_scientific):
+        with pytest.raises(TypeError, match="only 0-dimensional arrays"):
+            fg.record(call, ROW)

@@ -328,3 +328,20 @@ def test_random_numbers_that_scipy_draws_for_itself_are_not_the_functions():
 def test_functions_without_definition_are_refused_by_name(name):
     with pytest.raises(fg.UnsupportedError, match=rf"scipy\.linalg\.{name} cannot be recorded"):
         fg.record(lambda a: getattr(scipy.linalg, name)(a), A)
+
+
+@pytest.mark.parametrize("ask", [scipy.linalg.issymmetric, scipy.linalg.ishermitian])
+def test_whether_a_matrix_is_symmetric_is_asked_again_at_every_input(ask):
+    def chosen(a):
+        return np.sum(a) if ask(a) else np.sum(a * a)
+
+    gradient = fg.grad(chosen)
+    symmetric = np.array([[np.nan, 2.0], [2.0, 1.0]])
+    other = np.array([[1.0, 2.0], [3.0, 4.0]])
+    for a in (symmetric, other, symmetric, np.nan * other, np.eye(2), other):
+        np.testing.assert_array_equal(gradient(a), np.ones((2, 2)) if ask(a) else 2 * a)
+    near = fg.grad(lambda a: np.sum(a) if ask(a, rtol=0.6) else np.sum(a * a))
+    for a in (other, np.array([[1.0, 2.0], [9.0, 4.0]])):
+        np.testing.assert_array_equal(near(a), np.ones((2, 2)) if ask(a, rtol=0.6) else 2 * a)
+    with pytest.raises(fg.UnsupportedError, match="issymmetric of several matrices"):
+        fg.record(ask, np.ones((3, 2, 2)))

@@ -246,6 +246,17 @@ CASES: list[tuple[str, Function, Function, tuple[float, ...]]] = [
         )
         for n in (0, 1, 5)
     ),
+    ("chebyc", lambda x: special.eval_chebyc(3, x), lambda x: 2 * mp.chebyt(3, x / 2), (-0.7, 0.2, 3.0)),
+    ("chebys", lambda x: special.eval_chebys(3, x), lambda x: mp.chebyu(3, x / 2), (-0.7, 0.2, 1.7)),
+    ("sh_chebyt", lambda x: special.eval_sh_chebyt(3, x), lambda x: mp.chebyt(3, 2 * x - 1), MIDDLE),
+    ("sh_chebyu", lambda x: special.eval_sh_chebyu(3, x), lambda x: mp.chebyu(3, 2 * x - 1), MIDDLE),
+    ("sh_legendre", lambda x: special.eval_sh_legendre(4, x), lambda x: mp.legendre(4, 2 * x - 1), MIDDLE),
+    (
+        "sh_jacobi",
+        lambda x: special.eval_sh_jacobi(3, 2.5, 0.7, x),
+        lambda x: mp.jacobi(3, mpf(2.5) - mpf(0.7), mpf(0.7) - 1, 2 * x - 1) / mp.binomial(mpf(7.5), 3),
+        MIDDLE,
+    ),
     (
         "jacobi",
         lambda x: special.eval_jacobi(4, 0.5, 1.5, x),
@@ -630,3 +641,13 @@ np.testing.assert_allclose(gradient(x), expected, rtol=1e-12)
 """
     environment = os.environ | {"SCIPY_ARRAY_API": "1"}
     subprocess.run([sys.executable, "-c", program], env=environment, check=True)
+
+
+@pytest.mark.parametrize("name", ["gammasgn", "round"])
+def test_steps_have_scipys_values_at_every_input_and_derivative_zero(name):
+    step, points = getattr(special, name), np.array([2.5, 1.5, 0.0, -0.0, -0.5, -1.5, -2.0, INF, NAN, -3.7])
+    values, slopes = fg.jvp(step, (points[::-1].copy(),), (np.ones(10),))
+    np.testing.assert_array_equal(values, step(points[::-1]))
+    np.testing.assert_array_equal(slopes, 0.0)
+    tape = fg.vjp(step, points)[0]
+    np.testing.assert_array_equal(tape, step(points))

@@ -156,3 +156,25 @@ def test_plain_arrays_from_outside_are_not_written_into(write):
     with pytest.raises(fg.LostDerivativeError):
         fg.grad(lambda x: (write(outside, x), np.sum(x))[1])(np.ones(2))
     np.testing.assert_array_equal(outside, np.zeros(2))
+
+
+@pytest.mark.parametrize(
+    "write",
+    [
+        lambda y, x: np.place(y, np.array(True), x),
+        lambda y, x: np.place(y, np.array(False), x),
+        lambda y, x: np.put(y, [0, 0], [x, 2.0 * x]),
+        lambda y, x: np.put(y, 0, [x, 2.0 * x]),
+        lambda y, x: np.putmask(y, x > 0, 3.0 * x),
+        lambda y, x: y.flat.__setitem__(0, x),
+    ],
+)
+def test_an_array_without_axes_is_written_into(write):
+    def program(x: Any) -> Any:
+        y = np.full((), 2.5)
+        write(y, x)
+        return y * x
+
+    for x in (0.7, -1.3):
+        slope = (program(x + 1e-6) - program(x - 1e-6)) / 2e-6
+        np.testing.assert_allclose(fg.value_and_grad(program)(x), (program(x), slope), rtol=1e-8)

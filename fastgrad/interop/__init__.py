@@ -1,4 +1,6 @@
-"""Functions of other libraries under differentiation: ``fastgrad.interop.register``.
+"""Functions of other libraries under differentiation, ``fastgrad.interop.register``; and other libraries' arrays.
+
+Each library has a module of its own, which loads when it is first named: ``fastgrad.interop.dask``.
 
 A function that knows none of NumPy's protocols (compiled code, most of SciPy) would drop a derivative, so it is refused
 when a recorded value reaches it. ``register`` says what is to run in its place while a function is recorded.
@@ -7,6 +9,8 @@ when a recorded value reaches it. ``register`` says what is to run in its place 
 from __future__ import annotations
 
 from collections.abc import Callable
+from importlib import import_module
+from importlib.util import find_spec
 from typing import Any, TypeVar
 
 import numpy as np
@@ -49,3 +53,9 @@ def register(function: Callable[..., Any]) -> Callable[[Definition], Definition]
         return definition
 
     return remember
+
+
+def __getattr__(name: str) -> Any:
+    if name.startswith("__") or find_spec(f"fastgrad.interop.{name}") is None:
+        raise AttributeError(f"module 'fastgrad.interop' has no attribute {name!r}")
+    return import_module(f"fastgrad.interop.{name}")

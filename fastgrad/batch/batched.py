@@ -1,0 +1,157 @@
+"""``vmap`` and what it returns."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from fastgrad.batch.arguments import Batch, taken_apart
+from fastgrad.batch.outputs import refuse_overlap, with_axes
+from fastgrad.batch.run import OTHER_NESTING, Run
+from fastgrad.calls import parameters_of
+from fastgrad.config import resolve_threads
+from fastgrad.derivative import Derivative, by_reference
+from fastgrad.errors import InputError
+from fastgrad.forms import Form
+from fastgrad.recording.recorded_array import RecordedArray, stacked
+from fastgrad.recording.recorder import innermost_recorder
+from fastgrad.recording.structures import flatten
+
+__all__ = ["Batched", "vmap"]
+
+
+def vmap(
+    function: Callable[..., Any],
+    in_axes: Any = 0,
+    out_axes: Any = 0,
+    *,
+    threads: int | None = None,
+    tier: str | None = None,
+) -> Batched:
+    """The function over a batch of examples.
+
+    ``function`` takes one example; it may be a derivative (``vmap(grad(f))``), or the ``vmap`` of another function for
+    batches of batches. ``in_axes`` is the axis of every argument that runs over the examples, or a tuple with one entry
+    for each positional argument: an axis, None (the same for all examples), or axes nested as the argument is, or less
+    deeply. Arguments passed by name run over axis 0. ``out_axes`` is the axis of the results that runs over the
+    examples, alike; None where a result is the same for all of them. ``threads`` bounds the threads used (default:
+    ``config.threads``); results do not depend on it, nor on the size of the batch.
+
+    The result takes two arguments by name beside those of the function (unless that has such parameters itself):
+    ``out``, arrays to write the results into, nested as these are, and ``threads``, for this call. float64 memory is
+    read and written where it is, strided, reversed or in Fortran order; other dtypes are converted block by block.
+
+    Raises InputError where the arguments do not agree in the number of examples, and where ``out`` does not fit the
+    results or shares memory with an argument.
+
+    >>> import numpy as np
+    >>> vmap(lambda x, y: x @ y, in_axes=(0, None))(np.ones((3, 2)), np.array([1.0, 2.0]))
+    array([3., 3., 3.])
+    """
+    return Batched(function, in_axes, out_axes, threads, tier)
+
+
+class Batched:
+    """A function over batches, made by :func:`vmap`."""
+
+    def __init__(
+        self,
+        function: Callable[..., Any],
+        in_axes: Any = 0,
+        out_axes: Any = 0,
+        threads: int | None = None,
+        tier: str | None = None,
+    ) -> None:
+        self.function = function
+        self.in_axes = in_axes
+        self.out_axes = out_axes
+        self.threads = threads
+        self.tier = tier
+        resolve_threads(threads)
+        # a level for each vmap, the outer one first
+        inner = function if isinstance(function, Batched) else None
+        self.derivative: Derivative = inner.derivative if inner else _derivative_of(function, tier)
+        self.all_in_axes: tuple[Any, ...] = (in_axes, *(inner.all_in_axes if inner else ()))
+        self.all_out_axes: tuple[Any, ...] = (out_axes, *(inner.all_out_axes if inner else ()))
+        self.parameters = parameters_of(self.derivative.function)
+        self._options = {"out", "threads"} - _names_of_parameters(self.derivative.function)
+        functools.update_wrapper(self, function, updated=())
+
+    def __repr__(self) -> str:
+        return f"<vmap of {self.function if isinstance(self.function, Batched) else self.derivative!r}>"
+
+    def __get__(self, instance: Any, owner: Any = None) -> Any:
+        """Inside a class it is a method, as the function that it was made from would be."""
+        return self if instance is None else functools.partial(self, instance)
+
+    def __reduce__(self) -> Any:
+        arguments = (self.function, self.in_axes, self.out_axes, self.threads, self.tier)
+        return by_reference(self) or (Batched, arguments)
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        options = {name: kwargs.pop(name) for name in self._options if name in kwargs}
+        return self.run(args, kwargs, **options)
+
+    def into(self, *args: Any, threads: int | None = None, **kwargs: Any) -> None:
+        """Write the results at the leading arguments into the last one, ``out``, nested as they would be."""
+        *given, out = args
+        self.run(tuple(given), kwargs, out, threads)
+
+    def run(self, args: tuple[Any, ...], kwargs: dict[str, Any], out: Any = None, threads: int | None = None) -> Any:
+        """The results for these arguments; for ``out`` and ``threads`` see :func:`vmap`."""
+        batch = taken_apart(args, kwargs, self.all_in_axes, self.parameters)
+        n_threads = resolve_threads(self.threads if threads is None else threads)
+        if innermost_recorder() is not None:
+            if out is not None:
+                raise InputError("out cannot be given while a function is being recorded. Use what vmap returns.")
+            return self._one_by_one(batch)
+        if out is not None:
+            refuse_overlap(out, batch.named_leaves(self.parameters))
+        return Run(self.derivative, batch, self.all_out_axes, n_threads, out).result()
+
+    def _one_by_one(self, batch: Batch) -> Any:
+        """One call for each example, within recordings."""
+        examples = [batch.example(index) for index in range(max(batch.n, 1))]
+        results = [flatten(self.derivative(*args, **kwargs)) for args, kwargs in examples]
+        structure = results[0][1]
+        if any(other != structure for _, other in results):
+            raise InputError(OTHER_NESTING)
+        columns = list(zip(*(leaves for leaves, _ in results), strict=True))
+        varies = [isinstance(column[0], (RecordedArray, np.ndarray, np.generic, float, int)) for column in columns]
+        joined = [
+            _joined(column[: batch.n], np.shape(column[0]), batch.lengths) if moves else _the_only_one(column)
+            for column, moves in zip(columns, varies, strict=True)
+        ]
+        return structure.unflatten(with_axes(joined, structure, varies, self.all_out_axes))
+
+
+def _derivative_of(function: Callable[..., Any], tier: str | None) -> Derivative:
+    return function if isinstance(function, Derivative) else Derivative(function, Form.VALUE, (), False, tier)
+
+
+def _names_of_parameters(function: Callable[..., Any]) -> set[str]:
+    try:
+        return set(inspect.signature(function).parameters)
+    except (TypeError, ValueError):
+        return set()
+
+
+def _joined(column: Sequence[Any], shape: tuple[int, ...], lengths: tuple[int, ...]) -> Any:
+    if not column:
+        return np.empty((*lengths, *shape))
+    recorded = any(isinstance(leaf, RecordedArray) for leaf in column)
+    rows = stacked(list(column)) if recorded else np.stack(column)
+    return rows if len(lengths) == 1 else np.reshape(rows, (*lengths, *shape))
+
+
+def _the_only_one(column: Sequence[Any]) -> Any:
+    if any(leaf is not column[0] and leaf != column[0] for leaf in column):
+        raise InputError(
+            "vmap returns auxiliary data that does not hang on the arguments as it is, so it must be the same for all "
+            f"examples; this function returns {column[0]!r} and others. Leave it out, or compute it from the arguments."
+        )
+    return column[0]

@@ -1,0 +1,245 @@
+"""One call of a batch: block by block where something must be converted, and every example through its own branch.
+
+One example is recorded; the batch runs through its tape. Examples whose guards fail went another way through the
+function's control flow: those that failed at the same guard are gathered and run through the recorded branches that go
+another way there, and where none fits one of them is recorded, until every example has its result. So each branch runs
+at full speed on the examples that belong to it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastgrad.batch.arguments import Batch
+from fastgrad.batch.outputs import CallersArrays, Frame, OwnArrays, to_be_converted
+from fastgrad.branch_choice import Trial
+from fastgrad.branches import Branch, OutputLeaf
+from fastgrad.derivative import Derivative
+from fastgrad.errors import InputError
+from fastgrad.plan.request import result_shapes
+from fastgrad.vm.memory import allocate_together
+
+__all__ = ["OTHER_NESTING", "Run"]
+
+Floats = NDArray[np.float64]
+Shape = tuple[int, ...]
+# Bytes of converted inputs and results in one block: they stay in the cache while the kernels run on them.
+BLOCK_BYTES = 1 << 20
+MIN_BLOCK = 1 << 10
+
+OTHER_NESTING = (
+    "vmap needs results nested alike for all examples; this function nests them differently on different branches. "
+    "Return the same keys and lengths on all of them."
+)
+
+
+@dataclass(frozen=True)
+class _Group:
+    """Examples (None: all) that failed alike, and the branches that may still fit them."""
+
+    trial: Trial
+    examples: NDArray[np.intp] | None
+
+
+class Run:
+    """One batched call: which examples still have no result, and the arrays that the results go to."""
+
+    def __init__(
+        self, derivative: Derivative, batch: Batch, out_axes: tuple[Any, ...], n_threads: int, out: Any
+    ) -> None:
+        self.derivative = derivative
+        self.recordings = derivative.recordings
+        self.batch = batch
+        self.n_threads = n_threads
+        self.out = out
+        self.call = derivative.bind(*batch.example(0), batch.varying)
+        self.signature = self.recordings.signature(self.call)
+        self.frame = Frame(derivative.nesting, self.call, batch.lengths, out_axes)
+        self.rows = batch.rows(self.call)
+        self.outputs: OwnArrays | CallersArrays | None = None
+        # of all branches that examples went through, with leaves that hold the results of any
+        self.branch: Branch | None = None
+        self.n_passed: dict[Branch, int] = {}
+
+    def result(self) -> Any:
+        """Run every example."""
+        self.recordings.watch.called()
+        size = self._block_size()
+        for start in range(0, max(self.batch.n, 1), size):
+            _Block(self, start, min(start + size, self.batch.n)).run()
+        used = [branch for branch in self.recordings.branches(self.signature) if branch in self.n_passed]
+        self.recordings.remember(self.signature, sorted(used, key=self.n_passed.__getitem__))
+        assert self.branch is not None
+        assert self.outputs is not None
+        return self.outputs.result(self.branch)
+
+    def _block_size(self) -> int:
+        """How many examples are run at once: all, unless some of their memory has to be converted."""
+        converted = [rows.bytes_per_example for rows in self.rows if rows.varies and not rows.in_place]
+        if self.out is not None:
+            converted += [array.nbytes // max(self.batch.n, 1) for array in to_be_converted(self.out)]
+        if not converted:
+            return max(self.batch.n, 1)
+        return max(MIN_BLOCK, BLOCK_BYTES * self.n_threads // max(sum(converted), 1))
+
+    def used(self, branch: Branch, n_passed: int) -> None:
+        """Note that examples got their results from a branch. Raises InputError where it does not go with others."""
+        self.n_passed[branch] = self.n_passed.get(branch, 0) + n_passed
+        before = self.branch
+        self.branch = branch if before is None else _for_both(before, branch)
+        if before is not None and self.branch is not before and self.outputs is not None:
+            self.outputs.check(self.branch)
+
+    def outputs_for(self, branch: Branch, shapes: Sequence[Shape]) -> OwnArrays | CallersArrays:
+        """Where results of these shapes go. Raises InputError where they do not fit."""
+        if self.outputs is None:
+            if self.out is None:
+                return OwnArrays(self.frame, shapes)
+            return CallersArrays(self.frame, self.out, branch, shapes)
+        if self.outputs.shapes != tuple(shapes):
+            raise InputError(
+                "vmap needs results of one shape for all examples; this function returns arrays of different shapes "
+                "on different branches."
+            )
+        return self.outputs
+
+
+class _Block:
+    """The examples from ``start`` to ``stop`` of a run."""
+
+    def __init__(self, run: Run, start: int, stop: int) -> None:
+        self.owner = run
+        self.start, self.stop = start, stop
+        self.n = stop - start
+        self.inputs = [(rows.block(start, stop), rows.varies) for rows in run.rows]
+        self.targets: list[Floats] | None = None
+
+    def run(self) -> None:
+        self._through_new_branches(self._through_known_branches())
+        if self.owner.outputs is not None and self.targets is not None:
+            self.owner.outputs.written(self.start, self.stop, self.targets)
+
+    def _through_known_branches(self) -> list[_Group]:
+        """The groups that no recorded branch fits."""
+        groups = [_Group(Trial(self.owner.recordings.branches(self.owner.signature)), None)]
+        unmatched = []
+        while groups:
+            group = groups.pop()
+            branch = group.trial.next()
+            if branch is None:
+                unmatched.append(group)
+                continue
+            failed = self._through(branch, group.examples)
+            at = np.flatnonzero(failed >= 0)
+            failed = failed[at]
+            missed = at if group.examples is None else group.examples[at]
+            for guard in np.flatnonzero(np.bincount(failed)).tolist():
+                of_guard = missed[failed == guard]
+                examples = None if len(of_guard) == self.n else of_guard
+                groups.append(_Group(group.trial.after(branch, guard), examples))
+        return unmatched
+
+    def _through_new_branches(self, unmatched: list[_Group]) -> None:
+        """Record until every example has its result."""
+        derivative, recordings, batch = self.owner.derivative, self.owner.recordings, self.owner.batch
+        everything = np.arange(self.n)
+        parts = [everything if group.examples is None else group.examples for group in unmatched]
+        reasons = {
+            int(examples[0]): group.trial.failed_at
+            for group, examples in zip(unmatched, parts, strict=True)
+            if len(examples)
+        }
+        remaining = np.sort(np.concatenate(parts)) if parts else everything[:0]
+        while unmatched and (len(remaining) or self.owner.branch is None):
+            # of no examples at all, one of ones tells shapes
+            index = int(remaining[0]) if len(remaining) else 0
+            example = derivative.bind(*batch.example(self.start + index), batch.varying)
+            branch = recordings.record(example, reasons.get(index))
+            recordings.file(example, branch)
+            failed = self._through(branch, None if len(remaining) == self.n else remaining)
+            if len(failed) and failed[0] >= 0:
+                # the recording itself says which way this example goes; see Branch.without_guards
+                self._through(branch.without_guards(), remaining[:1])
+                failed[0] = -1
+            missed = failed >= 0
+            remaining = remaining[missed]
+            reasons = {int(i): (branch, int(guard)) for i, guard in zip(remaining[:1], failed[missed], strict=False)}
+
+    def _through(self, branch: Branch, examples: NDArray[np.intp] | None) -> NDArray[np.int64]:
+        """Run examples (None: all) through a branch: the first failed guard of each or -1."""
+        owner = self.owner
+        derivative, wrt = owner.derivative, owner.call.wrt
+        order, request = derivative.form.order, derivative.request(branch, owner.call)
+        tape = branch.tape_for(order, wrt)
+        shapes = result_shapes(tape.output_shapes, tape.input_shapes, request)
+        n = self.n if examples is None else len(examples)
+        failed = np.full(n, -1, np.int64)
+        inputs, outputs, misfit = self.inputs, None, None
+        if examples is not None:
+            inputs = [(np.take(array, examples, 0), True) if varies else (array, False) for array, varies in inputs]
+        else:
+            try:
+                outputs = owner.outputs_for(branch, shapes)
+            except InputError as error:
+                misfit = error  # which counts only if an example passes
+        if outputs is None:
+            targets = allocate_together([(n, *shape) for shape in shapes])
+        else:
+            targets = outputs.block(self.start, self.stop)
+        if n:
+            guarded = len(branch.tape.guard_nodes) > 0
+            executor = branch.batch_executor(order, request, wrt, derivative.tier)
+            executor(n, inputs, [], targets, owner.n_threads, failed if guarded else None)
+        passed = failed < 0
+        n_passed = int(np.count_nonzero(passed))
+        if n and not n_passed:
+            return failed
+        if misfit is not None:
+            raise misfit
+        owner.used(branch, n_passed)
+        if outputs is not None:
+            owner.outputs, self.targets = outputs, targets
+        elif examples is not None:
+            self._keep(branch, examples, targets, passed if n_passed < n else None)
+        return failed
+
+    def _keep(
+        self, branch: Branch, examples: NDArray[np.intp], found: Sequence[Floats], passed: NDArray[np.bool_] | None
+    ) -> None:
+        """Put the results of those examples that passed (None: all of them) where they are to be."""
+        self.owner.outputs = self.owner.outputs_for(branch, [array.shape[1:] for array in found])
+        if self.targets is None:
+            self.targets = self.owner.outputs.block(self.start, self.stop)
+        for array, target in zip(found, self.targets, strict=True):
+            if passed is None:
+                target[examples] = array
+            else:
+                target[examples[passed]] = array[passed]
+
+
+def _for_both(branch: Branch, other: Branch) -> Branch:
+    """The first branch with leaves that hold the results of either. Raises InputError where there are none."""
+    if (branch.structure, branch.aux_structure) != (other.structure, other.aux_structure):
+        raise InputError(OTHER_NESTING)
+    return replace(
+        branch,
+        leaves=tuple(map(_leaf_for_both, branch.leaves, other.leaves)),
+        aux_leaves=tuple(map(_leaf_for_both, branch.aux_leaves, other.aux_leaves)),
+    )
+
+
+def _leaf_for_both(leaf: OutputLeaf, other: OutputLeaf) -> OutputLeaf:
+    if leaf.dtype is not None and other.dtype is not None:
+        return OutputLeaf(np.result_type(leaf.dtype, other.dtype))
+    if leaf.dtype is other.dtype is None and (leaf.static is other.static or np.array_equal(leaf.static, other.static)):
+        return leaf
+    raise InputError(
+        "vmap returns auxiliary data that does not hang on the arguments as it is, so it must be the same for all "
+        f"examples; on different branches this function returns {leaf.static!r} and {other.static!r}. Leave it out, or "
+        "compute it from the arguments."
+    )

@@ -1,0 +1,280 @@
+"""Runs a scalar program over many inputs at once, in lanes and threads."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastgrad.native.source import Source
+from fastgrad.native.tier import Tier
+from fastgrad.plan.request import Kind, Request
+from fastgrad.plan.scalar_program import ScalarProgram
+from fastgrad.plan.sweep import Sweep
+from fastgrad.vm import instructions as isa
+from fastgrad.vm.binary import kernels
+from fastgrad.vm.memory import MAX_LANES, Captured, aligned, fitting_lanes, taken
+from fastgrad.vm.scalar_executor import is_reverse, planned_sweep
+from fastgrad.vm.threads import share_out
+
+Floats = NDArray[np.float64]
+Shape = tuple[int, ...]
+
+# tiles below which a batch is not worth a second thread
+MIN_TILES_PER_THREAD = 4
+# shares of a batch for each thread: a thread that is held up leaves its shares to the others
+SHARES_PER_THREAD = 8
+# rows of native code are a multiple of the lanes that any processor takes at once
+_NATIVE_STEP = 32
+
+
+class BatchExecutor:
+    """A request on a scalar program over many inputs at once: lanes, and tiles shared out over threads."""
+
+    def __init__(self, program: ScalarProgram, request: Request, shapes: Sequence[Shape], tier: str = "vm") -> None:
+        """``shapes`` are those of the inputs of one example."""
+        self.request = request
+        self.sweep = planned_sweep(program, request)
+        self.lanes = fitting_lanes(self.sweep.n_slots + self.sweep.n_adjoints, isa.CHUNK)
+        self.setting = tier
+        self.tiers: dict[tuple[bool, ...], Tier] = {}
+        self._template = _tile_template(self.sweep, request, shapes)
+        # a lane takes about a tenth of a nanosecond for an instruction or an edge
+        self._nanoseconds = 0.1 * (self.sweep.n_instructions + len(self.sweep.edges) * self._template.n_sweeps)
+        self._pool: list[_TileWorkspace] = []
+
+    def _tier(self, records: _TileRecords) -> Tier:
+        """The native code for arguments of which the same ones run over the examples."""
+        uniform = tuple(records.inputs["uniform"].tolist())
+        found = self.tiers.get(uniform)
+        if found is None:
+            source = records.source(self.sweep)
+            found = self.tiers.setdefault(uniform, Tier(self.setting, lambda: [source]))
+        return found
+
+    def __call__(
+        self,
+        n: int,
+        inputs: Sequence[tuple[Floats, bool]],
+        seeds: Sequence[tuple[Floats, bool]],
+        results: Sequence[Floats],
+        n_threads: int,
+        failed: NDArray[np.int64] | None,
+    ) -> None:
+        """Run on ``n`` examples. Inputs and seeds are (array, whether its first axis runs over the examples)."""
+        captured = Captured(self.sweep.captured)
+        captured.refresh()
+        template = self._template
+        records = _TileRecords(
+            inputs=template.inputs.pointed([*inputs, *((array, False) for array in captured.arrays)]),
+            seeds=template.seeds.pointed(seeds),
+            outputs=template.outputs.pointed([(result, True) for result in results]),
+            n_sweeps=template.n_sweeps,
+            direction=template.direction,
+        )
+        tier = self._tier(records)
+        native = tier.addresses[0] if tier.addresses else 0
+        lanes = _native_lanes(n) if native else self.lanes
+        tiles = isa.n_tiles((n,), lanes)
+        n_threads = max(1, min(n_threads, tiles // MIN_TILES_PER_THREAD))
+        n_shares = min(tiles // MIN_TILES_PER_THREAD, SHARES_PER_THREAD * n_threads) if n_threads > 1 else 1
+        bounds = [tiles * k // n_shares for k in range(n_shares + 1)]
+
+        def work(k: int) -> None:
+            workspace = taken(self._pool)
+            if workspace is None or workspace.lanes != lanes:
+                workspace = _TileWorkspace(self.sweep, lanes, records.n_rows)
+            workspace.run(n, records, self.request, bounds[k], bounds[k + 1], failed, native)
+            self._pool.append(workspace)
+
+        share_out(work, n_shares, n_threads)
+        tier.spend(n * self._nanoseconds)
+
+
+def _native_lanes(n: int) -> int:
+    """Native code keeps values in registers, so long rows cost it nothing; but it computes whole ones."""
+    return min(MAX_LANES, -(-n // _NATIVE_STEP) * _NATIVE_STEP)
+
+
+@dataclass(frozen=True)
+class _TileRecords:
+    inputs: NDArray[Any]
+    seeds: NDArray[Any]
+    outputs: NDArray[Any]
+    n_sweeps: int
+    direction: int
+
+    @property
+    def n_rows(self) -> int:
+        return len(self.inputs) + len(self.seeds) + len(self.outputs)
+
+    def source(self, sweep: Sweep) -> Source:
+        return Source(sweep, self.direction, self.n_sweeps, 1, self.inputs, self.seeds, self.outputs)
+
+
+@dataclass(frozen=True)
+class _Rows:
+    """Row records without their addresses, and for each array they belong to: which they are, and the multi-index of
+    the element that each stands for.
+    """
+
+    records: NDArray[Any]
+    places: tuple[tuple[NDArray[np.intp], NDArray[np.int64]], ...]
+
+    def pointed(self, arrays: Sequence[tuple[Floats, bool]]) -> NDArray[Any]:
+        """The records with the addresses of these arrays: (array, whether its first axis runs over the examples)."""
+        records = self.records.copy()
+        addresses, strides = records["address"], records["strides"]
+        for (place, indices), (array, batched) in zip(self.places, arrays, strict=True):
+            of_element = array.strides[1:] if batched else array.strides
+            addresses[place] = array.ctypes.data + (np.dot(of_element, indices) if of_element else 0)
+            strides[place, 0] = array.strides[0] // 8 if batched else 0
+            if "uniform" in _fields_of(records.dtype):
+                records["uniform"][place] = not batched
+        return records
+
+
+def _rows(kind: np.dtype[Any], groups: Sequence[tuple[Shape, dict[str, Any]]]) -> _Rows:
+    """One record for each element of arrays of these shapes, sorted by sweep; the dicts hold fields of the records."""
+    records = np.zeros(sum(math.prod(shape) for shape, _ in groups), kind)
+    bounds = np.cumsum([0, *(math.prod(shape) for shape, _ in groups)])
+    for start, end, (_, fields) in zip(bounds, bounds[1:], groups, strict=False):
+        isa.set_fields(records[start:end], fields)
+    position = np.arange(len(records))
+    if "sweep" in _fields_of(kind):
+        order = np.argsort(records["sweep"], kind="stable")
+        records, position[order] = records[order], np.arange(len(records))
+    places = [
+        (position[start:end], np.indices(shape).reshape(len(shape), math.prod(shape)))
+        for start, end, (shape, _) in zip(bounds, bounds[1:], groups, strict=False)
+    ]
+    return _Rows(records, tuple(places))
+
+
+def _fields_of(kind: np.dtype[Any]) -> tuple[str, ...]:
+    return kind.names or ()
+
+
+@dataclass(frozen=True)
+class _TileTemplate:
+    inputs: _Rows
+    seeds: _Rows
+    outputs: _Rows
+    n_sweeps: int
+    direction: int
+
+
+def _tile_template(sweep: Sweep, request: Request, shapes: Sequence[Shape]) -> _TileTemplate:
+    """The rows of a request, for examples whose inputs have these shapes."""
+    inputs: list[tuple[Shape, dict[str, Any]]] = [
+        (shape, {"slot": start + np.arange(math.prod(shape))})
+        for start, shape in zip(sweep.input_starts, shapes, strict=True)
+    ]
+    inputs += [(array.shape, {"slot": slot + np.arange(array.size)}) for array, slot in sweep.captured]
+    main = [(slots.shape, sweep.adjoint_of_slot[slots.ravel()]) for slots in sweep.outputs[: request.n_outputs]]
+    of_inputs = [
+        (shapes[p], sweep.adjoint_of_slot[sweep.input_starts[p] + np.arange(sweep.input_sizes[p])]) for p in request.wrt
+    ]
+    outputs: list[tuple[Shape, dict[str, Any]]] = [
+        (slots.shape, {"slot": slots.ravel()}) for slots in sweep.outputs[request.n_hidden :]
+    ]
+    seeds: list[tuple[Shape, dict[str, Any]]] = []
+    fixed: list[tuple[Shape, dict[str, Any]]] = []
+    n_sweeps, direction = 1, isa.REVERSE
+    match request.kind:
+        case Kind.GRADIENT:
+            fixed = [(shape, {"kind": isa.SEED_CONSTANT, "value": 1.0, "slot": rows}) for shape, rows in main]
+            outputs += [(shape, {"kind": isa.OUT_ADJOINT, "slot": rows}) for shape, rows in of_inputs]
+        case Kind.VJP:
+            seeds = [(shape, {"kind": isa.SEED_ADDRESS, "slot": rows}) for shape, rows in main]
+            outputs += [(shape, {"kind": isa.OUT_ADJOINT, "slot": rows}) for shape, rows in of_inputs]
+        case Kind.JVP:
+            direction = isa.TANGENT
+            seeds = [(shape, {"kind": isa.SEED_ADDRESS, "slot": rows}) for shape, rows in of_inputs]
+            outputs += [(shape, {"kind": isa.OUT_ADJOINT, "slot": rows}) for shape, rows in main]
+        case Kind.JACOBIAN:
+            reverse = is_reverse(sum(len(rows) for _, rows in main), sum(len(rows) for _, rows in of_inputs))
+            direction = isa.REVERSE if reverse else isa.TANGENT
+            seeded = main if reverse else of_inputs
+            # the sweeps of each output (reverse) or input (forward), one for each of its elements
+            n_sweeps, sweeps = 0, list[NDArray[np.int64]]()
+            for shape, rows in seeded:
+                sweeps.append(n_sweeps + np.arange(len(rows)))
+                fixed.append((shape, {"sweep": sweeps[-1], "kind": isa.SEED_CONSTANT, "value": 1.0, "slot": rows}))
+                n_sweeps += len(rows)
+            for i, (shape, rows) in enumerate(main):
+                for j, (of, columns) in enumerate(of_inputs):
+                    # the adjoint of an input in an output's sweep, or the tangent of an output in an input's
+                    if reverse:
+                        slots, of_sweep = np.tile(columns, len(rows)), np.repeat(sweeps[i], len(columns))
+                    else:
+                        slots, of_sweep = np.repeat(rows, len(columns)), np.tile(sweeps[j], len(rows))
+                    outputs.append((shape + of, {"kind": isa.OUT_ADJOINT, "slot": slots, "sweep": of_sweep}))
+    return _TileTemplate(
+        inputs=_rows(isa.INPUT_ROW, inputs),
+        # constant seeds have no address to fill in
+        seeds=_Rows(_rows(isa.SEED_ROW, fixed).records, ()) if fixed else _rows(isa.SEED_ROW, seeds),
+        outputs=_rows(isa.OUTPUT_ROW, outputs),
+        n_sweeps=max(n_sweeps, 1),
+        direction=direction,
+    )
+
+
+class _TileWorkspace:
+    """The job and the rows of one thread."""
+
+    def __init__(self, sweep: Sweep, lanes: int, n_rows: int) -> None:
+        self.sweep, self.lanes = sweep, lanes
+        self.rows, self.scratch = np.zeros(n_rows, np.int64), aligned(n_rows * lanes)
+        self.memory = aligned(sweep.n_slots * lanes)
+        self.adjoints = aligned(sweep.n_adjoints * lanes)
+        self.failed_lanes = np.zeros(lanes, np.int64)
+
+    def run(
+        self,
+        n: int,
+        records: _TileRecords,
+        request: Request,
+        first: int,
+        last: int,
+        failed: NDArray[np.int64] | None,
+        native: int,
+    ) -> None:
+        sweep = self.sweep
+        shape = np.array([n], np.int64)
+        job = isa.new_job()
+        fields = {
+            "words": sweep.words.ctypes.data,
+            "edges": sweep.edges.ctypes.data,
+            "n_edges": 0 if request.kind is Kind.VALUES else len(sweep.edges),
+            "direction": records.direction,
+            "memory": self.memory.ctypes.data,
+            "adjoints": self.adjoints.ctypes.data,
+            "n_adjoints": sweep.n_adjoints,
+            "n_sweeps": records.n_sweeps,
+            "constants": sweep.numbers.ctypes.data,
+            "n_constants": len(sweep.numbers),
+            "inputs": records.inputs.ctypes.data,
+            "n_inputs": len(records.inputs),
+            "seeds": records.seeds.ctypes.data,
+            "n_seeds": len(records.seeds),
+            "outputs": records.outputs.ctypes.data,
+            "n_outputs": len(records.outputs),
+            "lanes": self.lanes,
+            "ndim": 1,
+            "shape": shape.ctypes.data,
+            "first_tile": first,
+            "last_tile": last,
+            "failed": 0 if failed is None else failed.ctypes.data,
+            "failed_lanes": self.failed_lanes.ctypes.data,
+            "native": native,
+            "rows": self.rows.ctypes.data,
+            "scratch": self.scratch.ctypes.data,
+            "has_guards": sweep.n_guards > 0,
+        }
+        isa.set_fields(job, fields)
+        kernels().run_tiles(job.ctypes.data)
