@@ -173,6 +173,7 @@ class CFile:
         lines = []
         for name, slots in zip(self.names.values, self.sweep.outputs, strict=True):
             places = [self.program.value(slot) for slot in slots.ravel().tolist()]
+            lines += _unused(name, places)
             if all(place.startswith("w[") for place in places):
                 runs = runs_of([int(place[2:-1]) for place in places])
                 lines += runs_text(list(runs), f"{name}[{{at}}] = w[{{position}}];")
@@ -185,11 +186,11 @@ class CFile:
 
     def _derivatives(self) -> list[str]:
         groups = self.output_adjoints if self.tangent else self.input_adjoints
-        return [
-            line
-            for name, adjoints in zip(self.names.derivatives, groups, strict=True)
-            for line in runs_text(self._adjoint_runs(adjoints), f"{name}[{{at}}] = w[{{position}}] + 0.0;")
-        ]
+        lines = []
+        for name, adjoints in zip(self.names.derivatives, groups, strict=True):
+            lines += _unused(name, adjoints)
+            lines += runs_text(self._adjoint_runs(adjoints), f"{name}[{{at}}] = w[{{position}}] + 0.0;")
+        return lines
 
     def _seeding(self) -> str:
         """The function that gives every seeded adjoint its first value, and 0 to wanted ones that nothing reaches."""
@@ -213,6 +214,7 @@ class CFile:
         else:
             groups = self.input_adjoints if self.tangent else self.output_adjoints
             for name, adjoints in zip(self.names.seeds, groups, strict=True):
+                lines += _unused(name, adjoints)
                 lines += runs_text(self._adjoint_runs(adjoints), f"w[{{position}}] {sign} {name}[{{at}}];")
             arguments = "".join(f", const double *{name}" for name in self.names.seeds)
         body = "".join(f"    {line}\n" for line in lines)
@@ -226,7 +228,9 @@ class CFile:
 
     def _jacobian(self) -> list[str]:
         """A sweep for each output's element, or each input's where these are fewer, and where its results go."""
-        lines = [f"for (int64_t seed = 0; seed < {len(self.seeded)}; seed++) {{"]
+        sizes = [len(out) * len(of) for out in self.output_adjoints for of in self.input_adjoints]
+        lines = [f"(void){name};" for name, size in zip(self.names.derivatives, sizes, strict=True) if not size]
+        lines.append(f"for (int64_t seed = 0; seed < {len(self.seeded)}; seed++) {{")
         lines += [f"    {line}" for line in self._sweep("w, seed")]
         names = iter(self.names.derivatives)
         blocks = [[next(names) for _ in self.input_adjoints] for _ in self.output_adjoints]
@@ -248,6 +252,11 @@ class CFile:
             lines += [*(f"        {line}" for line in written), "    }"]
             start = end
         return [*lines, "}"]
+
+
+def _unused(name: str, elements: Sequence[object]) -> list[str]:
+    """What keeps compilers from complaining about an argument without elements."""
+    return [] if elements else [f"(void){name};"]
 
 
 def _joined(lists: Sequence[Sequence[int]]) -> list[int]:
