@@ -24,6 +24,7 @@ from fastgrad.recording.fresh_array import FreshArray, unwrapped
 from fastgrad.recording.interception import interception
 from fastgrad.recording.recorded_array import RecordedArray, means_more_than_its_data, stacked
 from fastgrad.recording.recorder import Recorder, recording
+from fastgrad.recording.source import note_library
 from fastgrad.recording.storage import root_of
 from fastgrad.recording.structures import Structure, flatten
 
@@ -360,10 +361,14 @@ def _result_of(function: Callable[..., Any], args: Sequence[Any], kwargs: dict[s
     function = interception.open(function)
     try:
         return function(*args, **kwargs)
-    except ValueError as error:
-        # where a recorded value is stored into an array of floats, NumPy hides the reason behind an error of its own
+    except (ValueError, SystemError) as error:
+        # compiled code that takes a recorded value for a float hides the reason behind an error of its own
         if isinstance(error.__cause__, LostDerivativeError):
             raise error.__cause__ from None
+        note_library(error)
+        raise
+    except Exception as error:
+        note_library(error)
         raise
     finally:
         interception.close()

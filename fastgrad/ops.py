@@ -33,6 +33,7 @@ import inspect
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from importlib import import_module
 from typing import Any
 
 import numpy as np
@@ -639,11 +640,19 @@ trigamma: Operation = _operation(
 )
 
 
+def _derivative_of_tetragamma(x: Any) -> Any:
+    """``pentagamma``; on a tape the array operation of the same values, which has derivatives of every order."""
+    apply_array = getattr(x, "apply_array_operation", None)
+    if apply_array is None:
+        return pentagamma(x)
+    return apply_array(import_module("fastgrad.array_ops.special").pentagamma, (x,), None)
+
+
 tetragamma: Operation = _operation(
     "tetragamma",
     "fastgrad.tetragamma",
     gamma.tetragamma,
-    lambda x, r: (pentagamma(x),),
+    lambda x, r: (_derivative_of_tetragamma(x),),
     reference="psi(2, x)",
     domain=(POSITIVE,),
     ulp=4,
@@ -652,7 +661,7 @@ pentagamma: Operation = _operation(
     "pentagamma",
     "",
     gamma.pentagamma,
-    lambda x, r: (r * float("nan"),),  # the last of the family: NaN, at every order, instead of a wrong number
+    lambda x, r: (r * float("nan"),),  # NaN instead of a wrong number; see tetragamma
     reference="psi(3, x)",
     domain=(POSITIVE,),
     ulp=4,

@@ -28,7 +28,8 @@ Made by `scripts/coverage_scipy_page.py` from the sample calls in `tests/coverag
 - **refused**: an error that names the line and the remedy; the reason is its first sentence.
 
 Public functions are what `__all__` of the module names and what can be called, without classes. Many functions of
-`scipy.stats` (densities, distribution functions) are made of these, and so differentiate where these do.
+`scipy.stats` (densities, distribution functions) are made of these, and so differentiate where these do. Of `scipy.fft`
+those differentiate that `numpy.fft` has too; cosine, sine and Hankel transforms are refused.
 """
 
 

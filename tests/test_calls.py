@@ -133,6 +133,31 @@ def test_an_argument_that_cannot_be_recorded_is_refused_even_so():
         fg.grad(lambda x, data: float(x[0]) * np.sum(data))(np.ones(3), np.ones(3))
 
 
+def test_compiled_code_that_calls_back_after_a_refusal_does_not_hide_it():
+    optimize = pytest.importorskip("scipy.optimize")
+    with pytest.raises(fg.LostDerivativeError, match="turned into a Python float"):
+        fg.grad(lambda p: optimize.brentq(lambda s: s * s / p - 1.0, 0.0, 5.0))(2.0)
+
+
+def test_an_error_of_compiled_code_says_that_it_was_given_recorded_values():
+    interpolate = pytest.importorskip("scipy.interpolate")
+    with pytest.raises(TypeError, match="No matching signature") as caught:
+        fg.grad(lambda y: interpolate.CubicSpline([0.0, 1.0, 2.0], y)(0.5))(np.ones(3))
+    (note,) = caught.value.__notes__
+    assert note.startswith("fastgrad was recording the function when scipy raised this.")
+    assert "fastgrad.interop.register" in note
+
+
+def test_errors_of_the_users_own_code_and_of_numpy_get_no_note():
+    def own(x):
+        raise RuntimeError("mine")
+
+    for function, kind in ((own, RuntimeError), (lambda x: np.ones(3) @ x, ValueError)):
+        with pytest.raises(kind) as caught:
+            fg.grad(function)(np.ones(2))
+        assert not hasattr(caught.value, "__notes__")
+
+
 @pytest.mark.parametrize(
     ("function", "names"),
     [

@@ -184,7 +184,7 @@ def _inv_jvp(_: str | None, tangents: Sequence[Any], a: Any, r: Any) -> Any:
 
 
 def _inv_vjp(_: str | None, ct: Any, a: Any, r: Any) -> Cotangents:
-    return (matmul(matmul(transposed(-r), ct), transposed(r)),)
+    return (matmul(matmul(transposed(r), -ct), transposed(r)),)
 
 
 inv: ArrayOperation = array_operation("inv", lambda _, a: require_square(a), _inv, _inv_vjp, _inv_jvp)

@@ -19,7 +19,7 @@ import numpy as np
 from fastgrad import ops
 from fastgrad.array_ops.reductions import broadcast_to, sum_to_shape
 from fastgrad.array_ops.table import ArrayOperation, Cotangents, Shape, array_operation
-from fastgrad.errors import UnsupportedError
+from fastgrad.errors import UnsupportedError, located
 
 REFUSED = None
 SPECIAL: dict[str, ArrayOperation] = {}
@@ -55,9 +55,13 @@ def _whole_where_exact(x: Any) -> Any:
 
 
 def special_function(
-    name: str, partials: Callable[..., tuple[Any, ...]], part: int | None = None, orders: bool = False
+    name: str,
+    partials: Callable[..., tuple[Any, ...]],
+    part: int | None = None,
+    orders: bool = False,
+    compute: Callable[..., Any] | None = None,
 ) -> ArrayOperation:
-    """Add a function of ``scipy.special`` to the table.
+    """Add a function of ``scipy.special`` to the table, or one that ``compute`` computes.
 
     ``part`` chooses one of several results, which ``name`` then has behind a dot. ``orders`` says that the first
     operand is a whole number as a rule.
@@ -67,7 +71,7 @@ def special_function(
     def evaluate(_: Any, *operands: Any) -> Any:
         if orders:
             operands = (_whole_where_exact(operands[0]), *operands[1:])
-        result = _scipy(function_name)(*operands)
+        result = (_scipy(function_name) if compute is None else compute)(*operands)
         return result if part is None else result[part]
 
     def checked_partials(given: Sequence[Any]) -> list[Any]:
@@ -75,8 +79,11 @@ def special_function(
         return [
             no_derivative(
                 operand,
-                attribute=f"The derivative of scipy.special.{function_name} by its {ordinal} argument is not known. "
-                "Differentiate by the others only (argnums), or hold this one fixed with fastgrad.stop_gradient.",
+                attribute=located(
+                    f"The derivative of scipy.special.{function_name} by its {ordinal} argument is not known",
+                    operand.tape.line,
+                    "Differentiate by the others only (argnums), or hold this one fixed with fastgrad.stop_gradient.",
+                ),
             )
             if partial is REFUSED
             else partial
@@ -102,7 +109,8 @@ def special_function(
         return total if total.shape == shape else broadcast_to(total, attribute=shape)
 
     entry = array_operation(name, _broadcast_shape, evaluate, vjp, jvp)
-    SPECIAL[name] = entry
+    if compute is None:
+        SPECIAL[name] = entry
     return entry
 
 
@@ -215,3 +223,11 @@ powm1: ArrayOperation = special_function(
         ops.zero_product(ops.power(x, y), ops.log_of_base(x)),
     ),
 )
+
+
+# ---- on tapes in the place of an elementary operation, which is the last of its family
+def _pentagamma(x: Any) -> Any:
+    return import_module("fastgrad.vm.evaluate").evaluator(ops.pentagamma)(x)
+
+
+pentagamma: ArrayOperation = special_function("pentagamma", lambda x, r: (polygamma(4.0, x),), compute=_pentagamma)

@@ -94,7 +94,7 @@ class Batch:
     def example(self, index: int) -> tuple[tuple[Any, ...], dict[str, Any]]:
         """The arguments of one example."""
         at = np.unravel_index(index, self.lengths) if self.n else (0,) * len(self.lengths)
-        return self._put_together(lambda leaf, axes: _at(leaf, axes, at))
+        return self.put_together(lambda leaf, axes: _at(leaf, axes, at))
 
     def part(self, examples: slice) -> tuple[tuple[Any, ...], dict[str, Any]]:
         """The arguments of some of the examples of the outer level."""
@@ -102,9 +102,9 @@ class Batch:
         def part(leaf: Any, axes: tuple[Axis, ...]) -> Any:
             return leaf if axes[0] is None else leaf[(*[slice(None)] * axes[0], examples)]
 
-        return self._put_together(part)
+        return self.put_together(part)
 
-    def _put_together(self, part: Callable[[Any, tuple[Axis, ...]], Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    def put_together(self, part: Callable[[Any, tuple[Axis, ...]], Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
         args: list[Any] = []
         kwargs: dict[str, Any] = {}
         for key, structure, leaves, axes in zip(self.keys, self.structures, self.leaves, self.axes, strict=True):
@@ -229,8 +229,10 @@ def _length(sizes: dict[str, int], level: int) -> int:
     """The number of examples that all leaves have. Raises InputError."""
     if not sizes:
         raise InputError("vmap needs an argument that runs over the examples; in_axes is None for every one.")
-    first, n = next(iter(sizes.items()))
-    other = next((item for item in sizes.items() if item[1] != n), None)
+    # a Dask array may not know its size, which is NaN then
+    known = {name: size for name, size in sizes.items() if size == size} or sizes
+    first, n = next(iter(known.items()))
+    other = next((item for item in known.items() if item[1] != n and n == n), None)
     if other is not None:
         raise InputError(
             f"vmap needs as many examples in every argument that runs over them; {first} has {n}, {other[0]} has "

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -94,7 +95,20 @@ class Batched:
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         options = {name: kwargs.pop(name) for name in self._options if name in kwargs}
+        if "dask" in sys.modules and any(hasattr(leaf, "__dask_graph__") for leaf in flatten((args, kwargs))[0]):
+            return self._in_dask(args, kwargs, **options)
         return self.run(args, kwargs, **options)
+
+    def _in_dask(self, args: tuple[Any, ...], kwargs: dict[str, Any], **options: Any) -> Any:
+        """Dask arrays for Dask arrays; see ``fastgrad.interop.dask``."""
+        if options:
+            raise InputError(
+                f"{' and '.join(options)} cannot be given for Dask arrays, whose results are computed later. "
+                "Store the result with its method store or to_zarr; give vmap itself the number of threads."
+            )
+        from fastgrad.interop.dask import map_batch
+
+        return map_batch(self, *args, **kwargs)
 
     def into(self, *args: Any, threads: int | None = None, **kwargs: Any) -> None:
         """Write the results at the leading arguments into the last one, ``out``, nested as they would be."""

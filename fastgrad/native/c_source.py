@@ -1,14 +1,12 @@
 """Standalone C99 source of a tape's values and derivatives, to the bits that the VM gives.
 
 ``c_source`` is what ``Tape.to_c`` calls. The tape becomes a scalar program, planned as for the VM, which
-``c_program`` writes as C functions; here are the request, the entry function and the comments.
+``c_program`` writes as C functions and ``c_file`` puts into a file.
 """
 
 from __future__ import annotations
 
-import math
-import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -16,17 +14,15 @@ import numpy as np
 
 from fastgrad import array_ops
 from fastgrad.errors import InputError, UnsupportedError, located
-from fastgrad.native.c_program import CProgram, runs_text
+from fastgrad.native.c_file import CFile
+from fastgrad.native.c_names import Names, check_name
 from fastgrad.plan.request import Kind, Request
 from fastgrad.plan.scalar_program import scalar_cost, scalar_program
-from fastgrad.plan.sweep import Sweep, plan_sweep
+from fastgrad.plan.sweep import plan_sweep
 from fastgrad.tape import ARRAY_OPERATION, CONSTANT, INPUT, Tape
 from fastgrad.transform.adjoint import adjoint, input_names
-from fastgrad.vm.scalar_executor import runs_of
 
 __all__ = ["CSource", "c_source"]
-
-Shape = tuple[int, ...]
 
 KINDS: dict[str | None, Kind] = {
     None: Kind.VALUES,
@@ -36,15 +32,6 @@ KINDS: dict[str | None, Kind] = {
     "jacobian": Kind.JACOBIAN,
     "hessian": Kind.JACOBIAN,
 }
-# what a compiler works on for about half a minute
-LIMIT = 200_000
-KEYWORDS = frozenset(
-    "auto break case char const continue default do double else enum extern float for goto if inline int long register "
-    "restrict return short signed sizeof static struct switch typedef union unsigned void volatile while asm typeof "
-    # and what the entry function uses itself
-    "w workspace k seed failed memcpy memset int64_t uint32_t uint64_t int main NAN INFINITY linux unix".split()
-)
-_IDENTIFIER = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
 
 
 @dataclass(frozen=True)
@@ -72,10 +59,10 @@ def c_source(
     derivative: str | None = None,
     argnums: int | str | Sequence[int | str] | None = None,
     values: bool = True,
-    limit: int = LIMIT,
+    limit: int = 200_000,
 ) -> CSource:
     """The C source of what is asked; see ``Tape.to_c``."""
-    _check_name(name)
+    check_name(name)
     if derivative not in KINDS:
         raise InputError(f"derivative must be one of {', '.join(repr(kind) for kind in KINDS)}; it is {derivative!r}.")
     if not derivative and not values:
@@ -86,27 +73,17 @@ def c_source(
             f"derivative={derivative!r} needs a tape with one output, a number; this one has outputs of shapes "
             f"{', '.join(map(str, tape.output_shapes))}. Use 'jacobian' or 'vjp'."
         )
-    _check_can_be_unrolled(tape)
-    _check_size(scalar_cost(tape), limit)
-    names = _Names(tape, wrt, derivative)
+    names = Names(name, tape, wrt, derivative)
     if derivative == "hessian":
         gradient = adjoint(tape, wrt, 1, seeded=False)
         tape = replace(gradient, outputs=gradient.outputs[1:])
+    _check_can_be_unrolled(tape)
+    _check_size(scalar_cost(tape), limit)
     request = Request(KINDS[derivative], wrt, len(tape.outputs), values)
     program = scalar_program(tape)
     sweep = plan_sweep(program, None if request.kind is Kind.VALUES else wrt, request.n_hidden)
     _check_size(sweep.n_instructions + len(sweep.edges), limit)
-    return _Writer(tape, name, derivative, request, sweep, names).write()
-
-
-# ---- checks
-
-
-def _check_name(name: str) -> None:
-    if not isinstance(name, str) or not _IDENTIFIER.fullmatch(name) or name in KEYWORDS:
-        raise InputError(
-            f"the C function needs a name of ASCII letters, digits and '_'; {name!r} is none that C accepts."
-        )
+    return CSource(name, *CFile(tape, name, derivative, request, sweep, names).texts())
 
 
 def _positions(tape: Tape, argnums: int | str | Sequence[int | str] | None) -> tuple[int, ...]:
@@ -147,354 +124,6 @@ def _check_size(statements: float, limit: int) -> None:
     if statements > limit:
         raise UnsupportedError(
             f"this tape would become about {int(statements):,} statements of C, for every element of its arrays is "
-            f"written out; the limit is {limit:,}. Record the function for smaller arrays and call it in a loop, or "
-            "raise limit= (a C compiler takes about 0.1 ms a statement)."
+            f"written out; the limit is {limit:,}. Record it for smaller arrays and call it in a loop, or "
+            "raise limit= (a C compiler takes about 0.2 ms a statement)."
         )
-
-
-# ---- names
-
-
-class _Names:
-    """C names of the arguments: inputs, seeds, values, derivatives."""
-
-    def __init__(self, tape: Tape, wrt: Sequence[int], derivative: str | None) -> None:
-        self._taken = set(KEYWORDS)
-        self.inputs = [self._new(name) for name in input_names(tape)]
-        n_outputs = len(tape.outputs)
-        wanted = [self.inputs[position] for position in wrt]
-        if derivative == "hessian":
-            values = [f"gradient_{name}" for name in wanted]
-        else:
-            values = [f"value{k}" if n_outputs > 1 else "value" for k in range(n_outputs)]
-        seeds = {"vjp": [f"cotangent_{value}" for value in values], "jvp": [f"tangent_{name}" for name in wanted]}
-        derivatives = {
-            "gradient": [f"gradient_{name}" for name in wanted],
-            "vjp": [f"cotangent_{name}" for name in wanted],
-            "jvp": [f"tangent_{value}" for value in values],
-            "jacobian": [f"jacobian_{value}_{name}" for value in values for name in wanted],
-            "hessian": [f"hessian_{row}_{column}" for row in wanted for column in wanted],
-        }
-        self.seeds = [self._new(name) for name in seeds.get(derivative or "", [])]
-        self.values = [self._new(name) for name in values]
-        self.derivatives = [self._new(name) for name in derivatives.get(derivative or "", [])]
-
-    def _new(self, wanted: str) -> str:
-        name = re.sub(r"[^A-Za-z0-9]+", "_", wanted).strip("_") or "input"
-        name = f"input_{name}" if name[0].isdigit() else name
-        while name in self._taken:
-            name += "_"
-        self._taken.add(name)
-        return name
-
-
-# ---- the file
-
-
-class _Writer:
-    """Puts the file together."""
-
-    def __init__(
-        self, tape: Tape, name: str, derivative: str | None, request: Request, sweep: Sweep, names: _Names
-    ) -> None:
-        self.tape, self.name, self.derivative, self.request, self.sweep, self.names = (
-            *(tape, name, derivative, request, sweep, names),
-        )
-        main = sweep.outputs if request.kind is not Kind.VALUES else ()
-        self.output_adjoints = [sweep.adjoint_of_slot[slots.ravel()].tolist() for slots in main]
-        self.input_adjoints = [
-            list(range(first, first + size))
-            for position in request.wrt
-            for size in [sweep.input_sizes[position]]
-            for first in [int(sweep.adjoint_of_slot[sweep.input_starts[position]]) if size else 0]
-        ]
-        outputs, inputs = _joined(self.output_adjoints), _joined(self.input_adjoints)
-        self.tangent = request.kind is Kind.JVP or (request.kind is Kind.JACOBIAN and len(outputs) > len(inputs))
-        self.seeded, self.wanted = (inputs, outputs) if self.tangent else (outputs, inputs)
-        self.program = CProgram(sweep, f"{name}_", self.tangent, self.seeded, self.wanted)
-
-    def write(self) -> CSource:
-        program = self.program
-        parts = [text for text, _ in program.forward_parts] + program.sweep_parts
-        if self.request.kind is not Kind.VALUES:
-            parts += [program.careful()] * bool(program.terms) + [self._seeding()]
-            parts += [self._nan_test()] * bool(program.terms)
-        size_of = f"int64_t {self.name}_workspace_size(void)"
-        source = "\n".join(
-            [
-                self._comment(),
-                _PREAMBLE,
-                *program.functions.definitions,
-                *program.captured_tables,
-                *parts,
-                f"{self._signature()} {{\n{self._entry()}}}\n",
-                f"{size_of} {{\n    return {max(program.workspace_size, 1)};\n}}",
-                "",
-            ]
-        )
-        header = _HEADER.format(
-            comment=self._comment(),
-            guard=f"{self.name}_H".upper(),
-            signature=self._signature(),
-            size_of=size_of,
-            name=self.name,
-            size=max(program.workspace_size, 1),
-        )
-        return CSource(self.name, source, header)
-
-    # ---- arguments
-
-    def _arguments(self) -> Iterator[tuple[str, bool, Shape, str]]:
-        """Each argument but the workspace: name, whether it is written, shape, what it is."""
-        tape, request, names = self.tape, self.request, self.names
-        wanted = [(tape.input_shapes[position], self.names.inputs[position]) for position in request.wrt]
-        outputs = list(zip(tape.output_shapes, names.values, strict=True))
-        for name, shape in zip(names.inputs, tape.input_shapes, strict=True):
-            yield name, False, shape, "input"
-        of = outputs if request.kind is Kind.VJP else wanted
-        for name, (shape, what) in zip(names.seeds, of, strict=False):
-            yield name, False, shape, f"{'cotangent' if request.kind is Kind.VJP else 'tangent'} of {what}"
-        if request.with_values:
-            for shape, name in outputs:
-                yield name, True, shape, "the gradient" if self.derivative == "hessian" else "the tape's output"
-        if request.kind is Kind.JACOBIAN:
-            shapes = [(out + of, f"of {by}, by {name}") for out, by in outputs for of, name in wanted]
-        else:
-            shapes = [(shape, f"of {what}") for shape, what in (outputs if request.kind is Kind.JVP else wanted)]
-        what_is = {"vjp": "cotangent", "jvp": "tangent", "gradient": "gradient"}.get(
-            self.derivative or "", "derivative"
-        )
-        for name, (shape, what) in zip(names.derivatives, shapes, strict=False):
-            yield name, True, shape, f"{what_is} {what}"
-
-    def _signature(self) -> str:
-        arguments = [f"{'' if written else 'const '}double *{name}" for name, written, *_ in self._arguments()]
-        text = f"int64_t {self.name}({', '.join([*arguments, 'double *workspace'])})"
-        if len(text) <= 110:
-            return text
-        return f"int64_t {self.name}(\n    " + ",\n    ".join([*arguments, "double *workspace"]) + ")"
-
-    def _comment(self) -> str:
-        rows = [
-            (("writes " if written else "reads ") + name, f"{_shape_text(shape)}, {what}")
-            for name, written, shape, what in self._arguments()
-        ]
-        rows.append(("uses workspace", f"{max(self.program.workspace_size, 1)} doubles, of any content"))
-        width = max(len(left) for left, _ in rows)
-        what = self.derivative or "values"
-        if self.request.with_values and self.derivative:
-            what = f"{'gradient' if self.derivative == 'hessian' else 'values'} and {what}"
-        return _COMMENT.format(
-            name=self.name,
-            what=what,
-            hash=self.tape.hash[:12],
-            rows="\n".join(f"     {left:<{width}}  {right}" for left, right in rows),
-            guards=self._guards_text(),
-        )
-
-    def _guards_text(self) -> str:
-        tape = self.tape
-        if not len(tape.guard_nodes):
-            return "   It returns -1."
-        lines = []
-        for number, index in enumerate(tape.guard_sources.tolist()[:MAX_LISTED_GUARDS]):
-            source = tape.sources[index] if index >= 0 else None
-            where = "" if source is None else f", {source.filename.rpartition('/')[2]}:{source.line}"
-            lines.append(f"     {number}{where}".replace("*/", "* /"))
-        rest = len(tape.guard_nodes) - len(lines)
-        lines += [f"     and {rest} more"] * bool(rest)
-        return (
-            "   It returns -1; or, where the recorded function would have taken another branch, the number of the first\n"
-            "   decision that falls otherwise, and then it writes nothing:\n" + "\n".join(lines)
-        )
-
-    # ---- the entry
-
-    def _entry(self) -> str:
-        program, request = self.program, self.request
-        lines = ["double *w = workspace;"]
-        sizes = zip(self.names.inputs, program.input_places, self.sweep.input_sizes, strict=True)
-        for name, place, size in sizes:
-            lines.append(f"memcpy(w + {place}, {name}, {size} * sizeof(double));" if size else f"(void){name};")
-        if any(has_guards for _, has_guards in program.forward_parts):
-            lines.append("int64_t failed;")
-        for number, (_, has_guards) in enumerate(program.forward_parts):
-            call = f"{self.name}_forward{number}(w)"
-            lines.append(f"if ((failed = {call}) >= 0) return failed;" if has_guards else f"{call};")
-        if request.kind is Kind.JACOBIAN:
-            lines += self._values() + self._jacobian()
-        elif request.kind is Kind.VALUES:
-            lines += self._values()
-        else:
-            lines += [*self._sweep(", ".join(["w", *self.names.seeds])), *self._values(), *self._derivatives()]
-        return "".join(f"    {line}\n" for line in [*lines, "return -1;"])
-
-    def _sweep(self, seeds: str) -> list[str]:
-        program = self.program
-        lines = [f"{self.name}_seed({seeds});"]
-        lines += [f"{self.name}_sweep{number}(w);" for number in range(len(program.sweep_parts))]
-        if program.terms:
-            zeroed = f"memset(w + {program.adjoint_start}, 0, {program.n_adjoints} * sizeof(double));"
-            again = f"{zeroed} {self.name}_seed({seeds}); {self.name}_careful(w);"
-            lines.append(f"if ({self.name}_has_nan(w)) {{ {again} }}")
-        return lines
-
-    def _values(self) -> list[str]:
-        if not self.request.with_values:
-            return []
-        lines = []
-        for name, slots in zip(self.names.values, self.sweep.outputs, strict=True):
-            places = [self.program.value(slot) for slot in slots.ravel().tolist()]
-            if all(place.startswith("w[") for place in places):
-                runs = runs_of([int(place[2:-1]) for place in places])
-                lines += runs_text(list(runs), f"{name}[{{at}}] = w[{{position}}];")
-            else:
-                lines += [f"{name}[{k}] = {place};" for k, place in enumerate(places)]
-        return lines
-
-    def _adjoint_runs(self, adjoints: Sequence[int]) -> list[tuple[int, int, int, int]]:
-        return list(runs_of([self.program.adjoint_start + adjoint for adjoint in adjoints]))
-
-    def _derivatives(self) -> list[str]:
-        groups = self.output_adjoints if self.tangent else self.input_adjoints
-        return [
-            line
-            for name, adjoints in zip(self.names.derivatives, groups, strict=True)
-            for line in runs_text(self._adjoint_runs(adjoints), f"{name}[{{at}}] = w[{{position}}] + 0.0;")
-        ]
-
-    def _seeding(self) -> str:
-        """The function that gives every seeded adjoint its first value, and 0 to wanted ones that nothing reaches."""
-        program = self.program
-        reached = {term.target for term in program.terms}
-        seeded = _joined(self.output_adjoints if not self.tangent else self.input_adjoints)
-        unreached = sorted(set(self.wanted) - reached - set(seeded))
-        several = self.request.kind is Kind.JACOBIAN or len(set(seeded)) != len(seeded)
-        lines = runs_text(
-            self._adjoint_runs(sorted({*unreached, *(seeded if several else ())})), "w[{position}] = 0.0;"
-        )
-        sign, arguments, table = "+=" if several else "=", "", ""
-        if self.request.kind is Kind.JACOBIAN:
-            places = [program.adjoint_start + adjoint for adjoint in seeded]
-            rows = ",\n".join("    " + ", ".join(map(str, places[k : k + 12])) for k in range(0, len(places), 12))
-            table = f"static const uint32_t {self.name}_seeds[] = {{\n{rows or '    0'}\n}};\n\n"
-            arguments = ", int64_t seed"
-            lines.append(f"w[{self.name}_seeds[seed]] = 1.0;")
-        elif self.request.kind is Kind.GRADIENT:
-            lines += runs_text(self._adjoint_runs(seeded), f"w[{{position}}] {sign} 1.0;")
-        else:
-            groups = self.input_adjoints if self.tangent else self.output_adjoints
-            for name, adjoints in zip(self.names.seeds, groups, strict=True):
-                lines += runs_text(self._adjoint_runs(adjoints), f"w[{{position}}] {sign} {name}[{{at}}];")
-            arguments = "".join(f", const double *{name}" for name in self.names.seeds)
-        body = "".join(f"    {line}\n" for line in lines)
-        return f"{table}static void {self.name}_seed(double *w{arguments}) {{\n{body}}}\n"
-
-    def _nan_test(self) -> str:
-        lines = ["int found = 0;"]
-        lines += runs_text(self._adjoint_runs(self.wanted), "found |= w[{position}] != w[{position}];")
-        body = "".join(f"    {line}\n" for line in [*lines, "return found;"])
-        return f"static int {self.name}_has_nan(const double *w) {{\n{body}}}\n"
-
-    def _jacobian(self) -> list[str]:
-        """A sweep for each output's element, or each input's where these are fewer, and where its results go."""
-        lines = [f"for (int64_t seed = 0; seed < {len(self.seeded)}; seed++) {{"]
-        lines += [f"    {line}" for line in self._sweep("w, seed")]
-        names = iter(self.names.derivatives)
-        blocks = [[next(names) for _ in self.input_adjoints] for _ in self.output_adjoints]
-        start = 0
-        for position, seeded in enumerate(self.input_adjoints if self.tangent else self.output_adjoints):
-            row = f"(seed - {start})" if start else "seed"
-            written = []
-            if self.tangent:
-                for adjoints, of_inputs in zip(self.output_adjoints, blocks, strict=True):
-                    at = f"{len(seeded)} * ({{at}}) + {row}"
-                    one = f"{of_inputs[position]}[{at}] = w[{{position}}] + 0.0;"
-                    written += runs_text(self._adjoint_runs(adjoints), one)
-            else:
-                for adjoints, name in zip(self.input_adjoints, blocks[position], strict=True):
-                    one = f"{name}[{len(adjoints)} * {row} + {{at}}] = w[{{position}}] + 0.0;"
-                    written += runs_text(self._adjoint_runs(adjoints), one)
-            end = start + len(seeded)
-            lines.append(f"    if (seed >= {start} && seed < {end}) {{")
-            lines += [*(f"        {line}" for line in written), "    }"]
-            start = end
-        return [*lines, "}"]
-
-
-def _joined(lists: Sequence[Sequence[int]]) -> list[int]:
-    return [entry for part in lists for entry in part]
-
-
-def _shape_text(shape: Shape) -> str:
-    n = math.prod(shape)
-    return f"{n} double{'s' * (n != 1)}" + (f" of shape {shape}" if len(shape) > 1 else "")
-
-
-MAX_LISTED_GUARDS = 20
-
-_COMMENT = """\
-/* {name}: {what} of the function that tape {hash} was recorded from. Written by fastgrad.
-
-   {name}
-{rows}
-
-{guards}
-
-   Arrays are C-contiguous; outputs may take the place of inputs. Captured data and numbers are frozen as they were when
-   this file was written.
-   It keeps no state, so threads may call it at once, each with a workspace of its own.
-
-   It gives the bits of fastgrad's own kernels. That needs IEEE doubles that are rounded once an operation:
-     gcc -std=c99 -O2 -ffp-contract=off {name}.c -c     (add -march=native, or -mfma, for a fast fma())
-   and neither -ffast-math nor -Ofast nor x87 arithmetic; link with -lm.
-*/"""
-
-_PREAMBLE = """\
-#include <math.h>
-#include <stdint.h>
-#include <string.h>
-
-#if defined(__FAST_MATH__) || (defined(__FLT_EVAL_METHOD__) && (__FLT_EVAL_METHOD__ == 2 || __FLT_EVAL_METHOD__ < 0))
-#error "compile this file with IEEE arithmetic in doubles: without -ffast-math, on x86 with -mfpmath=sse"
-#endif
-
-/* products and sums are rounded one by one; fma() stands where one rounding is meant */
-#if defined(__GNUC__) && !defined(__clang__)
-#pragma GCC optimize("fp-contract=off")
-#else
-#pragma STDC FP_CONTRACT OFF
-#endif
-
-#if defined(__GNUC__)
-#define FASTGRAD_PART __attribute__((noinline))
-#define FASTGRAD_RARE __attribute__((noinline, cold))
-#else
-#define FASTGRAD_PART
-#define FASTGRAD_RARE
-#endif
-"""
-
-_HEADER = """\
-{comment}
-#ifndef {guard}
-#define {guard}
-
-#include <stdint.h>
-
-#ifdef __cplusplus
-extern "C" {{
-#endif
-
-{signature};
-
-/* how many doubles the workspace needs: {name}_WORKSPACE_SIZE of them */
-{size_of};
-#define {name}_WORKSPACE_SIZE {size}
-
-#ifdef __cplusplus
-}}
-#endif
-
-#endif
-"""

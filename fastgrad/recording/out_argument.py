@@ -33,17 +33,17 @@ def written_into(
     targets = out if isinstance(out, tuple) else (out,)
     copies = tuple([None if target is None else _copy_of_target(target) for target in targets])
     options = {name: concrete(option) for name, option in kwargs.items()}
-    function(*map(concrete, args), out=copies if isinstance(out, tuple) else copies[0], **options)
+    returned = function(*map(concrete, args), out=copies if isinstance(out, tuple) else copies[0], **options)
     with np.errstate(all="ignore"):
         results = record()
     if not isinstance(results, tuple):
-        return _written(targets[0], results, copies[0])
-    return tuple(map(_written, targets, results, copies))
+        return _written(targets[0], results, copies[0], returned)
+    return tuple(map(_written, targets, results, copies, returned))
 
 
-def _written(target: Any, result: Any, copy: Any) -> Any:
-    if target is None:
-        return result
+def _written(target: Any, result: Any, copy: Any, returned: Any) -> Any:
+    if target is None or returned is not copy:
+        return result  # some of NumPy's functions ignore ``out``
     write_target(target)[...] = _as_numbers_of(copy, result)
     return target
 

@@ -9,6 +9,9 @@ import warnings
 from types import CodeType, FrameType
 from typing import Any
 
+import numpy as np
+
+from fastgrad.errors import FastgradError
 from fastgrad.tape import Source
 
 _PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
@@ -40,6 +43,33 @@ def warn_user(message: str, category: type[Warning]) -> None:
     while frame.f_back is not None and _is_foreign(frame.f_code.co_filename):
         level, frame = level + 1, frame.f_back
     warnings.warn(message, category, stacklevel=level)
+
+
+def note_library(error: Exception) -> None:
+    """Add to an error out of a library's code that the library was given recorded values."""
+    if isinstance(error, (FastgradError, np.linalg.LinAlgError)):
+        return
+    innermost, at = "", error.__traceback__
+    while at is not None:
+        filename = at.tb_frame.f_code.co_filename
+        # Cython's frames name files that are not installed
+        innermost = innermost if filename.endswith((".pyx", ".pxd", "<stringsource>")) else filename
+        at = at.tb_next
+    library = _library(innermost)
+    if library and not hasattr(error, "__notes__"):
+        error.add_note(
+            f"fastgrad was recording the function when {library} raised this. Compiled code in {library} takes plain "
+            "arrays only: if the function runs by itself, give what it calls there a definition with "
+            "fastgrad.interop.register, or write it with NumPy."
+        )
+
+
+@functools.cache
+def _library(filename: str) -> str:
+    """The installed package that a file belongs to, where that is neither fastgrad nor NumPy."""
+    _, installed, inside = filename.partition(os.sep + "site-packages" + os.sep)
+    package = inside.partition(os.sep)[0]
+    return package if installed and package != "numpy" and not filename.startswith(_PACKAGE) else ""
 
 
 def source_of_instruction(code: CodeType, instruction: int) -> Source:

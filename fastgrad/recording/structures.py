@@ -38,6 +38,14 @@ class Structure:
             return [root]
         return [root + accessor.codify("") for accessor in self.tree.accessors()]
 
+    def __reduce__(self) -> Any:
+        """Pickled as something nested so: where it is loaded, its dataclasses may not be known yet."""
+        return _structure_of, (0 if self.tree is None else self.tree.unflatten(range(self.tree.num_leaves)),)
+
+
+def _structure_of(nested: Any) -> Structure:
+    return flatten(nested)[1]
+
 
 BARE = Structure(None)
 

@@ -90,6 +90,11 @@ class SymbolicTape:
         self._assembled: dict[int, tuple[int, Any, Sequence[Value]]] = {}
         self.source_index = -1
 
+    @property
+    def line(self) -> str:
+        """The user's line that what is written now belongs to; empty where there is none."""
+        return "" if self.source_index < 0 else str(self._builder.sources[self.source_index])
+
     # ---- leaves
 
     def input(self, shape: Shape, name: str) -> Value:

@@ -498,4 +498,7 @@ def _index_space(segment: Segment) -> tuple[tuple[int, ...], _Order]:
 
 
 def _lanes(segment: Segment) -> int:
-    return fitting_lanes(segment.sweep.n_slots, MIN_LANES)
+    """As many as fit and are needed: short rows would be filled up."""
+    shape, _ = _index_space(segment)
+    needed = 1 << max(shape[-1] - 1, 0).bit_length()
+    return min(fitting_lanes(segment.sweep.n_slots, MIN_LANES), max(needed, MIN_LANES))

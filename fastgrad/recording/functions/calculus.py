@@ -64,11 +64,15 @@ def _slope(f: Any, axis: int, spacing: Any, edge_order: int) -> Any:
                 before / (after * (before + after)),
             ),
         )
+        # NumPy takes steps that are all equal for one number: where they are 0, or a sample is infinite, that shows
+        wide = f[along_axis(axis, slice(2, None))] - f[along_axis(axis, slice(None, -2))]
+        uniform = np.all(np.equal(steps, steps[:1]))
+        inner = np.where(uniform & np.isnan(inner), wide / (before + after), inner)
         before, after = steps[:2], steps[-2:]
     if edge_order == 1:
         first, last = (
-            _weighted(f, axis, places, 1, (-1.0 / step, 1.0 / step))
-            for places, step in (((0, 1), _element(before, 0)), ((n - 2, n - 1), _element(after, -1)))
+            (f[along_axis(axis, slice(k + 1, k + 2))] - f[along_axis(axis, slice(k, k + 1))]) / step
+            for k, step in ((0, _element(before, 0)), (n - 2, _element(after, -1)))
         )
     else:
         first = _weighted(f, axis, (0, 1, 2), 1, _at_the_end(_element(before, 0), _element(before, 1)))

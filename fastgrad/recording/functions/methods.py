@@ -91,6 +91,11 @@ def _attribute_of_value(name: str) -> Callable[[RecordedArray], Any]:
     return lambda x: getattr(x.value, name)
 
 
+def _choose(x: RecordedArray, *choices: Any, out: Any = None, mode: Any = "raise") -> Any:
+    choose: Any = np.choose
+    return choose(x, choices[0] if len(choices) == 1 else choices, mode=mode)
+
+
 def _sort(x: Any, axis: int = -1, kind: Any = None, order: Any = None, *, stable: Any = None) -> None:
     x[...] = np.sort(x, axis, kind, order, stable=stable)
 
@@ -132,7 +137,7 @@ METHODS |= {
     "fill": _fill,
     "resize": _resize,
     "compress": lambda x, condition, axis=None, out=None: np.compress(condition, x, axis),
-    "choose": _by_function("choose"),
+    "choose": _choose,
     "put": _by_function("put"),
     "sort": _sort,
     "partition": _partition,

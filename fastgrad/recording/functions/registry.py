@@ -128,6 +128,8 @@ def whole(numbers: Any) -> Any:
     """Whole numbers that shape a result, recorded ones guarded."""
     if isinstance(numbers, (tuple, list)):
         return type(numbers)([operator.index(number) for number in numbers])
+    if not isinstance(numbers, RecordedArray) and hasattr(numbers, "recorded_form"):
+        numbers = normal_operand(numbers)
     if isinstance(numbers, RecordedArray):
         return np.reshape([operator.index(number) for number in reshape(numbers, (numbers.size,))], numbers.shape)
     return numbers

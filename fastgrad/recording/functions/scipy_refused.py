@@ -27,6 +27,22 @@ _OF_LINALG = (
     "matrix_balance", "null_space", "ordqz", "qr_delete", "qr_insert", "qr_multiply", "qr_update", "qz", "rq",
     "rsf2csf", "schur", "signm", "solve_continuous_are", "solve_discrete_are",
 )  # fmt: skip
+_OF_FFT = (
+    "dct",
+    "dctn",
+    "dst",
+    "dstn",
+    "fht",
+    "hfft2",
+    "hfftn",
+    "idct",
+    "idctn",
+    "idst",
+    "idstn",
+    "ifht",
+    "ihfft2",
+    "ihfftn",
+)
 
 
 def _refusing(full_name: str) -> Callable[..., NoReturn]:
@@ -36,5 +52,5 @@ def _refusing(full_name: str) -> Callable[..., NoReturn]:
     return refuse
 
 
-for _module, _names in {"scipy.special": _OF_SPECIAL, "scipy.linalg": _OF_LINALG}.items():
+for _module, _names in {"scipy.special": _OF_SPECIAL, "scipy.linalg": _OF_LINALG, "scipy.fft": _OF_FFT}.items():
     OUTSIDE.update({f"{_module}.{_name}": _refusing(f"{_module}.{_name}") for _name in _names})

@@ -17,7 +17,7 @@ import numpy as np
 from fastgrad import ops
 from fastgrad.array_ops import bessel, hypergeometric  # noqa: F401 - whose entries are in SPECIAL too
 from fastgrad.array_ops.special import SPECIAL
-from fastgrad.recording.functions import scipy_refused  # noqa: F401 - they load together
+from fastgrad.recording.functions import scipy_fft, scipy_refused  # noqa: F401 - they load together
 from fastgrad.recording.functions.registry import UFUNCS, axes_of, implements_outside, only, unsupported, whole
 from fastgrad.recording.functions.ufunc_options import composes, evaluation
 from fastgrad.recording.recorded_array import (

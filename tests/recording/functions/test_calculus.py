@@ -8,9 +8,11 @@ import numpy as np
 import pytest
 
 import fastgrad as fg
+from tests.recording.functions.agreement import assert_right_later
 from tests.recording.functions.sampling import check_orders, check_shown, increasing, normal, positive
 
 STEP = np.asarray(0.7)
+SAMPLES_AND_PLACES = np.array([[1.0, 2.0, 5.0, 9.0], [0.0, 1.0, 2.5, 3.0]])
 CALLS: dict[str, tuple[Any, ...]] = {
     "trapezoid": (np.trapezoid, normal(3, 5)),
     "trapezoid at places": (np.trapezoid, normal(3, 5), increasing(5)),
@@ -60,6 +62,39 @@ def test_captured_places_are_read_whenever_the_tape_runs() -> None:
         np.testing.assert_allclose(gradients[0](np.ones(4)), expected)
         slopes = [np.gradient(row, places)[1] for row in np.eye(4)]
         np.testing.assert_allclose(gradients[1](np.ones(4)), slopes, atol=1e-15)
+
+
+INF = np.inf
+
+
+@pytest.mark.parametrize(
+    ("samples", "places"),
+    [
+        ([1.0, 2.0, 5.0, 9.0], [0.0, 1.0, 1.0, 2.0]),
+        ([1.0, 2.0, 5.0, 9.0], [0.0, 0.0, 1.0, 2.0]),
+        ([1.0, 2.0, 5.0, 9.0], [0.0, 1.0, 2.0, 2.0]),
+        ([1.0, 2.0, 2.0, 2.0], [1.0, 1.0, 1.0, 1.0]),
+        ([1.0, INF, 3.0, 4.0], [0.0, 1.0, 2.0, 3.0]),
+        ([1.0, INF, 3.0, 4.0], [0.0, 1.0, 2.0, 4.0]),
+        ([INF, 2.0, 3.0, -INF], [0.0, 1.0, 2.0, 3.0]),
+    ],
+)
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+def test_places_that_coincide_and_infinite_samples_have_numpys_slopes_later(samples: Any, places: Any) -> None:
+    assert_right_later(lambda x: np.gradient(x[0], x[1]), SAMPLES_AND_PLACES, np.array([samples, places]))
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+def test_where_places_coincide_the_derivative_is_that_of_the_quotient() -> None:
+    at_the_end = fg.jacobian(lambda f, x: np.gradient(f, x)[0], argnums=(0, 1))
+    by_samples, by_places = at_the_end(np.array([1.0, 2.0, 5.0]), np.array([0.0, 0.0, 1.0]))
+    np.testing.assert_array_equal(by_samples, [-INF, INF, 0.0])
+    np.testing.assert_array_equal(by_places, [INF, -INF, 0.0])
+    # equal steps are no case of their own: a step may change alone
+    _, by_places = fg.jacobian(lambda f, x: np.gradient(f, x)[1], argnums=(0, 1))(
+        np.array([1.0, 2.0, 5.0]), np.array([0.0, 1.0, 2.0])
+    )
+    np.testing.assert_allclose(by_places, [0.0, 2.0, -2.0])
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ Functions that know no protocol are called as the stand-ins call them, by their 
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -353,6 +354,27 @@ def test_derivatives_of_the_third_and_fourth_order(name: str) -> None:
         np.testing.assert_allclose([third(point), fg.grad(third)(point)], expected, rtol=1e-11, atol=1e-12)
 
 
+@pytest.mark.parametrize("name", ["gammaln", "digamma", "gamma", "polygamma 0", "polygamma 2", "polygamma 3"])
+@pytest.mark.parametrize("forward", [False, True])
+def test_the_family_of_gamma_has_derivatives_of_every_order(name: str, forward: bool) -> None:
+    stem, _, n = name.partition(" ")
+    function = (lambda x: outside("polygamma")(int(n), x)) if n else getattr(special, stem)
+    lowest = {"gammaln": -1, "digamma": 0}.get(stem, int(n or 0))
+
+    def exact(x: float, order: int) -> Any:
+        if stem == "gamma":
+            return mp.taylor(mp.gamma, mpf(x), order)[order] * mp.factorial(order)
+        return mp.psi(lowest + order, mpf(x))
+
+    derivative = function
+    for order in range(1, 8):
+        derivative = (lambda x, inner=derivative: fg.jvp(inner, (x,), (1.0,))[1]) if forward else fg.grad(derivative)
+        for point in (0.3, 2.0, 40.0) if n == "3" else (0.3, 2.0, 40.0, -1.3):
+            with mp.workdps(60):
+                expected = float(exact(point, order))
+            np.testing.assert_allclose(derivative(point), expected, rtol=1e-13, err_msg=f"order {order} at {point}")
+
+
 def test_every_function_that_scipy_evaluates_is_among_the_cases() -> None:
     covered = " ".join(name for name, *_ in CASES)
     for name in SPECIAL:
@@ -578,17 +600,18 @@ def test_out_and_dtype_of_ufuncs() -> None:
 
 
 REFUSED = [
-    (lambda x: special.gammainc(x, 2.0), "scipy.special.gammainc by its first argument"),
-    (lambda x: special.betainc(2.0, x, 0.5), "scipy.special.betainc by its second argument"),
-    (lambda x: special.hyp2f1(1.0, 2.0, x, 0.5), "scipy.special.hyp2f1 by its third argument"),
-    (lambda x: special.jv(x, 2.0), "scipy.special.jv by its first argument"),
+    (lambda x: special.gammainc(x, 2.0), "scipy.special.gammainc by its first"),
+    (lambda x: special.betainc(2.0, x, 0.5), "scipy.special.betainc by its second"),
+    (lambda x: special.hyp2f1(1.0, 2.0, x, 0.5), "scipy.special.hyp2f1 by its third"),
+    (lambda x: special.jv(x, 2.0), "scipy.special.jv by its first"),
 ]
 
 
 @pytest.mark.parametrize(("function", "message"), REFUSED)
-def test_a_derivative_that_is_not_known_is_refused_by_name(function: Function, message: str) -> None:
+def test_a_derivative_that_is_not_known_is_refused_by_name_and_line(function: Function, message: str) -> None:
+    line = re.escape(f"{message} argument is not known (at {__file__}:{function.__code__.co_firstlineno}, in <lambda>)")
     for derivative in (fg.grad(function), lambda x: fg.jvp(function, (x,), (1.0,)), fg.vmap(fg.grad(function))):
-        with pytest.raises(UnsupportedError, match=message.replace(".", r"\.")):
+        with pytest.raises(UnsupportedError, match=line + r"\. Differentiate by the others only"):
             derivative(np.ones(2) if isinstance(derivative, type(fg.vmap(function))) else 1.5)
 
 
