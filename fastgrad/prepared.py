@@ -10,7 +10,7 @@ from fastgrad.calls import Call
 from fastgrad.errors import InputError
 from fastgrad.recording.structures import flatten
 from fastgrad.recordings import Recordings
-from fastgrad.vm.fast_call import FastCalls, accelerate
+from fastgrad.vm.fast_call import FastCalls, accelerate, is_plain_array
 
 __all__ = ["Prepared"]
 
@@ -49,6 +49,19 @@ class Prepared:
         self._fast.set([entry for entry in self._derivative._fast.entries if entry.input_shapes == self._shapes])
         return result
 
+    def bind(self, *args: Any) -> Bound:
+        """``into`` with its arguments fixed: a callable without any, which reads the arrays as they are then.
+
+        >>> import fastgrad as fg
+        >>> x, out = np.array([1.0, 2.0]), np.empty(2)
+        >>> update = fg.grad(lambda x: np.sum(x**3)).prepare(x).bind(x, out)
+        >>> x[0] = 2.0
+        >>> update()
+        >>> out
+        array([12., 12.])
+        """
+        return Bound(self, args)
+
     def into(self, *args: Any, **kwargs: Any) -> None:
         """Write the derivative at the leading arguments into the last one, ``out``, nested as the result would be.
 
@@ -83,4 +96,37 @@ class Prepared:
             )
 
 
+class Bound:
+    """``Prepared.into`` with fixed arguments."""
+
+    __slots__ = ("__dict__", "__weakref__", "_fast")
+
+    def __init__(self, prepared: Prepared, args: tuple[Any, ...]) -> None:
+        self._prepared, self._args = prepared, args
+        self._fast = FastCalls(type(self))
+        self()
+
+    def __call__(self) -> None:
+        """Write the derivative at the arguments as they are now into ``out``."""
+        self._prepared.into(*self._args)
+        if self._fast.entries:
+            for entry in self._fast.entries:
+                entry.account()
+        else:
+            self._answer_without_python()
+
+    def _answer_without_python(self) -> None:
+        """Have the kernels answer, where they can take the arrays as they are."""
+        *given, out = self._args
+        targets, _ = flatten(out)
+        arrays = [argument for argument in given if isinstance(argument, np.ndarray)]
+        entries = self._prepared._fast.entries
+        if len(entries) != 1 or len(arrays) != len(given) or not all(map(is_plain_array, [*arrays, *targets])):
+            return
+        bound = entries[0].bound_to(arrays, targets)
+        if bound is not None:
+            self._fast.set([bound])
+
+
 accelerate(Prepared)
+accelerate(Bound)

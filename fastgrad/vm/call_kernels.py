@@ -69,6 +69,7 @@ E_N_RESULTS = isa.field_offset(isa.ENTRY, "n_results")
 E_OBJECTS = isa.field_offset(isa.ENTRY, "objects")
 E_N_VALUES = isa.field_offset(isa.ENTRY, "n_values")
 E_AS_TUPLE = isa.field_offset(isa.ENTRY, "as_tuple")
+E_IS_BOUND = isa.field_offset(isa.ENTRY, "is_bound")
 
 RUN_SCALAR, RUN_ARRAY = isa.RUN_SCALAR, isa.RUN_ARRAY
 
@@ -275,7 +276,7 @@ def run_entry(entry: Any, python: Any, args: Any, out: Any) -> Any:
     if failed != -1:
         drop(python, integers_at(entry[E_OBJECTS]), entry[E_N_RESULTS])
         return MISSED
-    if out != 0:
+    if out != 0 or entry[E_IS_BOUND]:
         call_1(python[P_INCREASE_COUNT], python[P_NONE])
         return python[P_NONE]
     return packed_results(entry, python)

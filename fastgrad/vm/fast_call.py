@@ -42,6 +42,7 @@ from fastgrad.vm.wiring import Wiring
 MAX_LOCKED = 2_000
 
 _Row = tuple[int, int, int, int]
+Floats = NDArray[np.float64]
 _DTYPE = np.dtype(np.float64)
 _python = np.zeros(1, isa.PYTHON)  # the record is filled before the first method is replaced
 _lock = threading.Lock()
@@ -151,14 +152,18 @@ class Entry:
         executor: Executor,
         wiring: Wiring,
         given: Sequence[Given],
-        n_values: int,
-        as_tuple: bool,
+        result_shapes: Sequence[tuple[int, ...]],
+        n_values: int = 0,
+        as_tuple: bool = False,
+        bound: Any = None,
     ) -> None:
+        """``bound`` holds the arrays that the job is bound to, if it is."""
         self.branch = branch
         self._executor = executor
+        self._bound = bound
         self.given = tuple(argument if argument.shape is None else Given(None, argument.shape) for argument in given)
         self._wiring = wiring
-        self._shapes = [np.array(shape, np.int64) for shape in executor.result_shapes]
+        self._shapes = [np.array(shape, np.int64) for shape in result_shapes]
         self._numbers = np.zeros(len(self._shapes))
         self._objects = np.zeros(len(self._shapes), np.int64)
         self._input_shapes = [np.array(argument.shape or (), np.int64) for argument in given]
@@ -180,11 +185,26 @@ class Entry:
             "objects": _address(self._objects),
             "n_values": n_values,
             "as_tuple": as_tuple,
+            "is_bound": bound is not None,
         }
         isa.set_fields(self._record, fields)
         self.address = _address(self._record)
         self._granted = 0
         self.account()
+
+    def bound_to(self, arrays: Sequence[Floats], targets: Sequence[Floats]) -> Entry | None:
+        """An entry for calls without arguments: it reads these arrays and writes those; None where that cannot be."""
+        wiring = self._executor.wiring()
+        if wiring is None or any(np.may_share_memory(array, target) for array in arrays for target in targets):
+            return None
+        for word, array in zip(wiring.input_words, arrays, strict=True):
+            _write_word(word, _address(array))
+        for words, target in zip(wiring.result_words, targets, strict=True):
+            for word, offset in words.tolist():
+                _write_word(word, _address(target) + offset)
+        bound = Entry(self.branch, self._executor, wiring, [], [], bound=(arrays, targets))
+        bound.expect(self._places)
+        return bound
 
     def account(self) -> None:
         """Tell the tier how long the kernels have run, and them how often they may until it is to be told again."""
@@ -228,7 +248,7 @@ class Entry:
     def _result_records(self) -> NDArray[Any]:
         records = np.zeros(len(self._shapes), isa.RESULT)
         for k, (record, shape, targets) in enumerate(
-            zip(records, self._shapes, self._wiring.result_words, strict=True)
+            zip(records, self._shapes, self._wiring.result_words, strict=self._bound is None)
         ):
             record["ndim"], record["shape"] = len(shape), _address(shape)
             record["targets"], record["n_targets"] = _address(targets), len(targets)
@@ -258,7 +278,7 @@ def entry_for(executor: Executor, branch: Any, given: Sequence[Given], n_values:
     wiring = executor.wiring() if _install() else None
     if wiring is None:
         return None
-    return Entry(branch, executor, wiring, given, n_values, as_tuple)
+    return Entry(branch, executor, wiring, given, executor.result_shapes, n_values, as_tuple)
 
 
 def is_plain(argument: Given) -> bool:
@@ -267,8 +287,13 @@ def is_plain(argument: Given) -> bool:
     if shape is None:
         return not isinstance(value, np.ndarray)
     if type(value) is np.ndarray:
-        return value.dtype is _DTYPE and value.flags.c_contiguous and value.flags.aligned
+        return is_plain_array(value)
     return type(value) in (float, np.float64)
+
+
+def is_plain_array(array: NDArray[Any]) -> bool:
+    """Whether the kernels read its memory as it is."""
+    return bool(array.dtype is _DTYPE and array.flags.c_contiguous and array.flags.aligned)
 
 
 def _alike(x: Given, y: Given) -> bool:
@@ -277,6 +302,10 @@ def _alike(x: Given, y: Given) -> bool:
 
 def _address(array: NDArray[Any]) -> int:
     return int(array.ctypes.data)
+
+
+def _write_word(address: int, word: int) -> None:
+    ctypes.c_int64.from_address(address).value = word
 
 
 def _place_rows(place: Place, value: Any) -> Iterator[_Row | None]:

@@ -365,6 +365,7 @@ ENTRY = _words(
     "objects",  # address of one int64 per result, scratch
     "n_values",  # 1 if the first result is the value beside the derivative, else 0
     "as_tuple",  # 1 if the derivative is a tuple
+    "is_bound",  # 1: arguments and results are bound to the job, and None is returned
 )
 ARGUMENT_SAME, ARGUMENT_ARRAY, ARGUMENT_NUMBER = 0, 1, 2  # kind of an argument
 ARGUMENT = _words(
