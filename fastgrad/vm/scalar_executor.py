@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import Any, TypeVar
 
 import numpy as np
@@ -256,10 +257,11 @@ def _jacobian_layout(
 
 def allocate_together(shapes: Sequence[Shape]) -> list[Floats]:
     """Uninitialised arrays in one piece of memory: large pieces get huge pages from NumPy, which saves page faults."""
-    sizes = [-(-math.prod(shape) // _LINE) * _LINE for shape in shapes]
-    memory, starts = aligned(sum(sizes)), np.cumsum([0, *sizes])
+    sizes = [math.prod(shape) for shape in shapes]
+    starts = [0, *accumulate(-(-size // _LINE) * _LINE for size in sizes)]
+    memory = aligned(starts[-1])
     return [
-        memory[start : start + math.prod(shape)].reshape(shape) for start, shape in zip(starts, shapes, strict=False)
+        memory[start : start + size].reshape(shape) for start, size, shape in zip(starts, sizes, shapes, strict=False)
     ]
 
 
@@ -390,6 +392,7 @@ class BatchExecutor:
         self.sweep = _planned(program, request)
         self.lanes = fitting_lanes(self.sweep.n_slots + self.sweep.n_adjoints, isa.CHUNK)
         self._template = _tile_template(self.sweep, request, shapes)
+        self._rows_pool: list[_BoundRows] = []
         self._pool: list[_TileWorkspace] = []
 
     def n_tiles(self, n: int) -> int:
@@ -409,32 +412,16 @@ class BatchExecutor:
         n_threads = max(1, min(n_threads, tiles // MIN_TILES_PER_THREAD))
         n_shares = min(tiles // MIN_TILES_PER_THREAD, SHARES_PER_THREAD * n_threads) if n_threads > 1 else 1
         bounds = [tiles * k // n_shares for k in range(n_shares + 1)]
-        captured = Captured(self.sweep.captured)
-        captured.refresh()
-        template = self._template
-        records = _TileRecords(
-            inputs=template.inputs.pointed([*inputs, *((array, False) for array in captured.arrays)]),
-            seeds=template.seeds.pointed(seeds),
-            outputs=template.outputs.pointed([(result, True) for result in results]),
-            n_sweeps=template.n_sweeps,
-            direction=template.direction,
-        )
+        rows = taken(self._rows_pool) or _BoundRows(self.sweep, self._template)
+        rows.point(n, inputs, seeds, results)
 
         def work(k: int) -> None:
-            workspace = taken(self._pool) or _TileWorkspace(self.sweep, self.lanes)
-            workspace.run(n, records, self.request, bounds[k], bounds[k + 1], failed)
+            workspace = taken(self._pool) or _TileWorkspace(self.sweep, self._template, self.lanes, self.request)
+            workspace.run(rows, bounds[k], bounds[k + 1], failed)
             self._pool.append(workspace)
 
         share_out(work, n_shares, n_threads)
-
-
-@dataclass(frozen=True)
-class _TileRecords:
-    inputs: NDArray[Any]
-    seeds: NDArray[Any]
-    outputs: NDArray[Any]
-    n_sweeps: int
-    direction: int
+        self._rows_pool.append(rows)
 
 
 @dataclass(frozen=True)
@@ -446,15 +433,53 @@ class _Rows:
     records: NDArray[Any]
     places: tuple[tuple[NDArray[np.intp], NDArray[np.int64]], ...]
 
-    def pointed(self, arrays: Sequence[tuple[Floats, bool]]) -> NDArray[Any]:
-        """The records with the addresses of these arrays: (array, whether its first axis runs over the examples)."""
-        records = self.records.copy()
-        addresses, strides = records["address"], records["strides"]
-        for (place, indices), (array, batched) in zip(self.places, arrays, strict=True):
-            of_element = array.strides[1:] if batched else array.strides
-            addresses[place] = array.ctypes.data + (np.dot(of_element, indices) if of_element else 0)
-            strides[place, 0] = array.strides[0] // 8 if batched else 0
-        return records
+
+class _PointedRows:
+    """Rows with the addresses of arrays; what hangs on strides is computed anew only where these have changed."""
+
+    def __init__(self, rows: _Rows) -> None:
+        self.records = rows.records.copy()
+        self.address = self.records.ctypes.data
+        self._addresses, self._strides = self.records["address"], self.records["strides"]
+        self._places = rows.places
+        self._layouts: list[Any] = [None] * len(rows.places)
+        self._offsets: list[Any] = [0] * len(rows.places)
+
+    def point(self, arrays: Sequence[tuple[Floats, bool]]) -> None:
+        """Take these arrays: (array, whether its first axis runs over the examples)."""
+        for k, ((place, indices), (array, batched)) in enumerate(zip(self._places, arrays, strict=True)):
+            layout = (batched, array.strides)
+            if self._layouts[k] != layout:
+                of_element = array.strides[1:] if batched else array.strides
+                self._offsets[k] = np.dot(of_element, indices) if of_element else 0
+                self._strides[place, 0] = array.strides[0] // 8 if batched else 0
+                self._layouts[k] = layout
+            self._addresses[place] = self._offsets[k] + array.ctypes.data
+
+
+class _BoundRows:
+    """The rows of one call at a time."""
+
+    def __init__(self, sweep: Sweep, template: _TileTemplate) -> None:
+        self.captured = Captured(sweep.captured)
+        self.inputs, self.seeds = _PointedRows(template.inputs), _PointedRows(template.seeds)
+        self.outputs = _PointedRows(template.outputs)
+        self.shape = np.zeros(1, np.int64)
+        self.words = (self.inputs.address, self.seeds.address, self.outputs.address, self.shape.ctypes.data)
+        self._captured = [(array, False) for array in self.captured.arrays]
+
+    def point(
+        self,
+        n: int,
+        inputs: Sequence[tuple[Floats, bool]],
+        seeds: Sequence[tuple[Floats, bool]],
+        results: Sequence[Floats],
+    ) -> None:
+        self.captured.refresh()
+        self.shape[0] = n
+        self.inputs.point([*inputs, *self._captured])
+        self.seeds.point(seeds)
+        self.outputs.point([(result, True) for result in results])
 
 
 def _rows(kind: np.dtype[Any], groups: Sequence[tuple[Shape, dict[str, Any]]]) -> _Rows:
@@ -543,51 +568,46 @@ def _tile_template(sweep: Sweep, request: Request, shapes: Sequence[Shape]) -> _
     )
 
 
+_INPUTS, _SEEDS, _OUTPUTS, _SHAPE, _FIRST_TILE, _LAST_TILE, _FAILED = (
+    isa.field_offset(isa.JOB, name)
+    for name in ("inputs", "seeds", "outputs", "shape", "first_tile", "last_tile", "failed")
+)
+
+
 class _TileWorkspace:
-    """The job and the rows of one thread."""
+    """The job and the memory of one thread."""
 
-    def __init__(self, sweep: Sweep, lanes: int) -> None:
-        self.sweep, self.lanes = sweep, lanes
-        self.memory = aligned(sweep.n_slots * lanes)
-        self.adjoints = aligned(sweep.n_adjoints * lanes)
-        self.failed_lanes = np.zeros(lanes, np.int64)
-
-    def run(
-        self,
-        n: int,
-        records: _TileRecords,
-        request: Request,
-        first: int,
-        last: int,
-        failed: NDArray[np.int64] | None,
-    ) -> None:
-        sweep = self.sweep
-        shape = np.array([n], np.int64)
+    def __init__(self, sweep: Sweep, template: _TileTemplate, lanes: int, request: Request) -> None:
+        self._sweep = sweep  # whose arrays the job points to
+        self._memory = aligned(sweep.n_slots * lanes)
+        self._adjoints = aligned(sweep.n_adjoints * lanes)
+        self._failed_lanes = np.zeros(lanes, np.int64)
         job = isa.new_job()
         fields = {
             "words": sweep.words.ctypes.data,
             "edges": sweep.edges.ctypes.data,
             "n_edges": 0 if request.kind is Kind.VALUES else len(sweep.edges),
-            "direction": records.direction,
-            "memory": self.memory.ctypes.data,
-            "adjoints": self.adjoints.ctypes.data,
+            "direction": template.direction,
+            "memory": self._memory.ctypes.data,
+            "adjoints": self._adjoints.ctypes.data,
             "n_adjoints": sweep.n_adjoints,
-            "n_sweeps": records.n_sweeps,
+            "n_sweeps": template.n_sweeps,
             "constants": sweep.numbers.ctypes.data,
             "n_constants": len(sweep.numbers),
-            "inputs": records.inputs.ctypes.data,
-            "n_inputs": len(records.inputs),
-            "seeds": records.seeds.ctypes.data,
-            "n_seeds": len(records.seeds),
-            "outputs": records.outputs.ctypes.data,
-            "n_outputs": len(records.outputs),
-            "lanes": self.lanes,
+            "n_inputs": len(template.inputs.records),
+            "n_seeds": len(template.seeds.records),
+            "n_outputs": len(template.outputs.records),
+            "lanes": lanes,
             "ndim": 1,
-            "shape": shape.ctypes.data,
-            "first_tile": first,
-            "last_tile": last,
-            "failed": 0 if failed is None else failed.ctypes.data,
-            "failed_lanes": self.failed_lanes.ctypes.data,
+            "failed_lanes": self._failed_lanes.ctypes.data,
         }
         isa.set_fields(job, fields)
-        kernels().run_tiles(job.ctypes.data)
+        self._job = job.view(np.int64)
+        self._address = job.ctypes.data
+
+    def run(self, rows: _BoundRows, first: int, last: int, failed: NDArray[np.int64] | None) -> None:
+        job = self._job
+        job[_INPUTS], job[_SEEDS], job[_OUTPUTS], job[_SHAPE] = rows.words
+        job[_FIRST_TILE], job[_LAST_TILE] = first, last
+        job[_FAILED] = 0 if failed is None else failed.ctypes.data
+        kernels().run_tiles(self._address)
