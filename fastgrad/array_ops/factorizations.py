@@ -7,6 +7,7 @@ with full column rank in forward and reverse mode*, Optimization Methods and Sof
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -23,9 +24,11 @@ from fastgrad.array_ops.linalg import (
     poison,
     present,
     require_square,
+    room,
     scipy_linalg,
     total,
     triangles,
+    write_parts,
 )
 from fastgrad.array_ops.movement import concatenate, place, reshape, slice_
 from fastgrad.array_ops.products import matmul, transposed
@@ -82,16 +85,18 @@ def _qr_shape(attribute: Attribute, a: Shape) -> Shape:
 
 
 def _qr(attribute: Attribute, a: NDArray[Any]) -> Any:
+    out = room(_qr_shape(attribute, a.shape), attribute[0], a)
+    _qr_into(attribute, out, a)
+    return out
+
+
+def _qr_into(attribute: Attribute, out: NDArray[Any], a: NDArray[Any]) -> None:
     package, complete = attribute
-    leading = a.shape[:-2]
     if package == "numpy":
-        parts = np.linalg.qr(a, "complete" if complete else "reduced")
-        return np.concatenate([part.reshape(*leading, part.shape[-2] * part.shape[-1]) for part in parts], -1)
-    result = np.empty(_qr_shape(attribute, a.shape))
-    for index in np.ndindex(leading):
-        parts = scipy_linalg().qr(a[index], mode="full" if complete else "economic")
-        result[index] = np.concatenate([part.ravel() for part in parts])
-    return result
+        write_parts(out, np.linalg.qr(a, "complete" if complete else "reduced"))
+        return
+    for index in np.ndindex(a.shape[:-2]):
+        write_parts(out[index], scipy_linalg().qr(a[index], mode="full" if complete else "economic"))
 
 
 def qr_parts(packed: Any, a: Shape, complete: int) -> tuple[Any, Any]:
@@ -112,6 +117,11 @@ def _part(x: Any, axis: int, start: int, stop: int) -> Any:
 
 
 def _dependent(_: None, r: NDArray[Any]) -> Any:
+    if r.ndim == 2 and r.size:
+        # no column is longer than the whole, so that this answers as a rule
+        smallest = np.minimum.reduce(np.abs(np.diagonal(r)))
+        if smallest > 8.0 * r.shape[-1] * EPS * math.sqrt(np.vdot(r, r)):
+            return np.zeros((1, 1))
     size = np.sqrt(np.sum(np.square(r), -2))
     diagonal = np.abs(np.diagonal(r, 0, -2, -1))
     return (~(diagonal > 8.0 * r.shape[-1] * EPS * size)).any(-1).astype(np.float64)[..., None, None]
@@ -187,4 +197,4 @@ def _qr_jvp(attribute: Attribute, tangents: Sequence[Any], a: Any, packed: Any) 
     return concatenate(*flat, attribute=len(leading))
 
 
-qr: ArrayOperation = array_operation("qr", _qr_shape, _qr, _qr_vjp, _qr_jvp)
+qr: ArrayOperation = array_operation("qr", _qr_shape, _qr, _qr_vjp, _qr_jvp, into=_qr_into)

@@ -7,6 +7,7 @@ attribute says, and rules multiply them strictly (``zero_product``) or add NaN w
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from functools import lru_cache
 from importlib import import_module
@@ -79,6 +80,21 @@ def each_matrix(function: Callable[..., Any], shape: Shape, *stacks: Any) -> NDA
     for index in np.ndindex(stacks[0].shape[:-2]):
         result[index] = function(*(stack[index] for stack in stacks))
     return result
+
+
+def room(shape: Shape, package: str, a: NDArray[Any]) -> NDArray[Any]:
+    """An array for a factorization, which NumPy does in the matrices' own precision."""
+    return np.empty(shape, a.dtype if package != "scipy" and a.dtype.kind == "f" else np.float64)
+
+
+def write_parts(out: NDArray[Any], parts: Sequence[NDArray[Any]]) -> None:
+    """Several arrays for each matrix, one after the other on the last axis."""
+    leading, start = out.ndim - 1, 0
+    for part in parts:
+        stop = start + math.prod(part.shape[leading:])
+        # the axis is split, which takes no copy
+        out[..., start:stop].reshape(part.shape)[...] = part
+        start = stop
 
 
 # ---- triangles
@@ -198,23 +214,22 @@ inv: ArrayOperation = array_operation("inv", lambda _, a: require_square(a), _in
 # 1998). What is left, third derivatives of a determinant, is NaN at a singular matrix.
 
 
-def _regular_inverse(a: NDArray[Any]) -> tuple[Any, Any] | None:
-    """Determinants and inverses, if all the matrices are far from singular."""
+def _regular_inverse(a: NDArray[Any], determinant: Any) -> Any:
+    """The inverses, if all the matrices are far from singular, else None."""
     try:
         inverse = np.linalg.inv(a)
     except LinAlgError:
         return None
-    determinant = np.linalg.det(a)
     if a.ndim == 2:
         # a few quick calls
         condition = float(np.vdot(a, a)) * float(np.vdot(inverse, inverse))
-        fits = condition < 1e16 and 1e-280 < abs(determinant) < 1e280
+        fits = condition < 1e16 and 1e-280 < abs(float(determinant)) < 1e280
     else:
         with np.errstate(invalid="ignore", over="ignore"):
             conditions = np.sum(np.square(a), (-2, -1)) * np.sum(np.square(inverse), (-2, -1))
         size = np.abs(determinant)
         fits = bool(np.all((conditions < 1e16) & (size > 1e-280) & (size < 1e280)))
-    return (determinant, inverse) if fits else None
+    return inverse if fits else None
 
 
 def _products_of_others(s: NDArray[Any]) -> NDArray[Any]:
@@ -237,14 +252,17 @@ def _cofactor_of_one(a: NDArray[Any]) -> Any:
     return (_orientation(u, vt) * u * _products_of_others(s)) @ vt
 
 
-def _cofactor(_: None, a: NDArray[Any]) -> Any:
+def _cofactor(_: None, a: NDArray[Any], determinant: Any) -> Any:
     if a.shape[-1] == 0:
         return np.zeros(a.shape)
-    regular = _regular_inverse(a)
-    if regular is None:
+    inverse = _regular_inverse(a, determinant)
+    if inverse is None:
         return each_matrix(_cofactor_of_one, a.shape, a)
-    determinant, inverse = regular
     return np.multiply(inverse.mT, np.asarray(determinant)[..., None, None])
+
+
+def cofactors(a: Any) -> Any:
+    return cofactor(a, det(a))
 
 
 def _cofactor_slope_of_one(a: NDArray[Any], m: NDArray[Any]) -> Any:
@@ -266,10 +284,10 @@ def _cofactor_slope_of_one(a: NDArray[Any], m: NDArray[Any]) -> Any:
 def _cofactor_slope(_: None, a: NDArray[Any], m: NDArray[Any]) -> Any:
     if a.shape[-1] == 0:
         return np.zeros(a.shape)
-    regular = _regular_inverse(a)
-    if regular is None:
+    determinant = np.linalg.det(a)
+    inverse = _regular_inverse(a, determinant)
+    if inverse is None:
         return each_matrix(_cofactor_slope_of_one, a.shape, a, m)
-    determinant, inverse = regular
     w = np.swapaxes(inverse, -1, -2)
     along = np.sum(w * m, (-2, -1))[..., None, None]
     return determinant[..., None, None] * (along * w - w @ np.swapaxes(m, -1, -2) @ w)
@@ -277,23 +295,23 @@ def _cofactor_slope(_: None, a: NDArray[Any], m: NDArray[Any]) -> Any:
 
 def _far_from_singular(_: None, a: NDArray[Any]) -> Any:
     def one(a: NDArray[Any]) -> float:
-        return float(_regular_inverse(a) is not None)
+        return float(_regular_inverse(a, np.linalg.det(a)) is not None)
 
     return each_matrix(one, a.shape[:-2], a)
 
 
 def _determinant_vjp(_: None, ct: Any, a: Any, r: Any) -> Cotangents:
-    return (ops.zero_product(as_matrices(ct), cofactor(a)),)
+    return (ops.zero_product(as_matrices(ct), cofactors(a)),)
 
 
 def _determinant_jvp(_: None, tangents: Sequence[Any], a: Any, r: Any) -> Any:
     n = len(a.shape)
-    return sum_(ops.zero_product(tangents[0], cofactor(a)), attribute=(n - 2, n - 1))
+    return sum_(ops.zero_product(tangents[0], cofactors(a)), attribute=(n - 2, n - 1))
 
 
 def _slope_vjp(_: None, ct: Any, a: Any, m: Any, r: Any) -> Cotangents:
     # the slope is (<c, m> c - c m' c) / det with the cofactors c; the determinant divides only where it may
-    c, size = cofactor(a), as_matrices(det(a))
+    c, size = cofactors(a), as_matrices(det(a))
     along_m, along_ct = sum_of_matrix(c * m), sum_of_matrix(c * ct)
     turned = matmul(ct, matmul(transposed(c), m)) + matmul(m, matmul(transposed(c), ct))
     of_c = (m * along_ct + ct * along_m - turned) / size
@@ -305,7 +323,7 @@ def _slope_jvp(_: None, tangents: Sequence[Any], a: Any, m: Any, r: Any) -> Any:
     of_a, of_m = tangents
     parts = [None if of_m is None else cofactor_slope(a, of_m)]
     if of_a is not None:
-        c, size = cofactor(a), as_matrices(det(a))
+        c, size = cofactors(a), as_matrices(det(a))
         moved = cofactor_slope(a, of_a)
         turned = matmul(moved, matmul(transposed(m), c)) + matmul(c, matmul(transposed(m), moved))
         numerator = sum_of_matrix(moved * m) * c + sum_of_matrix(c * m) * moved - turned
@@ -329,12 +347,13 @@ def _number_shape(_: Any, a: Shape) -> Shape:
 det: ArrayOperation = array_operation(
     "det", _number_shape, lambda _, a: np.linalg.det(a), _determinant_vjp, _determinant_jvp
 )
+# of a matrix and its determinant, whose own derivative is part of the matrix's
 cofactor: ArrayOperation = array_operation(
     "cofactor",
-    lambda _, a: require_square(a),
+    lambda _, a, determinant: require_square(a),
     _cofactor,
-    lambda _, ct, a, r: (cofactor_slope(a, ct),),
-    lambda _, tangents, a, r: cofactor_slope(a, tangents[0]),
+    lambda _, ct, a, determinant, r: (cofactor_slope(a, ct), None),
+    lambda _, tangents, a, determinant, r: cofactor_slope(a, tangents[0]),
 )
 cofactor_slope: ArrayOperation = array_operation(
     "cofactor_slope", _slope_shape, _cofactor_slope, _slope_vjp, _slope_jvp

@@ -13,7 +13,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastgrad import ops
-from fastgrad.array_ops.linalg import each_matrix, folded, mirrored, poison, present, scipy_linalg, total
+from fastgrad.array_ops.linalg import (
+    each_matrix,
+    folded,
+    mirrored,
+    poison,
+    present,
+    room,
+    scipy_linalg,
+    total,
+    write_parts,
+)
 from fastgrad.array_ops.movement import concatenate, reshape, slice_
 from fastgrad.array_ops.products import matmul, transposed
 from fastgrad.array_ops.reductions import broadcast_to
@@ -70,16 +80,18 @@ def _svd_shape(attribute: Attribute, a: Shape) -> Shape:
 
 
 def _svd(attribute: Attribute, a: NDArray[Any]) -> Any:
+    out = room(_svd_shape(attribute, a.shape), attribute[0], a)
+    _svd_into(attribute, out, a)
+    return out
+
+
+def _svd_into(attribute: Attribute, out: NDArray[Any], a: NDArray[Any]) -> None:
     kind, full = attribute
-    leading = a.shape[:-2]
     if kind != "scipy":
-        parts = np.linalg.svd(a, bool(full), hermitian=kind == "hermitian")
-        return np.concatenate([np.reshape(part, (*leading, _size(part.shape, len(leading)))) for part in parts], -1)
-
-    def one(a: NDArray[Any]) -> Any:
-        return np.concatenate([part.ravel() for part in scipy_linalg().svd(a, full_matrices=bool(full))])
-
-    return each_matrix(one, _svd_shape(attribute, a.shape), a)
+        write_parts(out, np.linalg.svd(a, bool(full), hermitian=kind == "hermitian"))
+        return
+    for index in np.ndindex(a.shape[:-2]):
+        write_parts(out[index], scipy_linalg().svd(a[index], full_matrices=bool(full)))
 
 
 def singular_parts(packed: Any, a: Shape, full: int) -> tuple[Any, Any, Any]:
@@ -186,4 +198,4 @@ def _inverse_or_zero(s: Any) -> Any:
     return ops.where(tied(s, attribute=2), 0.0, 1.0 / s)
 
 
-svd: ArrayOperation = array_operation("svd", _svd_shape, _svd, _svd_vjp, _svd_jvp)
+svd: ArrayOperation = array_operation("svd", _svd_shape, _svd, _svd_vjp, _svd_jvp, into=_svd_into)

@@ -29,6 +29,7 @@ from fastgrad.array_ops.linalg import (
     poison,
     present,
     require_square,
+    room,
     scipy_linalg,
     sum_of_matrix,
     total,
@@ -180,15 +181,18 @@ eigvalsh: ArrayOperation = array_operation(
 
 
 def _eigh(attribute: Symmetric, a: NDArray[Any]) -> Any:
+    out = room(_eigen_shape(attribute, a.shape), attribute[0], a)
+    _eigh_into(attribute, out, a)
+    return out
+
+
+def _eigh_into(attribute: Symmetric, out: NDArray[Any], a: NDArray[Any]) -> None:
     package, triangle = attribute
     if package == "numpy":
-        w, v = np.linalg.eigh(a, cast(Any, triangle))
-        return np.concatenate([w[..., None, :], v], -2)
-
-    def one(a: NDArray[Any]) -> Any:
-        return np.vstack(scipy_linalg().eigh(a, lower=triangle == "L"))
-
-    return each_matrix(one, _eigen_shape(attribute, a.shape), a)
+        out[..., 0, :], out[..., 1:, :] = np.linalg.eigh(a, cast(Any, triangle))
+        return
+    for index in np.ndindex(a.shape[:-2]):
+        out[index][0], out[index][1:] = scipy_linalg().eigh(a[index], lower=triangle == "L")
 
 
 def _eigen_shape(_: Any, a: Shape) -> Shape:
@@ -234,7 +238,7 @@ def undefined(flags: Any, tangent: Any) -> Any:
     return ops.zero_product(flags, sum_of_matrix(ops.zero_product(tangent, NAN)))
 
 
-eigh: ArrayOperation = array_operation("eigh", _eigen_shape, _eigh, _eigh_vjp, _eigh_jvp)
+eigh: ArrayOperation = array_operation("eigh", _eigen_shape, _eigh, _eigh_vjp, _eigh_jvp, into=_eigh_into)
 
 
 # ---- general matrices with real eigenvalues

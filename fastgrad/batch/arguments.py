@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fastgrad.batch.plain import Given
 from fastgrad.calls import Call, Key
 from fastgrad.errors import InputError
 from fastgrad.recording.fresh_array import unwrapped
@@ -136,6 +137,8 @@ class Batch:
 
     def _rows(self, given: Any, axes: tuple[Axis, ...]) -> Rows:
         array = np.asarray(given)
+        if axes == (0,):
+            return Rows(array, self.lengths)
         there = [axis for axis in axes if axis is not None]
         array = np.moveaxis(array, there, range(len(there)))
         inner = array.shape[len(there) :]
@@ -148,6 +151,21 @@ class Batch:
         """Every leaf with its name."""
         for key, structure, leaves in zip(self.keys, self.structures, self.leaves, strict=True):
             yield from zip(structure.names(_name_of(key, parameters)), leaves, strict=True)
+
+    def plain(self) -> tuple[Given, ...] | None:
+        """The arguments, where each is passed by position and is a float64 array or a float; of one level only."""
+        if len(self.lengths) != 1 or any(isinstance(key, str) for key in self.keys):
+            return None
+        found = []
+        for structure, leaves, axes in zip(self.structures, self.leaves, self.axes, strict=True):
+            if structure.tree is not None:
+                return None
+            ((axis,),), shape = axes, np.shape(leaves[0])
+            given = Given(axis, shape if axis is None else shape[:axis] + shape[axis + 1 :])
+            if not given.fits(leaves[0]):
+                return None
+            found.append(given)
+        return tuple(found)
 
 
 def _varies(axes: tuple[Axis, ...]) -> bool:

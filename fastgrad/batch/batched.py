@@ -12,6 +12,7 @@ import numpy as np
 
 from fastgrad.batch.arguments import Batch, taken_apart
 from fastgrad.batch.outputs import refuse_overlap, with_axes
+from fastgrad.batch.repeated import MISSED, Plans
 from fastgrad.batch.run import OTHER_NESTING, Run
 from fastgrad.calls import parameters_of
 from fastgrad.config import resolve_threads
@@ -79,6 +80,7 @@ class Batched:
         self.all_in_axes: tuple[Any, ...] = (in_axes, *(inner.all_in_axes if inner else ()))
         self.all_out_axes: tuple[Any, ...] = (out_axes, *(inner.all_out_axes if inner else ()))
         self.parameters = parameters_of(self.derivative.function)
+        self._plans = Plans()
         self._options = {"out", "threads"} - _names_of_parameters(self.derivative.function)
         functools.update_wrapper(self, function, updated=())
 
@@ -94,6 +96,12 @@ class Batched:
         return by_reference(self) or (Batched, arguments)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        if not kwargs and innermost_recorder() is None:
+            recordings = self.derivative.recordings
+            result = self._plans.answer(args, recordings.surroundings, resolve_threads(self.threads))
+            if result is not MISSED:
+                recordings.watch.called()
+                return result
         options = {name: kwargs.pop(name) for name in self._options if name in kwargs}
         if "dask" in sys.modules and any(hasattr(leaf, "__dask_graph__") for leaf in flatten((args, kwargs))[0]):
             return self._in_dask(args, kwargs, **options)
@@ -125,7 +133,16 @@ class Batched:
             return self._one_by_one(batch)
         if out is not None:
             refuse_overlap(out, batch.named_leaves(self.parameters))
-        return Run(self.derivative, batch, self.all_out_axes, n_threads, out).result()
+        run = Run(self.derivative, batch, self.all_out_axes, n_threads, out)
+        result = run.result()
+        given = batch.plain() if batch.n else None
+        if given is not None:
+            plan = run.plan(given)
+            if plan is None:
+                self._plans.drop(given)
+            else:
+                self._plans.add(plan)
+        return result
 
     def _one_by_one(self, batch: Batch) -> Any:
         """One call for each example, within recordings."""

@@ -17,6 +17,8 @@ from numpy.typing import NDArray
 
 from fastgrad.batch.arguments import Batch
 from fastgrad.batch.outputs import CallersArrays, Frame, OwnArrays, to_be_converted
+from fastgrad.batch.plain import Given
+from fastgrad.batch.repeated import Plan, plan_for
 from fastgrad.branch_choice import Trial
 from fastgrad.branches import Branch, OutputLeaf
 from fastgrad.derivative import Derivative
@@ -58,7 +60,9 @@ class Run:
         self.n_threads = n_threads
         self.out = out
         self.call = derivative.bind(*batch.example(0), batch.varying)
-        self.signature = self.recordings.signature(self.call)
+        surroundings = self.recordings.surroundings
+        self.snapshot = surroundings.snapshot()
+        self.signature = (self.call.signature(), surroundings.fingerprint(self.snapshot[1]))
         self.frame = Frame(derivative.nesting, self.call, batch.lengths, out_axes)
         self.rows = batch.rows(self.call)
         self.outputs: OwnArrays | CallersArrays | None = None
@@ -77,6 +81,21 @@ class Run:
         assert self.branch is not None
         assert self.outputs is not None
         return self.outputs.result(self.branch)
+
+    def plan(self, given: tuple[Given, ...]) -> Plan | None:
+        """How to answer calls like this one, after ``result``; None where its examples went more than one way."""
+        branches = list(self.n_passed)
+        if len(branches) != 1 or branches[0] not in self.recordings.branches(self.signature):
+            return None
+        (branch,) = branches
+        return plan_for(self.frame, branch, *self.executor_for(branch), given, self.snapshot)
+
+    def executor_for(self, branch: Branch) -> tuple[Any, tuple[Shape, ...]]:
+        """What runs a branch on examples, and the shapes of what it gives for one."""
+        order, wrt = self.derivative.form.order, self.call.wrt
+        request, tape = self.derivative.request(branch, self.call), branch.tape_for(order, wrt)
+        shapes = result_shapes(tape.output_shapes, tape.input_shapes, request)
+        return branch.batch_executor(order, request, wrt, self.derivative.tier), shapes
 
     def _block_size(self) -> int:
         """How many examples are run at once: all, unless some of their memory has to be converted."""
@@ -173,10 +192,7 @@ class _Block:
     def _through(self, branch: Branch, examples: NDArray[np.intp] | None) -> NDArray[np.int64]:
         """Run examples (None: all) through a branch: the first failed guard of each or -1."""
         owner = self.owner
-        derivative, wrt = owner.derivative, owner.call.wrt
-        order, request = derivative.form.order, derivative.request(branch, owner.call)
-        tape = branch.tape_for(order, wrt)
-        shapes = result_shapes(tape.output_shapes, tape.input_shapes, request)
+        executor, shapes = owner.executor_for(branch)
         n = self.n if examples is None else len(examples)
         failed = np.full(n, -1, np.int64)
         inputs, outputs, misfit = self.inputs, None, None
@@ -193,7 +209,6 @@ class _Block:
             targets = outputs.block(self.start, self.stop)
         if n:
             guarded = len(branch.tape.guard_nodes) > 0
-            executor = branch.batch_executor(order, request, wrt, derivative.tier)
             executor(n, inputs, [], targets, owner.n_threads, failed if guarded else None)
         passed = failed < 0
         n_passed = int(np.count_nonzero(passed))

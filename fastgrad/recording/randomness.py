@@ -27,6 +27,8 @@ __all__ = ["RandomStates", "codes_in", "generators", "line_that_names", "warn_of
 
 # of the Mersenne twister, as its documented address gives it: 624 words and the position among them
 _MERSENNE_BYTES = 4 * 625
+# the position of one that has just been seeded
+_UNUSED = 624
 
 
 @dataclass(frozen=True)
@@ -48,6 +50,13 @@ class Generator:
             return ctypes.string_at(bits.ctypes.state_address, _MERSENNE_BYTES)
         return str(bits.state)
 
+    def position(self) -> int:
+        """How many words of its state a Mersenne twister has handed out since they were made."""
+        source = self.source
+        if hasattr(source, "getstate"):
+            return int(source.getstate()[1][-1])
+        return int(source.get_state(legacy=False)["state"].get("pos", _UNUSED))
+
 
 class RandomStates:
     """The generators that a function can reach, and their states when this was made."""
@@ -57,8 +66,11 @@ class RandomStates:
         self._before = [(generator, generator.state()) for generator in generators(seen, call, parameters)]
 
     def drawn(self) -> list[Generator]:
-        """Those whose state has changed since."""
-        return [generator for generator, before in self._before if generator.state() != before]
+        """Those whose state has changed since, and those made since by an import that are not as they were made."""
+        known = {id(generator.source) for generator, _ in self._before}
+        new = [generator for generator in global_generators() if id(generator.source) not in known]
+        changed = [generator for generator, before in self._before if generator.state() != before]
+        return changed + [generator for generator in new if generator.position() != _UNUSED]
 
 
 def warn_of_frozen(name: str, functions: Sequence[FunctionType], drawn: Sequence[Generator]) -> None:
@@ -76,17 +88,26 @@ def warn_of_frozen(name: str, functions: Sequence[FunctionType], drawn: Sequence
     warn_user(message, RecordingWarning)
 
 
+def global_generators() -> Iterator[Generator]:
+    """NumPy's and Python's, which come with modules that NumPy itself loads when they are first asked for."""
+    numpy_random = sys.modules.get("numpy.random")
+    if numpy_random is not None:
+        yield Generator("NumPy's global generator", ("random",), numpy_random.mtrand._rand)
+    python_random = sys.modules.get("random")
+    if python_random is not None:
+        yield Generator("Python's module random", ("random",), python_random.random.__self__)
+
+
 def generators(seen: Sequence[tuple[Place, Any]], call: Call, parameters: Sequence[str]) -> Iterator[Generator]:
     """Those that a function can reach: global ones, among its arguments, and in what it sees around it."""
+    yield from global_generators()
     kinds: set[type] = set()
     numpy_random = sys.modules.get("numpy.random")
     if numpy_random is not None:
         kinds |= {numpy_random.Generator, numpy_random.RandomState}
-        yield Generator("NumPy's global generator", ("random",), numpy_random.mtrand._rand)
     python_random = sys.modules.get("random")
     if python_random is not None:
         kinds.add(python_random.Random)
-        yield Generator("Python's module random", ("random",), python_random.random.__self__)
     for argument in call.arguments:
         for leaf in argument.leaves:
             if type(leaf.original) in kinds:

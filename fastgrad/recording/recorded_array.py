@@ -470,18 +470,16 @@ def _is_truth(operand: Any) -> bool:
 def _in_place(name: str) -> Callable[..., Any]:
     """``+=`` and its like: a number is replaced, an array changes under all its names, as in NumPy."""
     compute: Callable[..., Any] = getattr(operator, name)
+    compute_in_place: Callable[..., Any] = getattr(operator, f"i{name.strip('_')}")
 
     def method(self: RecordedArray, other: Any) -> Any:
         if not isinstance(self.value, np.ndarray):
             return NotImplemented
         result = compute(self, other)
-        if result.shape != self.shape:
-            raise ValueError(
-                f"non-broadcastable output operand with shape {self.shape} doesn't match the broadcast shape "
-                f"{result.shape}"
-            )
-        if not np.can_cast(result.dtype, self.dtype, "same_kind"):
-            raise TypeError(f"Cannot cast the result of an operation in place from {result.dtype} to {self.dtype}")
+        if result.shape != self.shape or not np.can_cast(result.dtype, self.dtype, "same_kind"):
+            operand = other if isinstance(other, RecordedArray) else normal_operand(other)
+            plain = operand.value if isinstance(operand, RecordedArray) else operand
+            compute_in_place(self.value.copy(), plain)  # raises NumPy's own error
         array: Any = self
         array[...] = result
         return self

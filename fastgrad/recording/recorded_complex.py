@@ -50,7 +50,6 @@ class RecordedComplex(RecordedArray):
     """A complex value of a recording; see the module's docstring."""
 
     __slots__ = ("_imag", "_real")
-    __hash__ = None
 
     def __init__(self, real: RecordedArray, imag: RecordedArray) -> None:
         self.recorder = real.recorder

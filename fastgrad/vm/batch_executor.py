@@ -40,20 +40,20 @@ class BatchExecutor:
         self.request = request
         self.sweep = planned_sweep(program, request)
         self.lanes = fitting_lanes(self.sweep.n_slots + self.sweep.n_adjoints, isa.CHUNK)
-        self.setting = tier
         self.tiers: dict[tuple[bool, ...], Tier] = {}
+        self._setting = tier
         self._template = _tile_template(self.sweep, request, shapes)
         # a lane takes about a tenth of a nanosecond for an instruction or an edge
         self._nanoseconds = 0.1 * (self.sweep.n_instructions + len(self.sweep.edges) * self._template.n_sweeps)
+        self._rows_pool: list[_BoundRows] = []
         self._pool: list[_TileWorkspace] = []
 
-    def _tier(self, records: _TileRecords) -> Tier:
+    def _tier(self, rows: _BoundRows) -> Tier:
         """The native code for arguments of which the same ones run over the examples."""
-        uniform = tuple(records.inputs["uniform"].tolist())
-        found = self.tiers.get(uniform)
+        found = self.tiers.get(rows.uniform)
         if found is None:
-            source = records.source(self.sweep)
-            found = self.tiers.setdefault(uniform, Tier(self.setting, lambda: [source]))
+            source = rows.source(self.sweep, self._template)
+            found = self.tiers.setdefault(rows.uniform, Tier(self._setting, lambda: [source]))
         return found
 
     def __call__(
@@ -66,17 +66,9 @@ class BatchExecutor:
         failed: NDArray[np.int64] | None,
     ) -> None:
         """Run on ``n`` examples. Inputs and seeds are (array, whether its first axis runs over the examples)."""
-        captured = Captured(self.sweep.captured)
-        captured.refresh()
-        template = self._template
-        records = _TileRecords(
-            inputs=template.inputs.pointed([*inputs, *((array, False) for array in captured.arrays)]),
-            seeds=template.seeds.pointed(seeds),
-            outputs=template.outputs.pointed([(result, True) for result in results]),
-            n_sweeps=template.n_sweeps,
-            direction=template.direction,
-        )
-        tier = self._tier(records)
+        rows = taken(self._rows_pool) or _BoundRows(self.sweep, self._template)
+        rows.point(n, inputs, seeds, results)
+        tier = self._tier(rows)
         native = tier.addresses[0] if tier.addresses else 0
         lanes = _native_lanes(n) if native else self.lanes
         tiles = isa.n_tiles((n,), lanes)
@@ -87,33 +79,18 @@ class BatchExecutor:
         def work(k: int) -> None:
             workspace = taken(self._pool)
             if workspace is None or workspace.lanes != lanes:
-                workspace = _TileWorkspace(self.sweep, lanes, records.n_rows)
-            workspace.run(n, records, self.request, bounds[k], bounds[k + 1], failed, native)
+                workspace = _TileWorkspace(self.sweep, self._template, lanes, self.request)
+            workspace.run(rows, bounds[k], bounds[k + 1], failed, native)
             self._pool.append(workspace)
 
         share_out(work, n_shares, n_threads)
+        self._rows_pool.append(rows)
         tier.spend(n * self._nanoseconds)
 
 
 def _native_lanes(n: int) -> int:
     """Native code keeps values in registers, so long rows cost it nothing; but it computes whole ones."""
     return min(MAX_LANES, -(-n // _NATIVE_STEP) * _NATIVE_STEP)
-
-
-@dataclass(frozen=True)
-class _TileRecords:
-    inputs: NDArray[Any]
-    seeds: NDArray[Any]
-    outputs: NDArray[Any]
-    n_sweeps: int
-    direction: int
-
-    @property
-    def n_rows(self) -> int:
-        return len(self.inputs) + len(self.seeds) + len(self.outputs)
-
-    def source(self, sweep: Sweep) -> Source:
-        return Source(sweep, self.direction, self.n_sweeps, 1, self.inputs, self.seeds, self.outputs)
 
 
 @dataclass(frozen=True)
@@ -125,17 +102,61 @@ class _Rows:
     records: NDArray[Any]
     places: tuple[tuple[NDArray[np.intp], NDArray[np.int64]], ...]
 
-    def pointed(self, arrays: Sequence[tuple[Floats, bool]]) -> NDArray[Any]:
-        """The records with the addresses of these arrays: (array, whether its first axis runs over the examples)."""
-        records = self.records.copy()
-        addresses, strides = records["address"], records["strides"]
-        for (place, indices), (array, batched) in zip(self.places, arrays, strict=True):
-            of_element = array.strides[1:] if batched else array.strides
-            addresses[place] = array.ctypes.data + (np.dot(of_element, indices) if of_element else 0)
-            strides[place, 0] = array.strides[0] // 8 if batched else 0
-            if "uniform" in _fields_of(records.dtype):
-                records["uniform"][place] = not batched
-        return records
+
+class _PointedRows:
+    """Rows with the addresses of arrays; what hangs on strides is computed anew only where these have changed."""
+
+    def __init__(self, rows: _Rows) -> None:
+        self.records = rows.records.copy()
+        self.address = self.records.ctypes.data
+        self._addresses, self._strides = self.records["address"], self.records["strides"]
+        self._places = rows.places
+        self._layouts: list[Any] = [None] * len(rows.places)
+        self._offsets: list[Any] = [0] * len(rows.places)
+
+    def point(self, arrays: Sequence[tuple[Floats, bool]]) -> None:
+        """Take these arrays: (array, whether its first axis runs over the examples)."""
+        for k, ((place, indices), (array, batched)) in enumerate(zip(self._places, arrays, strict=True)):
+            layout = (batched, array.strides)
+            if self._layouts[k] != layout:
+                of_element = array.strides[1:] if batched else array.strides
+                self._offsets[k] = np.dot(of_element, indices) if of_element else 0
+                self._strides[place, 0] = array.strides[0] // 8 if batched else 0
+                if self.records.dtype == isa.INPUT_ROW:
+                    self.records["uniform"][place] = not batched
+                self._layouts[k] = layout
+            self._addresses[place] = self._offsets[k] + array.ctypes.data
+
+
+class _BoundRows:
+    """The rows of one call at a time."""
+
+    def __init__(self, sweep: Sweep, template: _TileTemplate) -> None:
+        self.captured = Captured(sweep.captured)
+        self.inputs, self.seeds = _PointedRows(template.inputs), _PointedRows(template.seeds)
+        self.outputs = _PointedRows(template.outputs)
+        self.shape = np.zeros(1, np.int64)
+        self.uniform: tuple[bool, ...] = ()
+        self.words = (self.inputs.address, self.seeds.address, self.outputs.address, self.shape.ctypes.data)
+        self._captured = [(array, False) for array in self.captured.arrays]
+
+    def point(
+        self,
+        n: int,
+        inputs: Sequence[tuple[Floats, bool]],
+        seeds: Sequence[tuple[Floats, bool]],
+        results: Sequence[Floats],
+    ) -> None:
+        self.captured.refresh()
+        self.shape[0] = n
+        self.inputs.point([*inputs, *self._captured])
+        self.seeds.point(seeds)
+        self.outputs.point([(result, True) for result in results])
+        self.uniform = tuple(not varies for _, varies in inputs)
+
+    def source(self, sweep: Sweep, template: _TileTemplate) -> Source:
+        tables = [rows.records.copy() for rows in (self.inputs, self.seeds, self.outputs)]
+        return Source(sweep, template.direction, template.n_sweeps, 1, *tables)
 
 
 def _rows(kind: np.dtype[Any], groups: Sequence[tuple[Shape, dict[str, Any]]]) -> _Rows:
@@ -224,57 +245,53 @@ def _tile_template(sweep: Sweep, request: Request, shapes: Sequence[Shape]) -> _
     )
 
 
+_INPUTS, _SEEDS, _OUTPUTS, _SHAPE, _FIRST_TILE, _LAST_TILE, _FAILED, _NATIVE = (
+    isa.field_offset(isa.JOB, name)
+    for name in ("inputs", "seeds", "outputs", "shape", "first_tile", "last_tile", "failed", "native")
+)
+
+
 class _TileWorkspace:
-    """The job and the rows of one thread."""
+    """The job and the memory of one thread."""
 
-    def __init__(self, sweep: Sweep, lanes: int, n_rows: int) -> None:
-        self.sweep, self.lanes = sweep, lanes
-        self.rows, self.scratch = np.zeros(n_rows, np.int64), aligned(n_rows * lanes)
-        self.memory = aligned(sweep.n_slots * lanes)
-        self.adjoints = aligned(sweep.n_adjoints * lanes)
-        self.failed_lanes = np.zeros(lanes, np.int64)
-
-    def run(
-        self,
-        n: int,
-        records: _TileRecords,
-        request: Request,
-        first: int,
-        last: int,
-        failed: NDArray[np.int64] | None,
-        native: int,
-    ) -> None:
-        sweep = self.sweep
-        shape = np.array([n], np.int64)
+    def __init__(self, sweep: Sweep, template: _TileTemplate, lanes: int, request: Request) -> None:
+        self._sweep = sweep  # whose arrays the job points to
+        self._memory = aligned(sweep.n_slots * lanes)
+        self._adjoints = aligned(sweep.n_adjoints * lanes)
+        self._failed_lanes = np.zeros(lanes, np.int64)
+        self.lanes = lanes
+        n_rows = sum(len(rows.records) for rows in (template.inputs, template.seeds, template.outputs))
+        self._rows, self._scratch = np.zeros(n_rows, np.int64), aligned(n_rows * lanes)
         job = isa.new_job()
         fields = {
             "words": sweep.words.ctypes.data,
             "edges": sweep.edges.ctypes.data,
             "n_edges": 0 if request.kind is Kind.VALUES else len(sweep.edges),
-            "direction": records.direction,
-            "memory": self.memory.ctypes.data,
-            "adjoints": self.adjoints.ctypes.data,
+            "direction": template.direction,
+            "memory": self._memory.ctypes.data,
+            "adjoints": self._adjoints.ctypes.data,
             "n_adjoints": sweep.n_adjoints,
-            "n_sweeps": records.n_sweeps,
+            "n_sweeps": template.n_sweeps,
             "constants": sweep.numbers.ctypes.data,
             "n_constants": len(sweep.numbers),
-            "inputs": records.inputs.ctypes.data,
-            "n_inputs": len(records.inputs),
-            "seeds": records.seeds.ctypes.data,
-            "n_seeds": len(records.seeds),
-            "outputs": records.outputs.ctypes.data,
-            "n_outputs": len(records.outputs),
-            "lanes": self.lanes,
+            "n_inputs": len(template.inputs.records),
+            "n_seeds": len(template.seeds.records),
+            "n_outputs": len(template.outputs.records),
+            "lanes": lanes,
             "ndim": 1,
-            "shape": shape.ctypes.data,
-            "first_tile": first,
-            "last_tile": last,
-            "failed": 0 if failed is None else failed.ctypes.data,
-            "failed_lanes": self.failed_lanes.ctypes.data,
-            "native": native,
-            "rows": self.rows.ctypes.data,
-            "scratch": self.scratch.ctypes.data,
+            "failed_lanes": self._failed_lanes.ctypes.data,
+            "rows": self._rows.ctypes.data,
+            "scratch": self._scratch.ctypes.data,
             "has_guards": sweep.n_guards > 0,
         }
         isa.set_fields(job, fields)
-        kernels().run_tiles(job.ctypes.data)
+        self._job = job.view(np.int64)
+        self._address = job.ctypes.data
+
+    def run(self, rows: _BoundRows, first: int, last: int, failed: NDArray[np.int64] | None, native: int) -> None:
+        job = self._job
+        job[_INPUTS], job[_SEEDS], job[_OUTPUTS], job[_SHAPE] = rows.words
+        job[_FIRST_TILE], job[_LAST_TILE] = first, last
+        job[_NATIVE] = native
+        job[_FAILED] = 0 if failed is None else failed.ctypes.data
+        kernels().run_tiles(self._address)

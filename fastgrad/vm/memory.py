@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from itertools import accumulate
 from typing import Any, TypeVar
 
 import numpy as np
@@ -40,10 +41,11 @@ def fitting_lanes(n_rows: int, least: int) -> int:
 
 def allocate_together(shapes: Sequence[Shape]) -> list[Floats]:
     """Uninitialised arrays in one piece of memory: large pieces get huge pages from NumPy, which saves page faults."""
-    sizes = [-(-math.prod(shape) // _LINE) * _LINE for shape in shapes]
-    memory, starts = aligned(sum(sizes)), np.cumsum([0, *sizes])
+    sizes = [math.prod(shape) for shape in shapes]
+    starts = [0, *accumulate(-(-size // _LINE) * _LINE for size in sizes)]
+    memory = aligned(starts[-1])
     return [
-        memory[start : start + math.prod(shape)].reshape(shape) for start, shape in zip(starts, shapes, strict=False)
+        memory[start : start + size].reshape(shape) for start, size, shape in zip(starts, sizes, shapes, strict=False)
     ]
 
 

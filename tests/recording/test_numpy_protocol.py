@@ -423,6 +423,6 @@ def test_products_of_truth_values_are_truth_values_as_in_numpy():
 def test_a_function_that_keeps_its_results_is_recorded_without_its_cache():
     assert fg.grad(lambda x: CACHED.__wrapped__(x))(3.0) == 6.0
     assert fg.grad(lambda x: CACHED(3.0) * x)(2.0) == 9.0
-    for use in (lambda x: {x: 1}, lambda x: {x}, lambda x: {1.0: 2}[x[0]], lambda x: x[0] in {1.0}):
+    for use in (lambda x: {x: 1}, lambda x: {x}, lambda x: {x * 1j}, lambda x: {1.0: 2}[x[0]], lambda x: x[0] in {1.0}):
         with pytest.raises(fg.UnsupportedError, match="unhashable"):
             fg.record(use, np.array([1.0, 2.0]))

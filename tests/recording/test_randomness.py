@@ -6,6 +6,8 @@ from __future__ import annotations
 
 import inspect
 import random
+import subprocess
+import sys
 import threading
 import timeit
 import warnings
@@ -138,3 +140,25 @@ def test_looking_costs_some_microseconds() -> None:
     assert look() == []
     # it takes 20 us; ten times that would be another way of looking
     assert min(timeit.repeat(look, number=100, repeat=5)) / 100 < 200e-6
+
+
+@pytest.mark.parametrize(
+    ("draw", "warns"),
+    [("np.random.normal()", True), ("np.random.seed(3)", False), ("importlib.import_module('random').random()", True)],
+)
+def test_the_first_numbers_of_a_process_are_noticed_though_their_module_is_loaded_by_that(draw, warns):
+    program = f"""
+import importlib, sys, warnings, numpy as np, fastgrad as fg
+for name in [name for name in sys.modules if name == "random" or name.startswith("numpy.random")]:
+    raise SystemExit("loaded before: " + name)
+warnings.simplefilter("error", fg.RecordingWarning)
+try:
+    fg.grad(lambda x: x * (0.0 if {draw} is None else 1.0))(2.0)
+except fg.RecordingWarning:
+    print("warned")
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    if "loaded before: random" in done.stderr:
+        pytest.skip("Python's module random is loaded from the start")
+    assert done.stderr == ""
+    assert done.stdout == ("warned\n" if warns else "")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import operator
 from typing import Any
 
 import numpy as np
@@ -345,3 +346,28 @@ def test_a_distribution_of_scipy_differentiates_through_its_own_code() -> None:
     x, scale = np.linspace(-1.0, 2.0, 4), np.array([0.5, 1.0, 2.0, 3.0])
     for name in ("pdf", "cdf", "sf", "logpdf", "logcdf", "logsf"):
         fg.check_grads(getattr(stats.norm, name), (x, x / 3, scale))
+
+
+def _added_to_a_smaller_fresh_array(x):
+    larger = np.zeros((3, 2, 2))
+    larger[0] = x
+    return operator.iadd(x * 1, larger)
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda x: operator.iadd(np.argmax(x, 0), 0.5),
+        lambda x: operator.imul(x[0] * 1, x),
+        lambda x: operator.ior(x[0] > 0, x > 0),
+        lambda x: operator.iadd(x * 1, x * 1j),
+        _added_to_a_smaller_fresh_array,
+    ],
+)
+def test_an_operator_in_place_raises_numpys_own_error_where_the_result_does_not_fit(function):
+    x = np.array([[1.0, 2.0], [3.0, 4.0]])
+    with pytest.raises((TypeError, ValueError)) as expected:
+        function(x)
+    with pytest.raises(expected.type) as raised:
+        fg.record(function, x)
+    assert str(raised.value) == str(expected.value)

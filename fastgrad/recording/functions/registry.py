@@ -49,8 +49,6 @@ def only(kwargs: dict[str, Any], name: str, **allowed: Any) -> None:
             or (neutral is not _NOTHING and isinstance(value, str) and value == neutral)
         ):
             continue
-        if key == "dtype" and np.dtype(value) == np.float64:
-            continue
         raise unsupported(f"the argument {key}={value!r} of {name}")
 
 

@@ -1,0 +1,140 @@
+"""Calls of a batch like one before, answered with as little Python as it takes.
+
+A call through ``run`` takes some 200 us of Python: structures, signatures, branches, outputs. Where arguments are plain
+(each a float64 array or a float, passed by position) and all examples of a call went through one branch, that call is
+kept as a *plan*, and calls that it fits go from the checks of their arguments straight to the executor. Whatever does
+not fit goes the long way, so there is one meaning.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastgrad.batch.outputs import Frame
+from fastgrad.batch.plain import Given
+from fastgrad.branches import Branch
+from fastgrad.recording.captured import Place, Surroundings, is_told_by_identity
+from fastgrad.recording.structures import Structure, flatten
+from fastgrad.vm.memory import allocate_together
+
+__all__ = ["MISSED", "Plan", "Plans", "plan_for"]
+
+Floats = NDArray[np.float64]
+Shape = tuple[int, ...]
+MAX_PLANS = 8
+# what a plan answers for a call that it does not fit
+MISSED = object()
+
+
+class _Executor(Protocol):
+    def __call__(
+        self,
+        n: int,
+        inputs: Sequence[tuple[Floats, bool]],
+        seeds: Sequence[tuple[Floats, bool]],
+        results: Sequence[Floats],
+        n_threads: int,
+        failed: NDArray[np.int64] | None,
+    ) -> None: ...
+
+
+@dataclass(frozen=True)
+class Plan:
+    """One branch for plain arguments of these shapes."""
+
+    given: tuple[Given, ...]
+    places: list[Place]
+    values: list[Any]
+    reads: tuple[tuple[Callable[[], Any], Any], ...]
+    executor: _Executor
+    guarded: bool
+    shapes: tuple[Shape, ...]
+    # for each leaf of the result: the number of the array and its axis of examples, or (None, the leaf)
+    leaves: tuple[tuple[int | None, Any], ...]
+    structure: Structure
+
+    def answer(self, args: tuple[Any, ...], surroundings: Surroundings, n_threads: int) -> Any:
+        """The results; MISSED where the call goes another way."""
+        n = -1
+        if len(args) != len(self.given) or surroundings.places is not self.places:
+            return MISSED
+        for given, value in zip(self.given, args, strict=True):
+            if not given.fits(value):
+                return MISSED
+            if given.axis is not None:
+                length = value.shape[given.axis]
+                if n not in (-1, length):
+                    return MISSED  # which says what is wrong
+                n = length
+        if n < 1 or not all(read() is value for read, value in self.reads):
+            return MISSED
+        inputs = [given.rows(value) for given, value in zip(self.given, args, strict=True)]
+        results = allocate_together([(n, *shape) for shape in self.shapes])
+        failed = np.empty(n, np.int64) if self.guarded else None
+        self.executor(n, inputs, [], results, n_threads, failed)
+        if failed is not None and failed.max() >= 0:
+            return MISSED
+        return self.structure.unflatten([_leaf(results, *leaf) for leaf in self.leaves])
+
+
+def _leaf(results: Sequence[Floats], number: int | None, axis: Any) -> Any:
+    if number is None:
+        return axis
+    return results[number] if axis == 0 else np.moveaxis(results[number], 0, axis)
+
+
+class Plans:
+    """The plans of one function over batches, the one used last first; safe in several threads."""
+
+    def __init__(self) -> None:
+        self._plans: tuple[Plan, ...] = ()
+
+    def answer(self, args: tuple[Any, ...], surroundings: Surroundings, n_threads: int) -> Any:
+        plans = self._plans
+        for plan in plans:
+            result = plan.answer(args, surroundings, n_threads)
+            if result is not MISSED:
+                if plan is not plans[0]:
+                    self._plans = (plan, *(other for other in plans if other is not plan))
+                return result
+        return MISSED
+
+    def add(self, plan: Plan) -> None:
+        """Keep a plan, in place of another for the same arguments, whose examples go more than one way."""
+        self._plans = (plan, *(other for other in self._plans if other.given != plan.given))[:MAX_PLANS]
+
+    def drop(self, given: tuple[Given, ...]) -> None:
+        """Forget what was kept for such arguments."""
+        self._plans = tuple(plan for plan in self._plans if plan.given != given)
+
+
+def plan_for(
+    frame: Frame,
+    branch: Branch,
+    executor: _Executor,
+    shapes: Sequence[Shape],
+    given: tuple[Given, ...],
+    snapshot: tuple[list[Place], list[Any]],
+) -> Plan | None:
+    """A plan for calls like this one; None where results or surroundings are not plain."""
+    places, values = snapshot
+    if not all(map(is_told_by_identity, values)):
+        return None
+    if any(place.read() is not value for place, value in zip(places, values, strict=True)):
+        return None
+    leaves = flatten(frame.nesting.package(branch, frame.call, [np.empty((0, *shape)) for shape in shapes]))[0]
+    slots, structure = frame.slots(branch, len(shapes))
+    axes = frame.leaf_axes(structure, len(leaves))
+    found: list[tuple[int | None, Any]] = []
+    for slot, leaf, of_leaf in zip(slots, leaves, axes, strict=True):
+        if slot is not None and (leaf.dtype != np.float64 or of_leaf[0] is None):
+            return None
+        found.append((slot, leaf if slot is None else of_leaf[0]))
+    reads = tuple((place.read, value) for place, value in zip(places, values, strict=True) if place.kind != "fixed")
+    guarded = len(branch.tape.guard_nodes) > 0
+    return Plan(given, places, values, reads, executor, guarded, tuple(shapes), tuple(found), structure)
