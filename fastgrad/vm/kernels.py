@@ -377,6 +377,7 @@ def run_tiles(job: Any) -> Any:
     for k in range(job[J_N_CONSTANTS]):
         place = job[J_CONSTANTS] + FLOAT_BYTES * CONSTANT_SIZE * k
         fill(part(memory, integers_at(place)[CONSTANT_SLOT] * lanes), floats_at(place)[CONSTANT_VALUE], lanes)
+    fill_integers(failed_lanes, -1, lanes)
     for tile in range(job[J_FIRST_TILE], job[J_LAST_TILE]):
         outer = tile // tiles_in_row
         start = (tile - outer * tiles_in_row) * lanes
@@ -385,13 +386,14 @@ def run_tiles(job: Any) -> Any:
             record = integers_at(job[J_INPUTS] + FLOAT_BYTES * INPUT_ROW_SIZE * k)
             row = part(memory, record[INPUT_ROW_SLOT] * lanes)
             read_row(job, row, record[INPUT_ROW_ADDRESS], part(record, INPUT_ROW_STRIDES), outer, start, valid, False)
-        fill_integers(failed_lanes, -1, lanes)
         forward_lanes(words_at(job[J_WORDS]), memory, lanes, failed_lanes)
         failed = note_failures(job, failed_lanes, start, valid)
-        if failed != -1 and first_failed == -1:
-            first_failed = failed
+        if failed != -1:
+            if first_failed == -1:
+                first_failed = failed
             if job[J_FAILED] == 0:
                 return first_failed
+            fill_integers(failed_lanes, -1, lanes)
         if job[J_N_EDGES] == 0:
             write_tile(job, 0, tile, outer, start, valid)
         else:
