@@ -22,7 +22,7 @@ from numpy import zeros as imported_zeros
 
 import fastgrad as fg
 from fastgrad.recording.fresh_array import FreshArray
-from fastgrad.recording.interception import _MAKERS
+from fastgrad.recording.intercepted_names import MAKERS
 from tests.derivative_checks import check
 
 X = np.array([1.1, 2.3, 0.7])
@@ -241,7 +241,7 @@ def test_makers_return_arrays_that_take_recorded_values():
         "logspace": (0.0, 1.0, 3), "ones": (3,), "tri": (3,), "zeros": (3,), "tile": (1.0, 3), "repeat": (1.0, 3),
         "concatenate": (([1.0], [2.0, 3.0]),), "stack": (([1.0], [2.0]),), "outer": ([1.0, 2.0], [3.0, 4.0]),
     }  # fmt: skip
-    assert set(calls) <= set(_MAKERS)
+    assert set(calls) <= set(MAKERS)
     for name, arguments in calls.items():
 
         def function(x, name=name, arguments=arguments):
