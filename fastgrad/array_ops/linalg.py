@@ -140,6 +140,11 @@ def folded(x: Any, triangle: str) -> Any:
     return triangles(x + transposed(x), attribute=(1.0, 0.5, 0.0) if triangle == "L" else (0.0, 0.5, 1.0))
 
 
+def folded_symmetric(x: Any, triangle: str) -> Any:
+    """The same for a matrix that is symmetric but for rounding."""
+    return triangles(x, attribute=(2.0, 1.0, 0.0) if triangle == "L" else (0.0, 1.0, 2.0))
+
+
 # ---- systems and inverses
 
 

@@ -12,6 +12,7 @@ themselves share the derivative of their sum equally, so what depends on all of 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any, cast
 
 import numpy as np
@@ -24,6 +25,7 @@ from fastgrad.array_ops.linalg import (
     SINGULAR_IS_ZERO,
     each_matrix,
     folded,
+    folded_symmetric,
     inv,
     mirrored,
     poison,
@@ -52,8 +54,13 @@ def _are_ordered_apart(with_zero: int, w: NDArray[Any]) -> bool:
     """Whether values are ordered, as NumPy's of symmetric matrices and singular values are, and no two are equal."""
     first, last = w.item(0), w.item(-1)
     tolerance = 8.0 * w.size * EPS * max(abs(first), abs(last))
-    gaps = w[1:] - w[:-1] if first < last else w[:-1] - w[1:]
-    return bool(np.minimum.reduce(gaps) > tolerance) and not (with_zero and min(first, last) <= tolerance)
+    if with_zero and min(first, last) <= tolerance:
+        return False
+    upwards = w if first < last else w[::-1]
+    if w.size <= 10:
+        # quicker than calls of NumPy
+        return all(high - low > tolerance for low, high in pairwise(upwards.tolist()))
+    return bool(np.minimum.reduce(upwards[1:] - upwards[:-1]) > tolerance)
 
 
 def _groups(with_zero: int, w: NDArray[Any]) -> NDArray[Any] | None:
@@ -163,7 +170,7 @@ def _eigvalsh(attribute: Symmetric, a: NDArray[Any]) -> Any:
 def _eigvalsh_vjp(attribute: Symmetric, ct: Any, a: Any, w: Any) -> Cotangents:
     _, v = eigen_parts(eigh(a, attribute=attribute))
     shared = tie_average(ct, w, attribute=0)
-    return (folded(matmul(v * row(shared), transposed(v)), attribute[1]),)
+    return (folded_symmetric(matmul(v * row(shared), transposed(v)), attribute[1]),)
 
 
 def _eigvalsh_jvp(attribute: Symmetric, tangents: Sequence[Any], a: Any, w: Any) -> Any:
@@ -214,15 +221,12 @@ def _eigen_packed(w: Any, v: Any) -> Any:
 
 def _eigh_vjp(attribute: Symmetric, ct: Any, a: Any, r: Any) -> Cotangents:
     (w, v), (of_w, of_v) = eigen_parts(r), map(present, eigen_parts(ct))
-    moved = []
-    if of_w is not None:
-        moved.append(v * row(tie_average(of_w, w, attribute=0)))
-    if of_v is not None:
-        moved.append(matmul(v, ops.zero_product(matmul(transposed(v), of_v), reciprocals(w, attribute=-1))))
-    if not moved:
-        return (None,)
-    of_a = folded(matmul(total(moved), transposed(v)), attribute[1])
-    return (of_a if of_v is None else of_a + poison(row(tied(w, attribute=0)), of_v),)
+    scaled = None if of_w is None else v * row(tie_average(of_w, w, attribute=0))
+    if of_v is None:
+        return (None if scaled is None else folded_symmetric(matmul(scaled, transposed(v)), attribute[1]),)
+    turned = matmul(v, ops.zero_product(matmul(transposed(v), of_v), reciprocals(w, attribute=-1)))
+    of_a = folded(matmul(total([scaled, turned]), transposed(v)), attribute[1])
+    return (of_a + poison(row(tied(w, attribute=0)), of_v),)
 
 
 def _eigh_jvp(attribute: Symmetric, tangents: Sequence[Any], a: Any, r: Any) -> Any:

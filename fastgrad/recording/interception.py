@@ -17,12 +17,14 @@ from __future__ import annotations
 import builtins
 import functools
 import importlib
+import operator
 import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass
 from types import CellType, FunctionType, ModuleType
 from typing import Any
 
@@ -32,29 +34,13 @@ from fastgrad.errors import LostDerivativeError, located
 from fastgrad.recording.fresh_array import call_on_fresh, made, unwrapped_call
 from fastgrad.recording.functions.conversions import any_recorded, holds_recorded
 from fastgrad.recording.functions.registry import OUTSIDE, REGISTERED
+from fastgrad.recording.intercepted_names import KNOWN_MODULES, MAKERS, OF_MODULES, TAKERS
 from fastgrad.recording.numpy_protocol import load_outside
 from fastgrad.recording.recorder import innermost_recorder
 from fastgrad.recording.source import user_line
 
 __all__ = ["interception", "original_of"]
 
-# NumPy's functions that make arrays of what knows no protocol
-_MAKERS = (
-    "arange", "array", "asanyarray", "asarray", "asarray_chkfinite", "require", "ascontiguousarray",
-    "asfortranarray", "concatenate", "concat", "copy", "diag", "diagflat", "empty", "empty_like", "eye", "full",
-    "full_like", "geomspace", "hstack", "identity", "indices", "linspace", "logspace", "ones", "ones_like", "outer",
-    "repeat", "stack", "tile", "tri", "tril", "triu", "vstack", "where", "zeros", "zeros_like", "column_stack",
-    "dstack", "block", "meshgrid", "atleast_1d",
-)  # fmt: skip
-# those that take lists of recorded values, of which NumPy would make arrays of objects or of floats
-_TAKERS = (
-    "allclose", "amax", "amin", "append", "argmax", "argmin", "argsort", "array_equal", "average", "bincount",
-    "corrcoef", "count_nonzero", "cov", "cumprod", "cumsum", "diff", "digitize", "ediff1d", "histogram", "insert",
-    "interp", "intersect1d", "isclose", "isin", "lexsort", "max", "mean", "median", "min", "nanmax", "nanmean",
-    "nanmedian", "nanmin", "nanpercentile", "nanquantile", "nanstd", "nansum", "nanvar", "pad", "partition",
-    "percentile", "piecewise", "polyint", "prod", "ptp", "quantile", "searchsorted", "select", "setdiff1d",
-    "setxor1d", "sort", "std", "sum", "union1d", "unique", "var",
-)  # fmt: skip
 # packages whose own code makes plain arrays
 _UNTOUCHED = frozenset({"numpy", "fastgrad", "numba", "llvmlite"})
 
@@ -76,6 +62,17 @@ def _stand_in_for_maker(original: Callable[..., Any]) -> Callable[..., Any]:
         if innermost_recorder() is None or _caller_package() in _UNTOUCHED:
             return original(*args, **kwargs)
         return made(original, args, kwargs)
+
+    stand_in.stands_for = original  # type: ignore[attr-defined]
+    return stand_in
+
+
+def _stand_in_for_taker(original: Callable[..., Any]) -> Callable[..., Any]:
+    @functools.wraps(original)
+    def stand_in(*args: Any, **kwargs: Any) -> Any:
+        if innermost_recorder() is None or not any_recorded(args, kwargs):
+            return original(*args, **kwargs)
+        return call_on_fresh(original, args, kwargs)
 
     stand_in.stands_for = original  # type: ignore[attr-defined]
     return stand_in
@@ -210,8 +207,10 @@ class _Interception:
         # the namespaces of modules, right while there are as many
         self._n_modules = 0
         self._namespaces: list[dict[str, Any]] = []
-        # the names of a namespace that hold originals, right while it has as many names
-        self._names: dict[int, tuple[int, tuple[str, ...]]] = {}
+        # by the identity of a namespace
+        self._holdings: dict[int, _Holding] = {}
+        self._replaced_in: list[tuple[dict[str, Any], _Holding]] = []
+        # what stands in no namespace
         self._replaced: list[tuple[Any, str, Any, Any]] = []
 
     def open(self, function: Callable[..., Any]) -> Callable[..., Any]:
@@ -285,8 +284,10 @@ class _Interception:
         self._replace_calls()
 
     def _put_all_back(self) -> list[tuple[Any, str, Any, Any]]:
+        for namespace, holding in self._replaced_in:
+            _exchange(namespace, holding.stand_ins, holding.originals)
         put_back = self._replaced
-        self._replaced = []
+        self._replaced_in, self._replaced = [], []
         for replacement in put_back:
             _put_back(*replacement)
         return put_back
@@ -299,9 +300,13 @@ class _Interception:
         self._packages = {name.rpartition(".")[0] for name in OUTSIDE}
         self._known = self._counts()
         found = {name: _looked_up(name) for name in OUTSIDE}
-        for name in (*_MAKERS, *_TAKERS):
+        for name in (*MAKERS, *TAKERS):
             original = getattr(np, name)
             self._stand_ins.setdefault(id(original), _stand_in_for_maker(original))
+        for module, names in OF_MODULES.items():
+            for name in names:
+                original = getattr(module, name)
+                self._stand_ins.setdefault(id(original), _stand_in_for_taker(original))
         for name, original in found.items():
             if original is not None:
                 self._stand_ins.setdefault(id(original), _stand_in_for(original, OUTSIDE[name]))
@@ -309,24 +314,40 @@ class _Interception:
             if not hasattr(original, "py_func"):
                 self._stand_ins[id(original)] = _stand_in_for(original, definition)
         self._identities = {id(stand_in) for stand_in in self._stand_ins.values()}
-        self._names.clear()
+        self._holdings.clear()
 
     def _counts(self) -> tuple[int, int, int]:
         """How many definitions there are, how many of users, and how many loaded packages that they are for."""
         return len(OUTSIDE), len(REGISTERED), sum(map(sys.modules.__contains__, self._packages))
 
     def _replace_in(self, namespace: dict[str, Any]) -> None:
-        size = len(namespace)
-        known_size, names = self._names.get(id(namespace), (-1, ()))
-        if known_size != size:
-            names = tuple([name for name, value in list(namespace.items()) if id(value) in self._stand_ins])
-            self._names[id(namespace)] = (size, names)
-        for name in names:
-            original = namespace.get(name)
-            stand_in = self._stand_ins.get(id(original))
-            if stand_in is not None:
-                namespace[name] = stand_in
-                self._replaced.append((namespace, name, original, stand_in))
+        holding = self._holdings.get(id(namespace))
+        if holding is None or holding.size != len(namespace):
+            found = {name: self.original_of(value) for name, value in list(namespace.items())}
+            names = tuple([name for name, original in found.items() if id(original) in self._stand_ins])
+            holding = self._holdings[id(namespace)] = self._holding_of(namespace, names)
+        elif holding.names:
+            identities = _identities(namespace, holding.names)
+            if identities == holding.replaced:
+                return
+            if identities == holding.before:
+                # all at once, because there are hundreds of names
+                namespace.update(holding.stand_ins)
+                self._replaced_in.append((namespace, holding))
+                return
+            # a name has been bound to something else
+            holding = self._holdings[id(namespace)] = self._holding_of(namespace, holding.names)
+        if holding.originals:
+            _exchange(namespace, holding.originals, holding.stand_ins)
+            self._replaced_in.append((namespace, holding))
+
+    def _holding_of(self, namespace: dict[str, Any], names: tuple[str, ...]) -> _Holding:
+        found = {name: self.original_of(namespace.get(name)) for name in names}
+        originals = {name: original for name, original in found.items() if id(original) in self._stand_ins}
+        stand_ins = {name: self._stand_ins[id(original)] for name, original in originals.items()}
+        before = tuple(map(id, found.values()))
+        replaced = tuple([id(stand_ins.get(name, value)) for name, value in found.items()])
+        return _Holding(len(namespace), names, before, replaced, originals, stand_ins)
 
     def _replace_around(self, function: Callable[..., Any]) -> None:
         """Names in the function's own namespace and closure, which may belong to no module."""
@@ -362,14 +383,38 @@ class _Interception:
         self._replaced.append((holder, name, original, stand_in))
 
 
+@dataclass(frozen=True)
+class _Holding:
+    """The names of a namespace that held originals while it had that many names."""
+
+    size: int
+    names: tuple[str, ...]
+    # the identities of what they hold before and after the stand-ins are put in their places
+    before: tuple[int, ...]
+    replaced: tuple[int, ...]
+    originals: dict[str, Any]
+    stand_ins: dict[str, Any]
+
+
+def _identities(namespace: dict[str, Any], names: Iterable[str]) -> tuple[int, ...]:
+    return tuple(map(id, map(namespace.get, names)))
+
+
+def _exchange(namespace: dict[str, Any], old: dict[str, Any], new: dict[str, Any]) -> None:
+    """Put the new values in the places of the old ones; what holds something else by now stays."""
+    if all(map(operator.is_, map(namespace.get, old), old.values())):
+        namespace.update(new)
+        return
+    for name, value in old.items():
+        if namespace.get(name) is value:
+            namespace[name] = new[name]
+
+
 def _put_back(holder: Any, name: str, original: Any, stand_in: Any) -> None:
     """Undo one replacement, unless the place holds something else by now."""
     if isinstance(holder, CellType):
         if _content(holder) is stand_in:
             holder.cell_contents = original
-    elif isinstance(holder, dict):
-        if holder.get(name) is stand_in:
-            holder[name] = original
     elif vars(holder).get(name) is stand_in:
         if original is _ABSENT:
             delattr(holder, name)
@@ -394,7 +439,7 @@ def _namespaces() -> Iterator[dict[str, Any]]:
     """Those of all modules that may hold names to replace."""
     for name, module in list(sys.modules.items()):
         package = name.partition(".")[0]
-        known = name in ("numpy", "numpy.lib.stride_tricks", "math", "statistics", "scipy.special", "scipy.linalg")
+        known = name in KNOWN_MODULES
         known = known or name.startswith("numpy.polynomial.")
         if known or not (package in _UNTOUCHED or package in sys.stdlib_module_names):
             namespace = getattr(module, "__dict__", None)

@@ -388,6 +388,7 @@ def run_tiles(job: Any) -> Any:
     length = shape[ndim - 1]
     tiles_in_row = (length + lanes - 1) // lanes
     first_failed, is_prepared = -1, False
+    fill_integers(failed_lanes, -1, lanes)
     for tile in range(job[J_FIRST_TILE], job[J_LAST_TILE]):
         outer = tile // tiles_in_row
         start = (tile - outer * tiles_in_row) * lanes
@@ -402,14 +403,15 @@ def run_tiles(job: Any) -> Any:
                 row = part(memory, record[INPUT_ROW_SLOT] * lanes)
                 strides = part(record, INPUT_ROW_STRIDES)
                 read_row(job, row, record[INPUT_ROW_ADDRESS], strides, outer, start, valid, False)
-            fill_integers(failed_lanes, -1, lanes)
             forward_lanes(words_at(job[J_WORDS]), memory, lanes, failed_lanes)
         if not is_done or job[J_HAS_GUARDS]:
             failed = note_failures(job, failed_lanes, start, valid)
-            if failed != -1 and first_failed == -1:
-                first_failed = failed
+            if failed != -1:
+                if first_failed == -1:
+                    first_failed = failed
                 if job[J_FAILED] == 0:
                     return first_failed
+                fill_integers(failed_lanes, -1, lanes)
         if is_done:
             continue
         if job[J_N_EDGES] == 0:
@@ -462,8 +464,6 @@ def run_native_tile(job: Any, outer: Any, start: Any, valid: Any) -> Any:
         else:
             rows[n] = job[J_SCRATCH] + FLOAT_BYTES * lanes * n
         n += 1
-    if job[J_HAS_GUARDS]:
-        fill_integers(integers_at(job[J_FAILED_LANES]), -1, lanes)
     status = call_5(job[J_NATIVE], job[J_ROWS], lanes, job[J_FAILED_LANES], job[J_MEMORY], job[J_ADJOINTS])
     if status == NAN_FOUND:
         return status

@@ -22,7 +22,7 @@ from numpy import zeros as imported_zeros
 
 import fastgrad as fg
 from fastgrad.recording.fresh_array import FreshArray
-from fastgrad.recording.interception import _MAKERS
+from fastgrad.recording.intercepted_names import MAKERS
 from tests.derivative_checks import check
 
 X = np.array([1.1, 2.3, 0.7])
@@ -44,7 +44,7 @@ def compiled(x):
 
 def everything():
     """What the stand-ins replace."""
-    holders = [vars(np), vars(math), vars(statistics), globals()]
+    holders = [vars(np), vars(np.linalg), vars(np.fft), vars(math), vars(statistics), globals()]
     names = [{name: id(value) for name, value in holder.items() if callable(value)} for holder in holders]
     calls = [cls.__dict__.get("__call__") for cls in (*type(compiled).__mro__, np.vectorize)]
     return names, calls, builtins.__import__, importlib.import_module, numba.core.compiler.compile_extra
@@ -109,6 +109,37 @@ def test_what_the_user_binds_meanwhile_stays():
         assert module.zeros is len
     finally:
         del sys.modules["users_module"]
+
+
+def users_module(text, monkeypatch):
+    module = types.ModuleType("users_module")
+    exec(text, vars(module))
+    monkeypatch.setitem(sys.modules, "users_module", module)
+    return module
+
+
+def test_a_name_that_is_bound_to_another_original_has_its_stand_in(monkeypatch):
+    module = users_module("from math import sin as act\ndef f(x):\n    return act(x)", monkeypatch)
+    assert fg.grad(module.f)(0.5) == math.cos(0.5)
+    module.act = math.cos
+    assert fg.grad(module.f)(0.5) == -math.sin(0.5)
+    module.act = np.zeros(3)
+    with pytest.raises(TypeError, match="not callable"):
+        fg.grad(module.f)(0.5)
+    module.act = math.exp
+    assert fg.grad(module.f)(0.5) == math.exp(0.5)
+    assert module.act is math.exp
+
+
+def test_names_that_appear_while_recordings_nest_have_their_stand_ins_later_too(monkeypatch):
+    module = users_module(
+        "import fastgrad as fg\nfrom math import sin\ndef inner(x):\n    return sin(x)\n"
+        "def f(x):\n    global new\n    new = 1\n    return fg.grad(inner)(x) * sin(x)",
+        monkeypatch,
+    )
+    for x in (0.5, 0.7):
+        assert fg.value_and_grad(module.f)(x) == pytest.approx((math.sin(2 * x) / 2, math.cos(2 * x)), rel=1e-15)
+        assert module.sin is math.sin
 
 
 # ---- other threads
@@ -210,7 +241,7 @@ def test_makers_return_arrays_that_take_recorded_values():
         "logspace": (0.0, 1.0, 3), "ones": (3,), "tri": (3,), "zeros": (3,), "tile": (1.0, 3), "repeat": (1.0, 3),
         "concatenate": (([1.0], [2.0, 3.0]),), "stack": (([1.0], [2.0]),), "outer": ([1.0, 2.0], [3.0, 4.0]),
     }  # fmt: skip
-    assert set(calls) <= set(_MAKERS)
+    assert set(calls) <= set(MAKERS)
     for name, arguments in calls.items():
 
         def function(x, name=name, arguments=arguments):
@@ -401,6 +432,65 @@ def test_an_inner_function_may_not_change_an_array_of_the_outer_one():
 
     with pytest.raises(fg.UnsupportedError, match="an inner differentiated function changed an array"):
         fg.jacobian(outer)(X)
+
+
+# ---- lists of recorded values, of which NumPy would make arrays of objects
+
+
+def matrix(x):
+    return [[x[0] + 3.0, x[1]], [x[2], 4.0]]
+
+
+def symmetric(x):
+    return [[x[0], x[1]], (x[1], 2.0)]
+
+
+OF_LISTS = {
+    "det": lambda x: np.linalg.det(matrix(x)),
+    "slogdet": lambda x: np.linalg.slogdet(matrix(x)).logabsdet,
+    "inv": lambda x: np.linalg.inv(matrix(x)),
+    "pinv": lambda x: np.linalg.pinv([[x[0], 1.0], [x[1], 2.0], [0.5, x[2]]]),
+    "solve": lambda x: np.linalg.solve(matrix(x), [x[0], 2.0]),
+    "solve for a list": lambda x: np.linalg.solve(np.eye(2) * 2.0, [x[0], 2.0]),
+    "eigvalsh": lambda x: np.linalg.eigvalsh(symmetric(x)),
+    "eigh": lambda x: np.linalg.eigh(symmetric(x)).eigenvalues,
+    "svdvals": lambda x: np.linalg.svdvals(matrix(x)),
+    "svd": lambda x: np.linalg.svd(matrix(x), compute_uv=False),
+    "qr": lambda x: np.abs(np.linalg.qr(matrix(x))[1]),
+    "cholesky": lambda x: np.linalg.cholesky([[x[0] + 9.0, x[1]], [x[1], 9.0]]),
+    "lstsq": lambda x: np.linalg.lstsq([[1.0, x[0]], [1.0, 2.0], [1.0, x[1]]], [x[2], 2.0, 5.0])[0],
+    "norm": lambda x: np.linalg.norm([x[0], x[1]]),
+    "norm by name": lambda x: np.linalg.norm(x=[[x[0], x[1]], [1.0, 2.0]], ord=2),
+    "matrix_norm": lambda x: np.linalg.matrix_norm(matrix(x), ord="nuc"),
+    "cond": lambda x: np.linalg.cond(matrix(x)),
+    "matrix_power": lambda x: np.linalg.matrix_power(matrix(x), 3),
+    "multi_dot": lambda x: np.linalg.multi_dot([matrix(x), matrix(x), [x[0], 1.0]]),
+    "rfft": lambda x: np.abs(np.fft.rfft([x[0], x[1], x[2], 1.0])) ** 2,
+    "irfft": lambda x: np.fft.irfft([x[0], x[1], x[2]]),
+    "fft": lambda x: np.fft.fft([x[0], x[1], 2.0]).imag,
+    "ifft2": lambda x: np.fft.ifft2(matrix(x)).real,
+    "gradient": lambda x: np.gradient([x[0], x[1], x[2], 7.0]),
+    "polyfit": lambda x: np.polyfit([0.0, 1.0, 2.0], [x[0], x[1], x[2]], 1),
+    "polymul": lambda x: np.polymul([x[0], x[1]], [1.0, 2.0]),
+    "polydiv": lambda x: np.polydiv([x[0], x[1], 3.0], [1.0, 2.0])[0],
+    "angle": lambda x: np.angle([x[0], x[1]]) + x[2],
+    "dot": lambda x: np.dot([x[0], x[1]], [1.0, 2.0]),
+}
+
+
+@pytest.mark.parametrize("name", OF_LISTS)
+def test_lists_of_recorded_values_are_arrays(name):
+    check(OF_LISTS[name], X)
+
+
+def test_plain_lists_and_arrays_are_numpys_own_meanwhile():
+    def function(x):
+        assert type(np.linalg.inv([[2.0, 0.0], [0.0, 4.0]])) is np.ndarray
+        assert type(np.fft.rfft([1.0, 2.0])) is np.ndarray
+        assert np.linalg.norm([3.0, 4.0]) == 5.0
+        return x[0] * np.linalg.det(np.array([[2.0, 0.0], [0.0, 4.0]]))
+
+    np.testing.assert_allclose(fg.grad(function)(X), [8.0, 0.0, 0.0], rtol=1e-15)
 
 
 # ---- math, statistics and other tools that know no protocol
