@@ -19,6 +19,7 @@ from fastgrad.plan.request import Kind, Request
 from fastgrad.plan.scalar_program import ScalarProgram
 from fastgrad.plan.sweep import Sweep, plan_sweep
 from fastgrad.vm import instructions as isa
+from fastgrad.vm.addresses import address_of
 from fastgrad.vm.binary import kernels
 from fastgrad.vm.threads import share_out
 from fastgrad.vm.wiring import Wiring, address_of_row
@@ -34,8 +35,10 @@ MAX_SEEDS = 64
 TILE_BYTES = 1 << 15
 MAX_LANES = 256
 _LINE = isa.TILE_ALIGNMENT // 8
-# tiles below which a batch is not worth a second thread
-MIN_TILES_PER_THREAD = 4
+# Nanoseconds that an instruction, an edge or a row takes for one example, about; and those of a share that is worth a
+# thread: handing it over takes some 5 us.
+LANE_NANOSECONDS = 0.25
+MIN_SHARE_NANOSECONDS = 20_000
 # shares of a batch for each thread: a thread that is held up leaves its shares to the others
 SHARES_PER_THREAD = 8
 
@@ -268,7 +271,7 @@ def allocate_together(shapes: Sequence[Shape]) -> list[Floats]:
 def aligned(n: int) -> Floats:
     """``n`` doubles that start at a multiple of the cache line."""
     raw = np.empty(n + isa.TILE_ALIGNMENT // 8)
-    shift = -raw.ctypes.data % isa.TILE_ALIGNMENT // 8
+    shift = -address_of(raw) % isa.TILE_ALIGNMENT // 8
     return raw[shift : shift + n]
 
 
@@ -392,6 +395,10 @@ class BatchExecutor:
         self.sweep = _planned(program, request)
         self.lanes = fitting_lanes(self.sweep.n_slots + self.sweep.n_adjoints, isa.CHUNK)
         self._template = _tile_template(self.sweep, request, shapes)
+        template = self._template
+        n_rows = len(template.inputs.records) + len(template.outputs.records)
+        n_edges = len(self.sweep.edges) * template.n_sweeps
+        self._nanoseconds = LANE_NANOSECONDS * (self.sweep.n_instructions + n_edges + n_rows)
         self._rows_pool: list[_BoundRows] = []
         self._pool: list[_TileWorkspace] = []
 
@@ -409,8 +416,8 @@ class BatchExecutor:
     ) -> None:
         """Run on ``n`` examples. Inputs and seeds are (array, whether its first axis runs over the examples)."""
         tiles = self.n_tiles(n)
-        n_threads = max(1, min(n_threads, tiles // MIN_TILES_PER_THREAD))
-        n_shares = min(tiles // MIN_TILES_PER_THREAD, SHARES_PER_THREAD * n_threads) if n_threads > 1 else 1
+        worthwhile = min(tiles, int(n * self._nanoseconds / MIN_SHARE_NANOSECONDS))
+        n_shares = max(1, min(worthwhile, SHARES_PER_THREAD * n_threads)) if n_threads > 1 else 1
         bounds = [tiles * k // n_shares for k in range(n_shares + 1)]
         rows = taken(self._rows_pool) or _BoundRows(self.sweep, self._template)
         rows.point(n, inputs, seeds, results)
@@ -442,19 +449,25 @@ class _PointedRows:
         self.address = self.records.ctypes.data
         self._addresses, self._strides = self.records["address"], self.records["strides"]
         self._places = rows.places
-        self._layouts: list[Any] = [None] * len(rows.places)
-        self._offsets: list[Any] = [0] * len(rows.places)
+        # of which array each row is, and where in that
+        self._array_numbers = np.zeros(len(self.records), np.intp)
+        for number, (place, _) in enumerate(rows.places):
+            self._array_numbers[place] = number
+        self._offsets = np.zeros(len(self.records), np.int64)
+        self._layouts: list[tuple[bool, tuple[int, ...]]] = []
 
     def point(self, arrays: Sequence[tuple[Floats, bool]]) -> None:
         """Take these arrays: (array, whether its first axis runs over the examples)."""
-        for k, ((place, indices), (array, batched)) in enumerate(zip(self._places, arrays, strict=True)):
-            layout = (batched, array.strides)
-            if self._layouts[k] != layout:
-                of_element = array.strides[1:] if batched else array.strides
-                self._offsets[k] = np.dot(of_element, indices) if of_element else 0
-                self._strides[place, 0] = array.strides[0] // 8 if batched else 0
-                self._layouts[k] = layout
-            self._addresses[place] = self._offsets[k] + array.ctypes.data
+        layouts = [(batched, array.strides) for array, batched in arrays]
+        if layouts != self._layouts:
+            for (place, indices), (batched, strides) in zip(self._places, layouts, strict=True):
+                of_element = strides[1:] if batched else strides
+                self._offsets[place] = np.dot(of_element, indices) if of_element else 0
+                self._strides[place, 0] = strides[0] // 8 if batched else 0
+            self._layouts = layouts
+        if arrays:
+            addresses = np.array([address_of(array) for array, _ in arrays])
+            self._addresses[...] = addresses[self._array_numbers] + self._offsets
 
 
 class _BoundRows:
@@ -609,5 +622,5 @@ class _TileWorkspace:
         job = self._job
         job[_INPUTS], job[_SEEDS], job[_OUTPUTS], job[_SHAPE] = rows.words
         job[_FIRST_TILE], job[_LAST_TILE] = first, last
-        job[_FAILED] = 0 if failed is None else failed.ctypes.data
+        job[_FAILED] = 0 if failed is None else address_of(failed)
         kernels().run_tiles(self._address)
