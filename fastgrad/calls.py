@@ -21,6 +21,7 @@ from fastgrad.branches import Branch, OutputLeaf
 from fastgrad.errors import InputError, LostDerivativeError, UnsupportedError
 from fastgrad.recording import numpy_protocol  # noqa: F401 - gives recorded arrays their NumPy functions
 from fastgrad.recording.fresh_array import FreshArray, unwrapped
+from fastgrad.recording.held_functions import places_of_functions
 from fastgrad.recording.interception import interception
 from fastgrad.recording.recorded_array import RecordedArray, means_more_than_its_data, stacked
 from fastgrad.recording.recorder import Recorder, recording
@@ -292,22 +293,32 @@ def record_call(
     function: Callable[..., Any], call: Call, has_aux: bool, parameters: Sequence[str], kept: Any = None
 ) -> Recording:
     """Run the function on recorded values and return the tape of what it did."""
+    places: Sequence[tuple[Any, Any]] | None = None
     while True:
         suspensions = interception.suspensions_elsewhere()
         try:
-            return _record_call(function, call, has_aux, parameters, kept)
+            return _record_call(function, call, has_aux, parameters, kept, places)
         except LostDerivativeError:
-            # unless another thread imported or compiled something meanwhile, for which the stand-ins were taken away
+            # another thread may have imported or compiled something, for which the stand-ins were taken away
             if interception.suspensions_elsewhere() == suspensions:
-                raise
+                if places is not None:
+                    raise
+                places = interception.worth_replacing(function, places_of_functions(function))
+                if places is None:
+                    raise
 
 
 def _record_call(
-    function: Callable[..., Any], call: Call, has_aux: bool, parameters: Sequence[str], kept: Any
+    function: Callable[..., Any],
+    call: Call,
+    has_aux: bool,
+    parameters: Sequence[str],
+    kept: Any,
+    places: Sequence[tuple[Any, Any]] | None,
 ) -> Recording:
     with recording() as recorder:
         args, kwargs, memory = _recorded_arguments(recorder, call, parameters)
-        result = _result_of(function, args, kwargs)
+        result = _result_of(function, args, kwargs, places)
         needs_separate_arguments = len(memory) > 1 and any(_is_written(array, recorder) for array in memory)
         if needs_separate_arguments:
             require_separate_arguments(call)
@@ -357,8 +368,13 @@ def require_separate_arguments(call: Call) -> None:
             )
 
 
-def _result_of(function: Callable[..., Any], args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
-    function = interception.open(function)
+def _result_of(
+    function: Callable[..., Any],
+    args: Sequence[Any],
+    kwargs: dict[str, Any],
+    places: Sequence[tuple[Any, Any]] | None,
+) -> Any:
+    function = interception.open(function, places)
     try:
         return function(*args, **kwargs)
     except (ValueError, SystemError) as error:

@@ -1,9 +1,9 @@
 """Calls of a batch like one before, answered with as little Python as it takes.
 
 A call through ``run`` takes some 200 us of Python: structures, signatures, branches, outputs. Where arguments are plain
-(each a float64 array or a float, passed by position) and all examples of a call went through one branch, that call is
-kept as a *plan*, and calls that it fits go from the checks of their arguments straight to the executor. Whatever does
-not fit goes the long way, so there is one meaning.
+(each a float64 array or a float, passed by position) and all examples of a call went through one branch that had been
+recorded before, that call is kept as a *plan*, and calls that it fits go from the checks of their arguments straight to
+the executor. Whatever does not fit goes the long way, so there is one meaning.
 """
 
 from __future__ import annotations
@@ -119,12 +119,13 @@ def plan_for(
     executor: _Executor,
     shapes: Sequence[Shape],
     given: tuple[Given, ...],
+    surroundings: Surroundings,
     snapshot: tuple[list[Place], list[Any]],
 ) -> Plan | None:
     """A plan for calls like this one; None where results or surroundings are not plain."""
     places, values = snapshot
-    if not all(map(is_told_by_identity, values)):
-        return None
+    if surroundings.places is not places or not all(map(is_told_by_identity, values)):
+        return None  # a recording looks for the places anew
     if any(place.read() is not value for place, value in zip(places, values, strict=True)):
         return None
     leaves = flatten(frame.nesting.package(branch, frame.call, [np.empty((0, *shape)) for shape in shapes]))[0]

@@ -88,7 +88,9 @@ class Run:
         if len(branches) != 1 or branches[0] not in self.recordings.branches(self.signature):
             return None
         (branch,) = branches
-        return plan_for(self.frame, branch, *self.executor_for(branch), given, self.snapshot)
+        return plan_for(
+            self.frame, branch, *self.executor_for(branch), given, self.recordings.surroundings, self.snapshot
+        )
 
     def executor_for(self, branch: Branch) -> tuple[Any, tuple[Shape, ...]]:
         """What runs a branch on examples, and the shapes of what it gives for one."""

@@ -45,17 +45,17 @@ class CFile:
         program = self.program
         parts = [text for text, _ in program.forward_parts] + program.sweep_parts
         if self.request.kind is not Kind.VALUES:
-            parts += [program.careful()] * bool(program.terms) + [self._seeding()]
+            parts += [program.careful] * bool(program.terms) + [self._seeding()]
             parts += [self._nan_test()] * bool(program.terms)
+        parts.append(f"{self._signature()} {{\n{self._entry()}}}\n")
         size_of = f"int64_t {self.name}_workspace_size(void)"
         source = "\n".join(
             [
                 self._comment(),
                 _PREAMBLE,
                 *program.functions.definitions,
-                *program.captured_tables,
+                *program.memory.captured_tables("\n".join(parts)),
                 *parts,
-                f"{self._signature()} {{\n{self._entry()}}}\n",
                 f"{size_of} {{\n    return {max(program.workspace_size, 1)};\n}}",
                 "",
             ]
@@ -141,7 +141,7 @@ class CFile:
     def _entry(self) -> str:
         program, request = self.program, self.request
         lines = ["double *w = workspace;"]
-        sizes = zip(self.names.inputs, program.input_places, self.sweep.input_sizes, strict=True)
+        sizes = zip(self.names.inputs, program.memory.input_places, self.sweep.input_sizes, strict=True)
         for name, place, size in sizes:
             lines.append(f"memcpy(w + {place}, {name}, {size} * sizeof(double));" if size else f"(void){name};")
         if any(has_guards for _, has_guards in program.forward_parts):
@@ -162,17 +162,20 @@ class CFile:
         lines = [f"{self.name}_seed({seeds});"]
         lines += [f"{self.name}_sweep{number}(w);" for number in range(len(program.sweep_parts))]
         if program.terms:
-            zeroed = f"memset(w + {program.adjoint_start}, 0, {program.n_adjoints} * sizeof(double));"
-            again = f"{zeroed} {self.name}_seed({seeds}); {self.name}_careful(w);"
+            again = f"{self._zeroing()} {self.name}_seed({seeds}); {self.name}_careful(w);"
             lines.append(f"if ({self.name}_has_nan(w)) {{ {again} }}")
         return lines
+
+    def _zeroing(self) -> str:
+        program = self.program
+        return f"memset(w + {program.adjoint_start}, 0, {program.n_adjoints} * sizeof(double));"
 
     def _values(self) -> list[str]:
         if not self.request.with_values:
             return []
         lines = []
         for name, slots in zip(self.names.values, self.sweep.outputs, strict=True):
-            places = [self.program.value(slot) for slot in slots.ravel().tolist()]
+            places = [self.program.memory.text(slot) for slot in slots.ravel().tolist()]
             lines += _unused(name, places)
             if all(place.startswith("w[") for place in places):
                 runs = runs_of([int(place[2:-1]) for place in places])
@@ -195,13 +198,13 @@ class CFile:
     def _seeding(self) -> str:
         """The function that gives every seeded adjoint its first value, and 0 to wanted ones that nothing reaches."""
         program = self.program
-        reached = {term.target for term in program.terms}
-        seeded = _joined(self.output_adjoints if not self.tangent else self.input_adjoints)
-        unreached = sorted(set(self.wanted) - reached - set(seeded))
+        seeded = self.seeded
         several = self.request.kind is Kind.JACOBIAN or len(set(seeded)) != len(seeded)
-        lines = runs_text(
-            self._adjoint_runs(sorted({*unreached, *(seeded if several else ())})), "w[{position}] = 0.0;"
-        )
+        if program.sweep_adds:
+            lines = [self._zeroing()]
+        else:
+            zeroed = sorted({*program.unreached, *(seeded if several else ())})
+            lines = runs_text(self._adjoint_runs(zeroed), "w[{position}] = 0.0;")
         sign, arguments, table = "+=" if several else "=", "", ""
         if self.request.kind is Kind.JACOBIAN:
             places = [program.adjoint_start + adjoint for adjoint in seeded]

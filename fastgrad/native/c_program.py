@@ -1,25 +1,24 @@
 """A planned scalar program as C functions: a forward part, a derivative sweep, and the careful sweep.
 
 Every part is straight-line code in functions of at most ``STATEMENTS_PER_FUNCTION`` statements, so that a compiler's
-time grows with the length of the program and no faster. Values live in local variables; those that another function
-needs also have a place in the workspace ``w``::
+time grows with the length of the program and no faster. What repeats along arrays is a loop. Values live in local
+variables; those that another function or a loop needs also have a place in the workspace ``w``::
 
     inputs | values that are needed elsewhere | adjoints | constant factors of the careful sweep
 
-Adjoints begin with what is first added to them, which differs from the VM's 0 + that in the sign of zeros only;
-``+ 0.0``, where results are written, takes that away.
+In a program with loops every slot has its own place in front of the adjoints. Adjoints begin with what is first added
+to them, which differs from the VM's 0 + that in the sign of zeros only; ``+ 0.0``, where results are written, takes
+that away.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Hashable, Iterable, Sequence
 
-import numpy as np
-
-from fastgrad.native.c_expressions import number_text
 from fastgrad.native.c_functions import CFunctions, condition, expressions, number_lines
+from fastgrad.native.c_memory import Memory, index_text
+from fastgrad.native.c_statements import Check, Instruction, Loop, Term, decoded, rolled
 from fastgrad.plan.sweep import Sweep
 from fastgrad.vm import instructions as isa
 
@@ -28,47 +27,9 @@ __all__ = ["CProgram", "Runs", "runs_text"]
 # gcc takes as long for 100, a third longer for 1,000; the gradient of 200 Runge-Kutta steps runs alike with all of them
 STATEMENTS_PER_FUNCTION = 250
 
-
-@dataclass(frozen=True)
-class Instruction:
-    """One instruction of the VM and the slots that it is about."""
-
-    opcode: int
-    result: int
-    operands: tuple[int, ...]
-    partials: tuple[int, ...]
-
-
-@dataclass(frozen=True)
-class Check:
-    """One guard: its number in the tape and the two slots that it compares."""
-
-    opcode: int
-    number: int
-    slots: tuple[int, int]
-
-
-@dataclass(frozen=True)
-class Term:
-    """``adjoints[target] += adjoints[source] * memory[factor]``."""
-
-    target: int
-    source: int
-    factor: int
-
-
-def decoded(words: Sequence[int]) -> Iterator[Instruction | Check]:
-    """What the words of a program say."""
-    start = 0
-    while words[start] != isa.END:
-        opcode = words[start]
-        if opcode >= isa.GUARD:
-            yield Check(opcode, words[start + 1], (words[start + 2], words[start + 3]))
-        else:
-            first = start + 2 + int(isa.N_OPERANDS[opcode])
-            end = start + int(isa.N_WORDS[opcode])
-            yield Instruction(opcode, words[start + 1], tuple(words[start + 2 : first]), tuple(words[first:end]))
-        start += int(isa.N_WORDS[opcode])
+TARGET, SOURCE, FACTOR = range(3)  # the slots of a term
+Forward = Instruction | Check | Loop[Instruction | Check]
+Backward = Term | Loop[Term]
 
 
 class CProgram:
@@ -80,70 +41,68 @@ class CProgram:
     def __init__(self, sweep: Sweep, prefix: str, tangent: bool, seeded: Sequence[int], wanted: Sequence[int]) -> None:
         self.prefix = prefix
         self.functions = CFunctions(prefix)
+        self.memory = Memory(sweep, prefix)
         self.seeded, self.wanted = frozenset(seeded), frozenset(wanted)
-        self.statements = list(decoded(sweep.words.tolist()))
-        edges = sweep.edges.tolist()
-        self.terms = [Term(i, a, d) for i, a, d in reversed(edges)] if tangent else [Term(a, i, d) for i, a, d in edges]
-        self._literals = {
-            int(slot): number_text(float(value))
-            for slot, value in zip(sweep.numbers["slot"], sweep.numbers["value"], strict=True)
-        }
-        self._values = {
-            int(slot): float(value) for slot, value in zip(sweep.numbers["slot"], sweep.numbers["value"], strict=True)
-        }
-        self.captured_tables = [self._captured(sweep, k) for k in range(len(sweep.captured))]
-        self._place_values(sweep)
-        self.adjoint_start = self._n_placed
-        self._place_constant_factors(self.adjoint_start + sweep.n_adjoints)
         self.n_adjoints = sweep.n_adjoints
+        self.statements: list[Forward] = list(rolled(list(decoded(sweep.words.tolist())), self._kind))
+        self.terms: list[Backward] = list(
+            rolled(_reached_terms(sweep, tangent, seeded), lambda term: self.memory.region(term.factor))
+        )
+        self.has_loops = any(isinstance(item, Loop) for item in (*self.statements, *self.terms))
+        self._read_elsewhere = self._find_read_elsewhere(sweep)
+        self._place()
+        self.adjoint_start = self.memory.size
+        self.workspace_size = self.adjoint_start + self.n_adjoints
         self.forward_parts = self._forward_parts()
         self.sweep_parts = self._sweep_parts()
+        self.careful = self._careful() if self.terms else ""
+
+    @property
+    def n_statements(self) -> int:
+        return len(self.statements) + len(self.terms)
+
+    @property
+    def sweep_adds(self) -> bool:
+        """Whether the sweep has loops, which add to what must be 0 before."""
+        return any(isinstance(item, Loop) for item in self.terms)
+
+    @property
+    def unreached(self) -> set[int]:
+        """Wanted adjoints that the sweep does not come to."""
+        return set(self.wanted - self.seeded).difference(*map(_adjoints, self.terms))
+
+    def _kind(self, statement: Instruction | Check) -> Hashable:
+        if isinstance(statement, Check):
+            return None
+        return statement.opcode, *map(self.memory.region, statement.operands)
 
     # ---- places
 
-    def _captured(self, sweep: Sweep, number: int) -> str:
-        array, start = sweep.captured[number]
-        flat = np.asarray(array, np.float64).ravel().tolist()
-        name = f"{self.prefix}captured{number}"
-        for k, value in enumerate(flat):
-            self._literals[start + k], self._values[start + k] = f"{name}[{k}]", value
-        return f"/* captured, of shape {array.shape} */\nstatic const double {name}[] = {{\n{number_lines(flat)}\n}};\n"
-
-    def _place_values(self, sweep: Sweep) -> None:
-        """Inputs first, then what is read outside the function that computes it, in the order of the slots."""
-        self.places: dict[int, int] = {}
-        for start, size in zip(sweep.input_starts, sweep.input_sizes, strict=True):
-            for k in range(size):
-                self.places[start + k] = len(self.places)
-        self.input_places = [
-            self.places[start] if size else 0 for start, size in zip(sweep.input_starts, sweep.input_sizes, strict=True)
-        ]
-        elsewhere = self._read_elsewhere = {term.factor for term in self.terms}
+    def _find_read_elsewhere(self, sweep: Sweep) -> set[int]:
+        """Slots that are read outside the function that computes them."""
+        elsewhere = {slot for item in self.terms for slot in _factors(item)}
         elsewhere.update(int(slot) for slots in sweep.outputs for slot in slots.ravel())
         made_in: dict[int, int] = {}
-        partials: set[int] = set()
-        for position, statement in enumerate(self.statements):
-            chunk = position // STATEMENTS_PER_FUNCTION
-            read = statement.slots if isinstance(statement, Check) else statement.operands
-            elsewhere.update(slot for slot in read if made_in.get(slot, chunk) != chunk)
-            if isinstance(statement, Instruction):
-                made_in[statement.result] = chunk
-                partials.update(statement.partials)
+        for position, item in enumerate(self.statements):
+            part = position // STATEMENTS_PER_FUNCTION
+            if isinstance(item, Loop):
+                for k, statement in enumerate(item.body):
+                    for place in range(len(statement.slots)):
+                        elsewhere.update(item.touched(k, place))
+            else:
+                read = item.slots if isinstance(item, Check) else item.operands
+                elsewhere.update(slot for slot in read if made_in.get(slot, part) != part)
+                if isinstance(item, Instruction):
+                    made_in[item.result] = part
+        return elsewhere
+
+    def _place(self) -> None:
+        if self.has_loops:
+            self.memory.place_all()
+            return
         # the partials of an instruction lie side by side, also those that nobody reads
-        for slot in sorted((elsewhere | partials) - self.places.keys() - self._literals.keys()):
-            self.places[slot] = len(self.places)
-        self._n_placed = len(self.places)
-
-    def _place_constant_factors(self, start: int) -> None:
-        factors = sorted({term.factor for term in self.terms} & self._literals.keys())
-        self.constant_factors = [self._values[slot] for slot in factors]
-        self.constant_start = start
-        self.factor_places = {slot: start + k for k, slot in enumerate(factors)} | self.places
-        self.workspace_size = start + len(factors)
-
-    def value(self, slot: int) -> str:
-        """A value after the forward part, as C: a number, an element of a captured array, or a place in ``w``."""
-        return self._literals.get(slot) or f"w[{self.places[slot]}]"
+        partials = {slot for item in self.statements if isinstance(item, Instruction) for slot in item.partials}
+        self.memory.place(self._read_elsewhere | partials)
 
     # ---- the forward part
 
@@ -154,31 +113,32 @@ class CProgram:
             for number, start in enumerate(range(0, len(self.statements), STATEMENTS_PER_FUNCTION))
         ]
 
-    def _forward_part(self, number: int, statements: Sequence[Instruction | Check]) -> tuple[str, bool]:
+    def _forward_part(self, number: int, items: Sequence[Forward]) -> tuple[str, bool]:
         read_here: set[int] = set()
-        for statement in statements:
-            read_here.update(statement.slots if isinstance(statement, Check) else statement.operands)
+        for item in items:
+            if not isinstance(item, Loop):
+                read_here.update(item.slots if isinstance(item, Check) else item.operands)
         lines: list[str] = []
         local: set[int] = set()
 
         def operand(slot: int) -> str:
-            if slot in self._literals:
-                return self._literals[slot]
-            if slot not in local:
+            text = self.memory.text(slot) if slot not in local else ""
+            if text.startswith("w["):
                 local.add(slot)
-                lines.append(f"const double v{slot} = w[{self.places[slot]}];")
-            return f"v{slot}"
+                lines.append(f"const double v{slot} = {text};")
+            return f"v{slot}" if slot in local else text
 
-        has_guards = any(isinstance(statement, Check) for statement in statements)
-        for statement in statements:
-            if isinstance(statement, Check):
-                guard = isa.GUARDS[statement.opcode - isa.GUARD]
-                holds = condition(self.functions, guard.holds, [operand(slot) for slot in statement.slots])
-                lines.append(f"if (!({holds})) return {statement.number};")
+        for item in items:
+            if isinstance(item, Loop):
+                lines += self._forward_loop(item)
+            elif isinstance(item, Check):
+                guard = isa.GUARDS[item.opcode - isa.GUARD]
+                holds = condition(self.functions, guard.holds, [operand(slot) for slot in item.slots])
+                lines.append(f"if (!({holds})) return {item.number};")
             else:
-                lines += self._computation(statement, [operand(slot) for slot in statement.operands], read_here)
-                local.add(statement.result)
-                local.update(statement.partials)
+                lines += self._computation(item, [operand(slot) for slot in item.operands], read_here)
+                local.update((item.result, *item.partials))
+        has_guards = any(isinstance(item, Check) for item in items)
         kind, end = ("int64_t", ["return -1;"]) if has_guards else ("void", [])
         return self._part(kind, f"forward{number}", len(self.statements), [*lines, *end]), has_guards
 
@@ -199,14 +159,34 @@ class CProgram:
     def _call(
         self, instruction: isa.Instruction, statement: Instruction, operands: Sequence[str], read_here: set[int]
     ) -> list[str]:
-        places = [f"w + {self.places[statement.partials[0]]}"] if statement.partials else []
+        places = [f"w + {self.memory.places[statement.partials[0]]}"] if statement.partials else []
         call = f"{self.functions.instruction(instruction)}({', '.join([*operands, *places])});"
         result = statement.result
         stored = self._stored(result)
         return [f"const double v{result} = {call}", *stored] if stored or result in read_here else [call]
 
     def _stored(self, slot: int) -> list[str]:
-        return [f"w[{self.places[slot]}] = v{slot};"] if slot in self._read_elsewhere else []
+        return [f"w[{self.memory.places[slot]}] = v{slot};"] if slot in self._read_elsewhere else []
+
+    def _forward_loop(self, loop: Loop[Instruction | Check]) -> list[str]:
+        lines = []
+        for number, (statement, strides) in enumerate(zip(loop.body, loop.strides, strict=True)):
+            assert isinstance(statement, Instruction)
+            instruction = isa.INSTRUCTIONS[statement.opcode]
+            result, *rest = (
+                self.memory.text(slot, stride) for slot, stride in zip(statement.slots, strides, strict=True)
+            )
+            operands, partials = rest[: len(statement.operands)], rest[len(statement.operands) :]
+            names = [f"v{number}", *(f"v{number}_{k}" for k in range(len(partials)))]
+            texts = expressions(self.functions, instruction, operands, names)
+            if texts is None:
+                places = [f"w + {partials[0][2:-1]}"] if partials else []
+                call = f"{self.functions.instruction(instruction)}({', '.join([*operands, *places])})"
+                lines.append(f"{result} = {call};")
+            else:
+                lines += [f"const double {name} = {text};" for name, text in zip(names, texts, strict=True)]
+                lines += [f"{place} = {name};" for place, name in zip((result, *partials), names, strict=True)]
+        return _loop_text(loop.count, lines)
 
     def _part(self, kind: str, name: str, n_statements: int, lines: Sequence[str]) -> str:
         """A static function; where there are several parts they stay apart, or one of them would be the whole again."""
@@ -217,27 +197,33 @@ class CProgram:
     # ---- the sweep
 
     def _sweep_parts(self) -> list[str]:
+        last_use: dict[int, int] = {}
+        # what loops add to must hold a number before them
         begun = set(self.seeded)
-        # terms whose source has no adjoint add nothing
-        terms = []
-        for term in self.terms:
-            if term.source in begun:
-                begun.add(term.target)
-                terms.append(term)
-        self.terms = terms
-        last_use = {}
-        for position, term in enumerate(terms):
-            last_use[term.source] = last_use[term.target] = position
-        begun = set(self.seeded)
-        parts = []
-        for start in range(0, len(terms), STATEMENTS_PER_FUNCTION):
-            end = start + STATEMENTS_PER_FUNCTION
-            parts.append(self._sweep_part(len(parts), terms[start:end], begun, last_use, end))
-        return parts
+        for position, item in enumerate(self.terms):
+            touched = list(_adjoints(item))
+            last_use.update(dict.fromkeys(touched, position))
+            begun.update(touched if isinstance(item, Loop) else ())
+        return [
+            self._sweep_part(start, self.terms[start : start + STATEMENTS_PER_FUNCTION], begun, last_use)
+            for start in range(0, len(self.terms), STATEMENTS_PER_FUNCTION)
+        ]
 
-    def _sweep_part(
-        self, number: int, terms: Sequence[Term], begun: set[int], last_use: dict[int, int], end: int
-    ) -> str:
+    def _sweep_part(self, start: int, items: Sequence[Backward], begun: set[int], last_use: dict[int, int]) -> str:
+        lines: list[str] = []
+        straight: list[Term] = []
+        for position, item in enumerate(items, start):
+            if isinstance(item, Loop):
+                lines += self._straight_sweep(straight, begun, last_use, position)
+                straight = []
+                lines += self._sweep_loop(item)
+            else:
+                straight.append(item)
+        lines += self._straight_sweep(straight, begun, last_use, start + len(items))
+        return self._part("void", f"sweep{start // STATEMENTS_PER_FUNCTION}", len(self.terms), lines)
+
+    def _straight_sweep(self, terms: Sequence[Term], begun: set[int], last_use: dict[int, int], end: int) -> list[str]:
+        """Terms with their adjoints in variables; those that are used from statement ``end`` on are stored."""
         lines: list[str] = []
         local: set[int] = set()
         for term in terms:
@@ -245,7 +231,7 @@ class CProgram:
                 if adjoint in begun and adjoint not in local:
                     local.add(adjoint)
                     lines.append(f"double g{adjoint} = w[{self.adjoint_start + adjoint}];")
-            sign, product = self._product(term)
+            sign, product = self._product(f"g{term.source}", term.factor)
             if term.target in local:
                 lines.append(f"g{term.target} {sign}= {product};")
             else:
@@ -255,30 +241,101 @@ class CProgram:
         changed = dict.fromkeys(term.target for term in terms)
         kept = [adjoint for adjoint in changed if adjoint in self.wanted or last_use[adjoint] >= end]
         lines += [f"w[{self.adjoint_start + adjoint}] = g{adjoint};" for adjoint in kept]
-        return self._part("void", f"sweep{number}", len(self.terms), lines)
+        return ["{", *(f"    {line}" for line in lines), "}"] if self.has_loops and lines else lines
 
-    def _product(self, term: Term) -> tuple[str, str]:
+    def _sweep_loop(self, loop: Loop[Term]) -> list[str]:
+        lines = []
+        for term, (to, of, along) in zip(loop.body, loop.strides, strict=True):
+            target = f"w[{index_text(self.adjoint_start + term.target, to)}]"
+            source = f"w[{index_text(self.adjoint_start + term.source, of)}]"
+            sign, product = self._product(source, term.factor, along)
+            lines.append(f"{target} {sign}= {product};")
+        return _loop_text(loop.count, lines)
+
+    def _product(self, adjoint: str, factor: int, stride: int = 0) -> tuple[str, str]:
         """The sign and the rest of ``adjoint * factor``; factors of 1 and -1 change no bit."""
-        constant = self._values.get(term.factor)
+        constant = self.memory.numbers.get(factor)
         if constant in (1.0, -1.0):
-            return ("+" if constant == 1.0 else "-"), f"g{term.source}"
-        return "+", f"g{term.source} * {self.value(term.factor)}"
+            return ("+" if constant == 1.0 else "-"), adjoint
+        return "+", f"{adjoint} * {self.memory.text(factor, stride)}"
 
-    def careful(self) -> str:
+    # ---- the careful sweep
+
+    def _careful(self) -> str:
         """The sweep over a table, in which a factor of exactly 0 gives 0 whatever the other is."""
-        rows = [
-            f"{self.adjoint_start + term.target}, {self.adjoint_start + term.source}, {self.factor_places[term.factor]}"
-            for term in self.terms
-        ]
-        edges = ",\n".join("    " + ", ".join(rows[k : k + 6]) for k in range(0, len(rows), 6))
-        constants, copied = "", ""
-        if self.constant_factors:
+        places, copies = self._constant_factors()
+
+        def row(term: Term) -> list[int]:
+            factor = places[term.factor] if term.factor in places else self.memory.places[term.factor]
+            return [self.adjoint_start + term.target, self.adjoint_start + term.source, factor]
+
+        numbers: list[int] = []
+        straight: list[int] = []
+        for item in (*self.terms, None):
+            if isinstance(item, Term):
+                straight += row(item)
+                continue
+            if straight:
+                numbers += [1, len(straight) // 3, *straight]
+                straight = []
+            if item is not None:
+                numbers += [item.count, len(item.body)]
+                for term, strides in zip(item.body, item.strides, strict=True):
+                    numbers += [*row(term), *strides]
+        texts = [str(number) for number in numbers]
+        edges = ",\n".join("    " + ", ".join(texts[k : k + 20]) for k in range(0, len(texts), 20))
+        return _CAREFUL.format(prefix=self.prefix, edges=edges, tables=copies[0], copies=copies[1])
+
+    def _constant_factors(self) -> tuple[dict[int, int], tuple[str, str]]:
+        """Places behind the adjoints for constants that are factors; the table of numbers, and what copies them."""
+        start = self.workspace_size
+        slots = {slot for item in self.terms for slot in _factors(item)}
+        regions = {slot: self.memory.region(slot) for slot in slots}
+        numbers = sorted(slot for slot in slots if slot in self.memory.numbers)
+        places = {slot: start + k for k, slot in enumerate(numbers)}
+        table, copies = "", ""
+        if numbers:
             name = f"{self.prefix}factors"
-            constants = f"static const double {name}[] = {{\n{number_lines(self.constant_factors)}\n}};\n\n"
-            copied = f"    memcpy(w + {self.constant_start}, {name}, sizeof {name});\n"
-        return _CAREFUL.format(
-            prefix=self.prefix, edges=edges, constants=constants, copied=copied, n_terms=len(self.terms)
-        )
+            values = number_lines([self.memory.numbers[slot] for slot in numbers])
+            table = f"static const double {name}[] = {{\n{values}\n}};\n\n"
+            copies = f"    memcpy(w + {start}, {name}, sizeof {name});\n"
+        end = start + len(numbers)
+        for region in sorted({region for region in regions.values() if isinstance(region, int)}):
+            places |= {slot: end + offset for slot, offset in self.memory.offsets(region)}
+            name = f"{self.prefix}captured{region}"
+            copies += f"    memcpy(w + {end}, {name}, sizeof {name});\n"
+            end += len(self.memory.captured[region])
+        self.workspace_size = end
+        return places, (table, copies)
+
+
+def _reached_terms(sweep: Sweep, tangent: bool, seeded: Sequence[int]) -> list[Term]:
+    """The sweep's terms in order, without those whose source nothing was added to: they add nothing."""
+    edges = sweep.edges.tolist()
+    terms = [Term(i, a, d) for i, a, d in reversed(edges)] if tangent else [Term(a, i, d) for i, a, d in edges]
+    reached = set(seeded)
+    kept = []
+    for term in terms:
+        if term.source in reached:
+            reached.add(term.target)
+            kept.append(term)
+    return kept
+
+
+def _factors(item: Backward) -> Iterable[int]:
+    if isinstance(item, Term):
+        return (item.factor,)
+    return (slot for k in range(len(item.body)) for slot in item.touched(k, FACTOR))
+
+
+def _adjoints(item: Backward) -> Iterable[int]:
+    if isinstance(item, Term):
+        return item.target, item.source
+    return (a for k in range(len(item.body)) for place in (TARGET, SOURCE) for a in item.touched(k, place))
+
+
+def _loop_text(count: int, lines: Sequence[str]) -> list[str]:
+    return [f"for (int64_t k = 0; k < {count}; k++) {{", *(f"    {line}" for line in lines), "}"]
 
 
 Runs = Sequence[tuple[int, int, int, int]]
@@ -291,23 +348,33 @@ def runs_text(runs: Runs, one: str) -> list[str]:
         if count == 1:
             lines.append(one.format(at=at, position=first))
             continue
-        index = f"{first} + k" if step == 1 else f"{first} + {step} * k"
-        text = one.format(at=f"{at} + k" if at else "k", position=index)
+        text = one.format(at=f"{at} + k" if at else "k", position=index_text(first, step))
         lines.append(f"for (int64_t k = 0; k < {count}; k++) {text}")
     return lines
 
 
 _CAREFUL = """\
-/* the same sweep with care: a factor of exactly 0 gives 0, whatever the other factor is */
-static const uint32_t {prefix}edges[] = {{
+/* The same sweep with care: a factor of exactly 0 gives 0, whatever the other factor is. The table holds groups: how
+   often, how many terms, then for each its target, source and factor and, if repeated, by how much these move on. */
+static const int32_t {prefix}edges[] = {{
 {edges}
 }};
 
-{constants}FASTGRAD_RARE static void {prefix}careful(double *w) {{
-{copied}    for (int64_t k = 0; k < {n_terms}; k++) {{
-        const uint32_t *edge = {prefix}edges + 3 * k;
-        const double adjoint = w[edge[1]], factor = w[edge[2]];
-        if (adjoint != 0.0 && factor != 0.0) w[edge[0]] += adjoint * factor;
+{tables}FASTGRAD_RARE static void {prefix}careful(double *w) {{
+    const int32_t *edge = {prefix}edges;
+    const int32_t *end = edge + sizeof {prefix}edges / sizeof *edge;
+{copies}    while (edge < end) {{
+        const int32_t repeats = edge[0], terms = edge[1], width = repeats > 1 ? 6 : 3;
+        edge += 2;
+        for (int64_t k = 0; k < repeats; k++) {{
+            for (int32_t term = 0; term < terms; term++) {{
+                const int32_t *at = edge + width * term;
+                const int64_t moved = width > 3 ? k : 0, rest = width - 3;
+                const double adjoint = w[at[1] + moved * at[1 + rest]], factor = w[at[2] + moved * at[2 + rest]];
+                if (adjoint != 0.0 && factor != 0.0) w[at[0] + moved * at[rest]] += adjoint * factor;
+            }}
+        }}
+        edge += width * terms;
     }}
 }}
 """

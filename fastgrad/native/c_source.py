@@ -24,6 +24,9 @@ from fastgrad.transform.adjoint import adjoint, input_names
 
 __all__ = ["CSource", "c_source"]
 
+# planning, and this module's Python, take a while for so many; what repeats along arrays becomes loops
+OPERATIONS_PER_STATEMENT = 10
+
 KINDS: dict[str | None, Kind] = {
     None: Kind.VALUES,
     "gradient": Kind.GRADIENT,
@@ -78,12 +81,13 @@ def c_source(
         gradient = adjoint(tape, wrt, 1, seeded=False)
         tape = replace(gradient, outputs=gradient.outputs[1:])
     _check_can_be_unrolled(tape)
-    _check_size(scalar_cost(tape), limit)
+    _check_size(scalar_cost(tape) / OPERATIONS_PER_STATEMENT, limit)
     request = Request(KINDS[derivative], wrt, len(tape.outputs), values)
     program = scalar_program(tape)
     sweep = plan_sweep(program, None if request.kind is Kind.VALUES else wrt, request.n_hidden)
-    _check_size(sweep.n_instructions + len(sweep.edges), limit)
-    return CSource(name, *CFile(tape, name, derivative, request, sweep, names).texts())
+    file = CFile(tape, name, derivative, request, sweep, names)
+    _check_size(file.program.n_statements, limit)
+    return CSource(name, *file.texts())
 
 
 def _positions(tape: Tape, argnums: int | str | Sequence[int | str] | None) -> tuple[int, ...]:

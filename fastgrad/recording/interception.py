@@ -22,7 +22,7 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from types import CellType, FunctionType, ModuleType
@@ -211,10 +211,13 @@ class _Interception:
         self._holdings: dict[int, _Holding] = {}
         self._replaced_in: list[tuple[dict[str, Any], _Holding]] = []
         # what stands in no namespace
-        self._replaced: list[tuple[Any, str, Any, Any]] = []
+        self._replaced: list[tuple[Any, Any, Any, Any]] = []
 
-    def open(self, function: Callable[..., Any]) -> Callable[..., Any]:
-        """Put the stand-ins in place for one more recording, of ``function``; what is to be called in its place."""
+    def open(self, function: Callable[..., Any], places: Sequence[tuple[Any, Any]] | None = None) -> Callable[..., Any]:
+        """Put the stand-ins in place for one more recording, of ``function``; what is to be called in its place.
+
+        ``places`` are further ones where they are to be put, as containers and keys.
+        """
         deadline = time.monotonic() + _PATIENCE
         while True:
             with self._lock:
@@ -222,9 +225,9 @@ class _Interception:
                 self._lock.wait_for(self._is_free, max(deadline - time.monotonic(), 0.0))
             with _no_compilation(), self._lock:
                 if self._is_free() or time.monotonic() > deadline:
-                    return self._opened(function)
+                    return self._opened(function, places)
 
-    def _opened(self, function: Callable[..., Any]) -> Callable[..., Any]:
+    def _opened(self, function: Callable[..., Any], places: Sequence[tuple[Any, Any]] | None) -> Callable[..., Any]:
         self._n_open += 1
         if self._n_open == 1:
             self._make_stand_ins()
@@ -232,8 +235,21 @@ class _Interception:
             if self._n_open == 1:
                 self._replace_all()
             self._replace_around(function)
+            for holder, key in places or ():
+                self._replace_held(holder, key)
         stand_in: Callable[..., Any] = self._stand_ins.get(id(function), function)
-        return stand_in
+        return stand_in if places is None else self._holding_stand_ins(stand_in)
+
+    def worth_replacing(
+        self, function: Callable[..., Any], places: Sequence[tuple[Any, Any]]
+    ) -> list[tuple[Any, Any]] | None:
+        """Those places that hold something for which there is a stand-in; None if nor the function itself has one."""
+        with self._lock:
+            found = [place for place in places if self._has_stand_ins(_content(*place))]
+            return found if found or self._has_stand_ins(function) else None
+
+    def _has_stand_ins(self, value: Any) -> bool:
+        return self._holding_stand_ins(value) is not value
 
     def _is_free(self) -> bool:
         """Whether no other thread needs the originals; a module that this thread is importing may record."""
@@ -266,9 +282,9 @@ class _Interception:
                 self._lock.notify_all()
                 if not self._suspending and self._n_open:
                     self._replace_all()
-                    for holder, _, original, stand_in in put_back:
-                        if isinstance(holder, CellType) and _content(holder) is original:
-                            self._replace_cell(holder, original, stand_in)
+                    for holder, key, original, _ in put_back:
+                        if isinstance(holder, _HOLDERS) and _content(holder, key) is original:
+                            self._replace_held(holder, key)
 
     def original_of(self, value: Any) -> Any:
         """What a stand-in stands for; anything else itself."""
@@ -283,7 +299,7 @@ class _Interception:
             self._replace_in(namespace)
         self._replace_calls()
 
-    def _put_all_back(self) -> list[tuple[Any, str, Any, Any]]:
+    def _put_all_back(self) -> list[tuple[Any, Any, Any, Any]]:
         for namespace, holding in self._replaced_in:
             _exchange(namespace, holding.stand_ins, holding.originals)
         put_back = self._replaced
@@ -357,14 +373,28 @@ class _Interception:
             return
         self._replace_in(function.__globals__)
         for cell in function.__closure__ or ():
-            original = _content(cell)
-            stand_in = self._stand_ins.get(id(original))
-            if stand_in is not None:
-                self._replace_cell(cell, original, stand_in)
+            self._replace_held(cell, "")
 
-    def _replace_cell(self, cell: CellType, original: Any, stand_in: Any) -> None:
-        cell.cell_contents = stand_in
-        self._replaced.append((cell, "", original, stand_in))
+    def _replace_held(self, holder: Any, key: Any) -> None:
+        original = _content(holder, key)
+        stand_in = self._holding_stand_ins(original)
+        if stand_in is not original:
+            _set_content(holder, key, stand_in)
+            self._replaced.append((holder, key, original, stand_in))
+
+    def _holding_stand_ins(self, value: Any) -> Any:
+        """The stand-in for a value, or a partial function or tuple like it with stand-ins in it; else itself."""
+        if type(value) is functools.partial:
+            parts = (value.func, *value.args, *value.keywords.values())
+            found: list[Any] = [self._holding_stand_ins(part) for part in parts]
+            if all(map(operator.is_, parts, found)):
+                return value
+            n = 1 + len(value.args)
+            return functools.partial(found[0], *found[1:n], **dict(zip(value.keywords, found[n:], strict=True)))
+        if type(value) is tuple:
+            items = tuple(map(self._holding_stand_ins, value))
+            return value if all(map(operator.is_, items, value)) else items
+        return self._stand_ins.get(id(value), value)
 
     def _replace_calls(self) -> None:
         """What runs when objects of NumPy's and Numba's classes are called, and when modules are imported."""
@@ -410,11 +440,11 @@ def _exchange(namespace: dict[str, Any], old: dict[str, Any], new: dict[str, Any
             namespace[name] = new[name]
 
 
-def _put_back(holder: Any, name: str, original: Any, stand_in: Any) -> None:
+def _put_back(holder: Any, name: Any, original: Any, stand_in: Any) -> None:
     """Undo one replacement, unless the place holds something else by now."""
-    if isinstance(holder, CellType):
-        if _content(holder) is stand_in:
-            holder.cell_contents = original
+    if isinstance(holder, _HOLDERS):
+        if _content(holder, name) is stand_in:
+            _set_content(holder, name, original)
     elif vars(holder).get(name) is stand_in:
         if original is _ABSENT:
             delattr(holder, name)
@@ -422,11 +452,26 @@ def _put_back(holder: Any, name: str, original: Any, stand_in: Any) -> None:
             setattr(holder, name, original)
 
 
-def _content(cell: CellType) -> Any:
+# what holds values besides modules and classes
+_HOLDERS = (CellType, FunctionType, dict, list)
+
+
+def _content(holder: Any, key: Any) -> Any:
     try:
-        return cell.cell_contents
-    except ValueError:
+        if isinstance(holder, CellType):
+            return holder.cell_contents
+        return getattr(holder, key) if isinstance(holder, FunctionType) else holder[key]
+    except (ValueError, LookupError):
         return _ABSENT
+
+
+def _set_content(holder: Any, key: Any, value: Any) -> None:
+    if isinstance(holder, CellType):
+        holder.cell_contents = value
+    elif isinstance(holder, FunctionType):
+        setattr(holder, key, value)
+    else:
+        holder[key] = value
 
 
 def _looked_up(name: str) -> Any:

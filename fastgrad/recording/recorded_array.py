@@ -212,7 +212,7 @@ class RecordedArray:
                 "drop its derivative",
                 user_line(),
                 "Keep the value as it is; make arrays that are to hold it inside the function, with np.zeros, np.array "
-                "or np.stack.",
+                "or np.stack, and call functions such as math.sin and np.zeros by these names.",
             )
         )
 

@@ -16,6 +16,7 @@ from fastgrad.plan.request import Kind, Request
 from fastgrad.plan.scalar_program import ScalarProgram
 from fastgrad.plan.sweep import Sweep
 from fastgrad.vm import instructions as isa
+from fastgrad.vm.addresses import address_of
 from fastgrad.vm.binary import kernels
 from fastgrad.vm.memory import MAX_LANES, Captured, aligned, fitting_lanes, taken
 from fastgrad.vm.scalar_executor import is_reverse, planned_sweep
@@ -24,8 +25,10 @@ from fastgrad.vm.threads import share_out
 Floats = NDArray[np.float64]
 Shape = tuple[int, ...]
 
-# tiles below which a batch is not worth a second thread
-MIN_TILES_PER_THREAD = 4
+# Nanoseconds that an instruction, an edge or a row takes for one example, about; and those of a share that is worth a
+# thread: handing it over takes some 5 us.
+LANE_NANOSECONDS = 0.25
+MIN_SHARE_NANOSECONDS = 20_000
 # shares of a batch for each thread: a thread that is held up leaves its shares to the others
 SHARES_PER_THREAD = 8
 # rows of native code are a multiple of the lanes that any processor takes at once
@@ -42,9 +45,10 @@ class BatchExecutor:
         self.lanes = fitting_lanes(self.sweep.n_slots + self.sweep.n_adjoints, isa.CHUNK)
         self.tiers: dict[tuple[bool, ...], Tier] = {}
         self._setting = tier
-        self._template = _tile_template(self.sweep, request, shapes)
-        # a lane takes about a tenth of a nanosecond for an instruction or an edge
-        self._nanoseconds = 0.1 * (self.sweep.n_instructions + len(self.sweep.edges) * self._template.n_sweeps)
+        self._template = template = _tile_template(self.sweep, request, shapes)
+        n_rows = len(template.inputs.records) + len(template.outputs.records)
+        n_edges = len(self.sweep.edges) * template.n_sweeps
+        self._nanoseconds = LANE_NANOSECONDS * (self.sweep.n_instructions + n_edges + n_rows)
         self._rows_pool: list[_BoundRows] = []
         self._pool: list[_TileWorkspace] = []
 
@@ -72,8 +76,8 @@ class BatchExecutor:
         native = tier.addresses[0] if tier.addresses else 0
         lanes = _native_lanes(n) if native else self.lanes
         tiles = isa.n_tiles((n,), lanes)
-        n_threads = max(1, min(n_threads, tiles // MIN_TILES_PER_THREAD))
-        n_shares = min(tiles // MIN_TILES_PER_THREAD, SHARES_PER_THREAD * n_threads) if n_threads > 1 else 1
+        worthwhile = min(tiles, int(n * self._nanoseconds / MIN_SHARE_NANOSECONDS))
+        n_shares = max(1, min(worthwhile, SHARES_PER_THREAD * n_threads)) if n_threads > 1 else 1
         bounds = [tiles * k // n_shares for k in range(n_shares + 1)]
 
         def work(k: int) -> None:
@@ -111,21 +115,27 @@ class _PointedRows:
         self.address = self.records.ctypes.data
         self._addresses, self._strides = self.records["address"], self.records["strides"]
         self._places = rows.places
-        self._layouts: list[Any] = [None] * len(rows.places)
-        self._offsets: list[Any] = [0] * len(rows.places)
+        # of which array each row is, and where in that
+        self._array_numbers = np.zeros(len(self.records), np.intp)
+        for number, (place, _) in enumerate(rows.places):
+            self._array_numbers[place] = number
+        self._offsets = np.zeros(len(self.records), np.int64)
+        self._layouts: list[tuple[bool, tuple[int, ...]]] = []
 
     def point(self, arrays: Sequence[tuple[Floats, bool]]) -> None:
         """Take these arrays: (array, whether its first axis runs over the examples)."""
-        for k, ((place, indices), (array, batched)) in enumerate(zip(self._places, arrays, strict=True)):
-            layout = (batched, array.strides)
-            if self._layouts[k] != layout:
-                of_element = array.strides[1:] if batched else array.strides
-                self._offsets[k] = np.dot(of_element, indices) if of_element else 0
-                self._strides[place, 0] = array.strides[0] // 8 if batched else 0
+        layouts = [(batched, array.strides) for array, batched in arrays]
+        if layouts != self._layouts:
+            for (place, indices), (batched, strides) in zip(self._places, layouts, strict=True):
+                of_element = strides[1:] if batched else strides
+                self._offsets[place] = np.dot(of_element, indices) if of_element else 0
+                self._strides[place, 0] = strides[0] // 8 if batched else 0
                 if self.records.dtype == isa.INPUT_ROW:
                     self.records["uniform"][place] = not batched
-                self._layouts[k] = layout
-            self._addresses[place] = self._offsets[k] + array.ctypes.data
+            self._layouts = layouts
+        if arrays:
+            addresses = np.array([address_of(array) for array, _ in arrays])
+            self._addresses[...] = addresses[self._array_numbers] + self._offsets
 
 
 class _BoundRows:
@@ -293,5 +303,5 @@ class _TileWorkspace:
         job[_INPUTS], job[_SEEDS], job[_OUTPUTS], job[_SHAPE] = rows.words
         job[_FIRST_TILE], job[_LAST_TILE] = first, last
         job[_NATIVE] = native
-        job[_FAILED] = 0 if failed is None else failed.ctypes.data
+        job[_FAILED] = 0 if failed is None else address_of(failed)
         kernels().run_tiles(self._address)

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastgrad.vm import instructions as isa
+from fastgrad.vm.addresses import address_of
 
 __all__ = ["MAX_LANES", "Captured", "aligned", "allocate_together", "fitting_lanes", "taken"]
 
@@ -52,7 +53,7 @@ def allocate_together(shapes: Sequence[Shape]) -> list[Floats]:
 def aligned(n: int) -> Floats:
     """``n`` doubles that start at a multiple of the cache line."""
     raw = np.empty(n + isa.TILE_ALIGNMENT // 8)
-    shift = -raw.ctypes.data % isa.TILE_ALIGNMENT // 8
+    shift = -address_of(raw) % isa.TILE_ALIGNMENT // 8
     return raw[shift : shift + n]
 
 

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 import fastgrad as fg
+from fastgrad.native import c_statements
 from fastgrad.native.c_source import CSource
 from fastgrad.ops import BY_NAME, TABLE
 from fastgrad.plan.request import Kind, Request, result_shapes
@@ -104,7 +105,7 @@ def lotka_volterra(p: Any) -> Any:
         return growth * x - predation * x * y, conversion * x * y - death * y
 
     h = 0.1
-    for _ in range(30):
+    for _ in range(12):
         x1, y1 = rates(x, y)
         x2, y2 = rates(x + h / 2 * x1, y + h / 2 * y1)
         x3, y3 = rates(x + h / 2 * x2, y + h / 2 * y2)
@@ -132,6 +133,7 @@ def branching(x: Any) -> Any:
 
 
 CAPTURED = RNG.normal(size=(4, 5)), np.arange(8)[::2], np.array([np.inf, -0.0, np.nan, 5e-324, 1.0])
+LONG = RNG.normal(size=50), RNG.integers(0, 50, size=50), RNG.normal(size=(4, 50))
 
 EVERYTHING = (None, "vjp", "jvp", "jacobian")
 CASES = {
@@ -174,6 +176,14 @@ CASES = {
         EVERYTHING,
         ((np.zeros((4, 5)),), (np.full((4, 5), np.inf),)),
     ),
+    "arrays": Case(
+        lambda x, a: (
+            np.sum(np.exp(np.sin(x)) / a * LONG[0] + np.cumsum(x)[::-1] ** 2) + np.max(x[LONG[1]] * LONG[2] @ x)
+        ),
+        (RNG.normal(size=50), 2.0),
+        (*EVERYTHING, "gradient"),
+        ((np.zeros(50), 0.0), (np.full(50, np.inf), 1.0), (RNG.choice([0.0, -0.0, 1.0, np.inf], size=50), -0.0)),
+    ),
     "nothing": Case(
         lambda x, y: (np.floor(x), x, 3.0 + 0.0 * x, 2.0 * y, np.sum(y) + 1.0),
         (1.5, np.zeros((0, 3))),
@@ -188,10 +198,17 @@ def recorded(name: str) -> Tape:
     return fg.record(CASES[name].function, *CASES[name].inputs)
 
 
-@pytest.fixture(scope="module", params=["-O2", "-std=gnu99 -O3 -march=native"])
+# the last time with loops wherever statements repeat
+@pytest.fixture(scope="module", params=["-O1", "-std=gnu99 -O3 -march=native", "-O0 loops"])
 def programs(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Library:
-    sources = [recorded(name).to_c(f"{name}_{derivative}", derivative) for name, derivative in ASKED]
-    return Library(sources, tmp_path_factory.mktemp("programs"), *request.param.split())
+    *flags, last = request.param.split()
+    with pytest.MonkeyPatch.context() as patch:
+        if last == "loops":
+            patch.setattr(c_statements, "LEAST_REPEATS", 2)
+        else:
+            flags.append(last)
+        sources = [recorded(name).to_c(f"{name}_{derivative}", derivative) for name, derivative in ASKED]
+    return Library(sources, tmp_path_factory.mktemp("programs"), *flags)
 
 
 def seeds_of(tape: Tape, derivative: str | None) -> list[list[np.ndarray]]:
@@ -303,7 +320,7 @@ def test_an_operation_is_written_once_and_only_if_it_is_used() -> None:
 def test_functions_stay_short_however_long_the_program_is() -> None:
     source = fg.record(lotka_volterra, CASES["lotka_volterra"].inputs[0]).to_c("f", "gradient").source
     bodies = [part.split("\n}")[0] for part in source.split("(double *w) {")[1:]]
-    assert len(bodies) > 10
+    assert len(bodies) > 6
     assert max(body.count("\n") for body in bodies) < 1000
 
 
@@ -371,10 +388,21 @@ def test_operations_that_only_libraries_have_are_refused_by_name_and_line() -> N
         tape.to_c("f", "gradient")
 
 
+def test_what_repeats_along_arrays_is_a_loop() -> None:
+    def lines(n: int, derivative: str | None) -> int:
+        return fg.record(rosenbrock, np.ones(n)).to_c("f", derivative).source.count("\n")
+
+    for derivative in (None, "gradient", "jvp", "jacobian"):
+        assert lines(1024 + 1, derivative) < lines(128 + 1, derivative) + 30
+
+
 def test_tapes_beyond_the_limit_are_refused_with_the_figure() -> None:
-    tape = fg.record(lambda x: np.sum(np.sin(x)), np.ones(2000))
-    with pytest.raises(fg.UnsupportedError, match=r"would become about 4,\d\d\d statements.*the limit is 1,000"):
-        tape.to_c("f", limit=1000)
-    with pytest.raises(fg.UnsupportedError, match=r"would become about 5,\d\d\d statements.*the limit is 4,500"):
-        tape.to_c("f", "gradient", limit=4500)
-    assert tape.to_c("f", limit=4500).source
+    positions = RNG.integers(0, 500, size=700)
+    tape = fg.record(lambda x: np.sum(np.sin(x[positions])), np.ones(500))
+    with pytest.raises(fg.UnsupportedError, match=r"would become about 7\d\d statements.*the limit is 600"):
+        tape.to_c("f", limit=600)
+    with pytest.raises(fg.UnsupportedError, match=r"would become about 1,4\d\d statements.*the limit is 1,000"):
+        tape.to_c("f", "gradient", limit=1000)
+    assert tape.to_c("f", limit=1000).source
+    with pytest.raises(fg.UnsupportedError, match=r"smaller arrays"):
+        fg.record(lambda x: np.sum(np.sin(x)), np.ones(100_000)).to_c("f", limit=1000)

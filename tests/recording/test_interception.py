@@ -434,6 +434,139 @@ def test_an_inner_function_may_not_change_an_array_of_the_outer_one():
         fg.jacobian(outer)(X)
 
 
+# ---- functions that are kept in other places than names of modules
+
+
+def with_default(x, act=math.sin):
+    return act(x[0]) * x[1]
+
+
+def with_keyword_default(x, *, act=math.exp, make=np.zeros):
+    y = make(2)
+    y[0] = act(x[0])
+    return y * x[1]
+
+
+make_three = functools.partial(np.zeros, 3)
+KEPT = {math.sin}
+ACTIVATIONS = {"sin": math.sin, "zeros": np.zeros, "inner": {"list": [math.cos, math.exp]}}
+
+
+def with_partial(x):
+    y = make_three()
+    y[0] = x[0] ** 2
+    return y * x[1]
+
+
+def with_dict(x):
+    y = ACTIVATIONS["zeros"](3)
+    y[0] = ACTIVATIONS["sin"](x[0])
+    y[1] = ACTIVATIONS["inner"]["list"][1](x[1])
+    return y
+
+
+def with_closures():
+    zeros, act = np.zeros, math.sin
+
+    def helper(x):
+        y = zeros(3)
+        y[0] = act(x[0])
+        return y
+
+    return lambda x: helper(x) * x[1]
+
+
+class Layer:
+    def __init__(self):
+        self.act = math.cos
+
+    def __call__(self, x):
+        return self.act(x[0]) * x[1]
+
+    def method(self, x):
+        return self.act(x[0])
+
+
+LAYER = Layer()
+HELD = {
+    "a default argument": with_default,
+    "the default argument of a helper": lambda x: with_default(x) + with_default(2.0 * x),
+    "keyword defaults": with_keyword_default,
+    "a partial function": with_partial,
+    "a partial function that is differentiated": functools.partial(with_default, act=math.cos),
+    "a dict": with_dict,
+    "closures of helpers": with_closures(),
+    "attributes": Layer(),
+    "attributes of self": Layer().method,
+    "attributes of a global": lambda x: LAYER(x),
+}
+
+
+@pytest.mark.parametrize("name", HELD)
+def test_functions_that_are_kept_elsewhere_are_recorded_too(name):
+    before = everything()
+    held = [with_default.__defaults__, with_keyword_default.__kwdefaults__.copy(), str(ACTIVATIONS), make_three]
+    check(HELD[name], X)
+    assert everything() == before
+    assert held == [with_default.__defaults__, with_keyword_default.__kwdefaults__, str(ACTIVATIONS), make_three]
+    assert with_default.__defaults__ is held[0]
+
+
+def test_what_is_kept_elsewhere_is_back_after_an_error_and_where_it_cannot_be_found_the_error_has_a_name():
+    def failing(x, act=math.sin):
+        act(x[0])
+        raise KeyError("a reason")
+
+    with pytest.raises(KeyError):
+        fg.grad(failing)(X)
+    assert failing.__defaults__ == (math.sin,)
+
+    class Hidden:
+        act, make = staticmethod(math.sin), staticmethod(np.zeros)
+
+    def filling(x):
+        y = Hidden.make(3)
+        y[0] = x[0]
+        return y
+
+    for lost in (filling, lambda x: Hidden.act(x[0]), lambda x: next(iter(KEPT))(x[0]), lambda x: float(x[0])):
+        with pytest.raises(
+            fg.LostDerivativeError, match=r"turned into a Python float.*test_interception.*by these names"
+        ):
+            fg.grad(lost)(X)
+
+
+def test_a_function_that_drops_a_derivative_by_itself_runs_once():
+    calls = []
+
+    def function(x):
+        calls.append(1)
+        return float(x[0])
+
+    with pytest.raises(fg.LostDerivativeError):
+        fg.grad(function)(X)
+    assert len(calls) == 1
+
+
+def test_other_threads_compute_with_floats_meanwhile_where_functions_are_kept_elsewhere():
+    wrong, stop = [], threading.Event()
+
+    def plain():
+        while not stop.is_set():
+            if with_default(X) != math.sin(X[0]) * X[1] or type(with_dict(X)) is not np.ndarray:
+                wrong.append(1)
+
+    thread = threading.Thread(target=plain)
+    thread.start()
+    try:
+        for k in range(30):
+            assert fg.grad(lambda x, k=k: with_default(x) + with_dict(x)[0] * k)(X)[2] == 0.0
+    finally:
+        stop.set()
+        thread.join()
+    assert not wrong
+
+
 # ---- lists of recorded values, of which NumPy would make arrays of objects
 
 

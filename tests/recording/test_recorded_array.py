@@ -222,7 +222,7 @@ LOST = (
     "a recorded value was turned into a Python float (by float(), by storing it into an array that was made outside "
     "the function or by compiled code, or by a function that knows only floats), which would drop its derivative (at "
     "{}:{}, in {}). Keep the value as it is; make arrays that are to hold it inside the function, with np.zeros, "
-    "np.array or np.stack."
+    "np.array or np.stack, and call functions such as math.sin and np.zeros by these names."
 )
 
 

@@ -12,12 +12,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import fastgrad as fg
+from fastgrad import array_ops
 from fastgrad.plan.array_plan import Copy, Evaluation, Segment, array_plan
 from fastgrad.plan.request import Kind, Request, result_shapes
 from fastgrad.plan.scalar_program import scalar_program
 from fastgrad.tape import Tape
 from fastgrad.transform.adjoint import adjoint
-from fastgrad.vm.array_executor import ArrayExecutor
+from fastgrad.vm.array_executor import ADOPTED_SIZE, ArrayExecutor
 from fastgrad.vm.scalar_executor import ScalarExecutor
 
 
@@ -306,3 +307,91 @@ def test_threads_share_a_derivative_with_steps_of_numpy() -> None:
         for _ in range(10):
             for found, right in zip(pool.map(derivative, matrices), expected, strict=True):
                 np.testing.assert_array_equal(found, right)
+
+
+# ---- steps that NumPy does
+
+BIG = 70  # so that matrices are adopted rather than copied
+
+
+def regular(seed: int) -> Any:
+    return np.random.default_rng(seed).standard_normal((BIG, BIG)) + BIG * np.eye(BIG)
+
+
+def inverse_gradient(a: Any) -> Any:
+    inverse = np.linalg.inv(a)
+    return -inverse.T @ (2.0 * inverse) @ inverse.T
+
+
+def test_large_results_of_numpy_are_followed_from_run_to_run() -> None:
+    assert BIG**2 >= ADOPTED_SIZE
+    gradient = fg.grad(lambda a: np.sum(np.linalg.inv(a) ** 2))
+    matrices = [regular(seed) for seed in range(12)]
+    found = [gradient(a) for a in matrices]
+    for a, of_a in zip(matrices, found, strict=True):
+        np.testing.assert_allclose(of_a, inverse_gradient(a), rtol=1e-9, atol=1e-12)
+    prepared = gradient.prepare(matrices[0])
+    for a, of_a in zip(matrices, found, strict=True):
+        np.testing.assert_array_equal(prepared(a), of_a)
+
+
+def test_large_results_of_numpy_are_each_threads_own() -> None:
+    gradient = fg.grad(lambda a: np.sum(np.linalg.inv(a) ** 2))
+    matrices = [regular(seed) for seed in range(4)]
+    expected = [gradient(a) for a in matrices]
+    with ThreadPoolExecutor(4) as pool:
+        for k, found in enumerate(pool.map(lambda k: gradient(matrices[k % 4]), range(40))):
+            np.testing.assert_array_equal(found, expected[k % 4])
+
+
+def test_results_that_numpy_lays_out_in_its_own_way_are_put_in_order() -> None:
+    a = regular(1) / BIG
+    # cofactors are columns first
+    np.testing.assert_allclose(fg.grad(lambda a: np.log(np.linalg.det(a)))(a), np.linalg.inv(a).T, rtol=1e-9, atol=1e-9)
+    assert not array_ops.cofactor.evaluate(None, a, np.linalg.det(a)).flags.c_contiguous
+
+
+def test_a_result_that_is_the_operand_itself_may_be_adopted() -> None:
+    stack = np.random.default_rng(2).standard_normal((1024, 4, 4))
+    symmetric = stack + np.swapaxes(stack, -1, -2)
+    assert 4 * len(stack) >= ADOPTED_SIZE
+    gradient = fg.grad(lambda a: np.sum(np.linalg.eigvalsh(a) ** 2))
+    for factor in (1.0, 3.0):
+        expected = 2.0 * factor * symmetric * (2.0 * np.tril(np.ones((4, 4)), -1) + np.eye(4))
+        np.testing.assert_allclose(gradient(factor * symmetric), expected, rtol=1e-9, atol=1e-9)
+
+
+def test_an_output_that_is_a_reshape_is_made_where_the_caller_wants_it() -> None:
+    tape = fg.record(lambda a, b: np.linalg.solve(a, b), regular(0), np.ones(BIG))
+    assert [type(step) for step in array_plan(tape).steps] == [Evaluation]
+    a, b = regular(0), np.arange(float(BIG))
+    solution, twice, column = fg.vjp(
+        lambda a, b: (np.linalg.solve(a, b), np.linalg.solve(a, b) * 2.0, np.linalg.solve(a, b).reshape(-1, 1)), a, b
+    )[0]
+    np.testing.assert_array_equal(solution, np.linalg.solve(a, b))
+    np.testing.assert_array_equal(twice, 2.0 * solution)
+    np.testing.assert_array_equal(column, solution.reshape(-1, 1))
+
+
+def test_sums_of_nothing_are_zeros_for_numpy_too() -> None:
+    def function(a: Any) -> Any:
+        nothing = np.sum(a[:0], axis=0)
+        return np.linalg.solve(a, nothing), nothing
+
+    tape = fg.record(function, regular(0))
+    executor = ArrayExecutor(tape, Request(Kind.VALUES, (), 2, True))
+    results = [np.full(shape, np.nan) for shape in executor.result_shapes]
+    assert executor([regular(0)], [], results) == -1
+    for result in results:
+        np.testing.assert_array_equal(result, np.zeros(BIG))
+
+
+def test_triangles_are_fused_and_drop_what_is_infinite_outside() -> None:
+    a = regular(0) @ regular(0).T
+    tape = adjoint(fg.record(lambda a: np.sum(np.linalg.cholesky(a)), a), (0,), 1, seeded=False)
+    evaluations = [step.operation.name for step in array_plan(tape).steps if isinstance(step, Evaluation)]
+    assert sorted(evaluations) == ["cholesky", "inv", "matmul", "matmul", "matmul"]
+    upper = np.triu(np.full((BIG, BIG), np.inf), 1) + np.tril(a)
+    gradient = fg.grad(lambda a: np.sum(np.linalg.cholesky(a)))
+    np.testing.assert_array_equal(gradient(upper), gradient(a))
+    assert not np.triu(gradient(a), 1).any()
