@@ -206,7 +206,7 @@ class Tape:
 
         ``name`` is that of the C function. ``derivative`` is ``"gradient"``, ``"vjp"``, ``"jvp"``, ``"jacobian"`` or
         ``"hessian"``, by the inputs ``argnums`` (numbers or names, all if None); without ``values`` the values are left
-        out. Every element is written out, at most ``limit`` statements. Captured data are frozen.
+        out. Loops are unrolled as they were recorded, to at most ``limit`` statements. Captured data are frozen.
 
         Returns an object with the texts ``source`` and ``header``, whose ``write(folder)`` makes files of them. Raises
         UnsupportedError where an operation has no such form or the limit is passed, InputError for other arguments.

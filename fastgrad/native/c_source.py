@@ -127,7 +127,7 @@ def _check_can_be_unrolled(tape: Tape) -> None:
 def _check_size(statements: float, limit: int) -> None:
     if statements > limit:
         raise UnsupportedError(
-            f"this tape would become about {int(statements):,} statements of C, for every element of its arrays is "
-            f"written out; the limit is {limit:,}. Record it for smaller arrays and call it in a loop, or "
-            "raise limit= (a C compiler takes about 0.2 ms a statement)."
+            f"this tape would become about {int(statements):,} statements of C; the limit is {limit:,}. Record it for "
+            "smaller arrays or fewer steps and call it in a loop, or raise limit= (a C compiler takes 0.1 to 0.2 ms a "
+            "statement)."
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import doctest
 import itertools
 import subprocess
 from collections.abc import Callable, Sequence
@@ -351,7 +352,18 @@ def test_files_are_written_and_the_header_serves_a_program_in_c(tmp_path: Path) 
     assert subprocess.run([tmp_path / "main"], capture_output=True, text=True, check=True).stdout == "14 2 4 6\n"
 
 
+def test_the_example_of_the_method_gives_what_it_shows() -> None:
+    (example,) = doctest.DocTestFinder().find(Tape.to_c, "to_c")
+    assert doctest.DocTestRunner().run(example) == (0, 3)
+
+
 # ---- refusals
+
+
+@pytest.mark.parametrize("flag", ["-ffast-math", "-Ofast"])
+def test_compilers_that_were_told_to_change_arithmetic_are_stopped(tmp_path: Path, flag: str) -> None:
+    with pytest.raises(AssertionError, match="compile this file with IEEE arithmetic"):
+        Library([parabola().to_c("f")], tmp_path, flag)
 
 
 def parabola() -> Tape:
