@@ -163,3 +163,36 @@ def test_a_batch_of_newton_iterations_with_a_dozen_branches(compare):
     value, slope = ours(x)
     np.testing.assert_allclose(value, np.sqrt(x), rtol=1e-12)
     np.testing.assert_allclose(slope, 0.5 / np.sqrt(x), rtol=1e-5)
+
+
+def test_a_batch_of_examples_on_mixed_branches(compare):
+    def payoff(x):
+        """Four ways, a quarter of the examples each, of about the same work."""
+        spot, volatility = x[0], x[1]
+        grown = spot * np.exp(volatility * x[2])
+        if spot > 1.0:
+            grown = np.sin(grown) + grown
+        else:
+            grown = np.cos(grown) - grown
+        if volatility > 0.0:
+            return np.log(1.0 + grown * grown) * volatility
+        return np.sqrt(1.0 + grown * grown) * volatility
+
+    random = np.random.default_rng(0)
+    points = np.stack([random.uniform(0, 2, 100_000), random.uniform(-1, 1, 100_000), random.normal(size=100_000)], 1)
+    ways = [(points[:, 0] > 1.0) == first for first in (True, False)]
+    both = [way & ((points[:, 1] > 0.0) == second) for way in ways for second in (True, False)]
+    parts = [points[rows] for rows in both]
+    batched = fg.vmap(fg.value_and_grad(payoff), threads=1)
+    sorted_out = [fg.vmap(fg.value_and_grad(payoff), threads=1) for _ in parts]
+    compare(
+        "100,000 examples on four branches, mixed, per input",
+        lambda: batched(points),
+        {"each branch's in a batch of their own": lambda: [g(part) for g, part in zip(sorted_out, parts, strict=True)]},
+        bar=2.0,
+        per=len(points),
+    )
+    values, slopes = batched(points)
+    for rows, part, alone in zip(both, parts, sorted_out, strict=True):
+        np.testing.assert_array_equal(values[rows], alone(part)[0])
+        np.testing.assert_array_equal(slopes[rows], alone(part)[1])

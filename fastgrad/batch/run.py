@@ -33,6 +33,9 @@ Shape = tuple[int, ...]
 # Bytes of converted inputs and results in one block: they stay in the cache while the kernels run on them.
 BLOCK_BYTES = 1 << 20
 MIN_BLOCK = 1 << 10
+# Examples from which on a sample of them is looked at, how many that are, and which part of it must fit the likeliest
+# branch so that all examples are run through that first.
+MIN_SORTED, N_SAMPLED, ALIKE = 2048, 256, 0.75
 
 OTHER_NESTING = (
     "vmap needs results nested alike for all examples; this function nests them differently on different branches. "
@@ -130,6 +133,20 @@ class Run:
         return self.outputs
 
 
+def _by_guard(failed: NDArray[np.int64], examples: NDArray[np.intp] | None) -> list[tuple[int, NDArray[np.intp]]]:
+    """The examples (None: all) of each guard that failed; those of -1 passed."""
+    n_guards = int(failed.max(initial=-1)) + 1
+    # NumPy sorts small whole numbers by their digits
+    order = np.argsort(failed.astype(np.int16) if n_guards < 1 << 15 else failed, kind="stable")
+    sizes = np.bincount(failed + 1, minlength=n_guards + 1)
+    ends = np.cumsum(sizes)
+    found = []
+    for guard in (np.flatnonzero(sizes) - 1).tolist():
+        at = order[ends[guard + 1] - sizes[guard + 1] : ends[guard + 1]]
+        found.append((guard, at if examples is None else examples[at]))
+    return found
+
+
 class _Block:
     """The examples from ``start`` to ``stop`` of a run."""
 
@@ -141,13 +158,90 @@ class _Block:
         self.targets: list[Floats] | None = None
 
     def run(self) -> None:
-        self._through_new_branches(self._through_known_branches())
+        branches = self.owner.recordings.branches(self.owner.signature)
+        groups = self._sorted_out(branches) if self._is_mixed(branches) else [_Group(Trial(branches), None)]
+        self._through_new_branches(self._through_known_branches(groups))
         if self.owner.outputs is not None and self.targets is not None:
             self.owner.outputs.written(self.start, self.stop, self.targets)
 
-    def _through_known_branches(self) -> list[_Group]:
+    # ---- examples of many branches: first the guards alone, then each branch on its own
+
+    def _is_mixed(self, branches: Sequence[Branch]) -> bool:
+        """Whether a sample says that sorting the examples out beforehand is worth while."""
+        if self.n < MIN_SORTED or len(branches) < 2 or any(branch.guard_executor() is None for branch in branches):
+            return False
+        sample = np.arange(0, self.n, self.n // N_SAMPLED)
+        n_passed = int(np.count_nonzero(self._failed_guards(branches[0], sample) < 0))
+        return n_passed < ALIKE * len(sample)
+
+    def _failed_guards(self, branch: Branch, examples: NDArray[np.intp] | None) -> NDArray[np.int64]:
+        executor = branch.guard_executor()
+        assert executor is not None
+        n = self.n if examples is None else len(examples)
+        failed = np.full(n, -1, np.int64)
+        if len(branch.tape.guard_nodes):
+            executor(n, self._inputs_of(examples), [], [], self.owner.n_threads, failed)
+        return failed
+
+    def _sorted_out(self, branches: Sequence[Branch]) -> list[_Group]:
+        """Run each branch on the examples that it fits; the groups that are left."""
+        found: dict[Branch, list[NDArray[np.intp]]] = {}
+        left, waiting = [], [_Group(Trial(branches), None)]
+        # the longest one tells most of the others apart
+        first: Branch | None = max(branches, key=lambda branch: len(branch.tape.guard_nodes))
+        while waiting:
+            group = waiting.pop()
+            branch, first = first or group.trial.next(), None
+            if branch is None:
+                left.append(group)
+            elif branch is group.trial.only and group.examples is not None:
+                found.setdefault(branch, []).append(group.examples)
+            else:
+                for guard, examples in _by_guard(self._failed_guards(branch, group.examples), group.examples):
+                    if guard < 0:
+                        found.setdefault(branch, []).append(examples)
+                    else:
+                        waiting.append(_Group(group.trial.after(branch, guard), examples))
+        return left + self._through_sorted({branch: np.concatenate(parts) for branch, parts in found.items()}, branches)
+
+    def _through_sorted(self, examples_of: dict[Branch, NDArray[np.intp]], branches: Sequence[Branch]) -> list[_Group]:
+        """Run branches on their examples, which are gathered once; the groups whose guards fail after all."""
+        executors = {branch: self.owner.executor_for(branch) for branch in examples_of}
+        shapes = next(iter(executors.values()))[1] if executors else ()
+        # others are for those who say what is wrong with them
+        alike = {branch: rows for branch, rows in examples_of.items() if executors[branch][1] == shapes}
+        left = [_Group(Trial([branch]), rows) for branch, rows in examples_of.items() if branch not in alike]
+        order = np.concatenate([*alike.values(), np.zeros(0, np.intp)])
+        inputs = self._inputs_of(order)
+        results, failed = allocate_together([(len(order), *shape) for shape in shapes]), np.full(len(order), -1)
+        start = 0
+        for branch, rows in alike.items():
+            stop = start + len(rows)
+            part = [(array[start:stop] if varies else array, varies) for array, varies in inputs]
+            guarded = len(branch.tape.guard_nodes) > 0
+            executors[branch][0](
+                len(rows),
+                part,
+                [],
+                [result[start:stop] for result in results],
+                self.owner.n_threads,
+                failed[start:stop] if guarded else None,
+            )
+            for guard, missed in _by_guard(failed[start:stop], rows):
+                if guard < 0:
+                    self.owner.used(branch, len(missed))
+                else:
+                    left.append(_Group(Trial(branches).after(branch, guard), missed))
+            start = stop
+        passed = failed < 0
+        if passed.any():
+            self._keep(next(iter(alike)), order, results, None if passed.all() else passed)
+        return left
+
+    # ---- examples of one branch, and what it does not fit
+
+    def _through_known_branches(self, groups: list[_Group]) -> list[_Group]:
         """The groups that no recorded branch fits."""
-        groups = [_Group(Trial(self.owner.recordings.branches(self.owner.signature)), None)]
         unmatched = []
         while groups:
             group = groups.pop()
@@ -156,13 +250,11 @@ class _Block:
                 unmatched.append(group)
                 continue
             failed = self._through(branch, group.examples)
-            at = np.flatnonzero(failed >= 0)
-            failed = failed[at]
-            missed = at if group.examples is None else group.examples[at]
-            for guard in np.flatnonzero(np.bincount(failed)).tolist():
-                of_guard = missed[failed == guard]
-                examples = None if len(of_guard) == self.n else of_guard
-                groups.append(_Group(group.trial.after(branch, guard), examples))
+            if len(failed) and failed.max() >= 0:
+                for guard, missed in _by_guard(failed, group.examples):
+                    if guard >= 0:
+                        examples = None if len(missed) == self.n else missed
+                        groups.append(_Group(group.trial.after(branch, guard), examples))
         return unmatched
 
     def _through_new_branches(self, unmatched: list[_Group]) -> None:
@@ -197,10 +289,8 @@ class _Block:
         executor, shapes = owner.executor_for(branch)
         n = self.n if examples is None else len(examples)
         failed = np.full(n, -1, np.int64)
-        inputs, outputs, misfit = self.inputs, None, None
-        if examples is not None:
-            inputs = [(np.take(array, examples, 0), True) if varies else (array, False) for array, varies in inputs]
-        else:
+        inputs, outputs, misfit = self._inputs_of(examples), None, None
+        if examples is None:
             try:
                 outputs = owner.outputs_for(branch, shapes)
             except InputError as error:
@@ -224,6 +314,11 @@ class _Block:
         elif examples is not None:
             self._keep(branch, examples, targets, passed if n_passed < n else None)
         return failed
+
+    def _inputs_of(self, examples: NDArray[np.intp] | None) -> list[tuple[Floats, bool]]:
+        if examples is None:
+            return self.inputs
+        return [(np.take(array, examples, 0), True) if varies else (array, False) for array, varies in self.inputs]
 
     def _keep(
         self, branch: Branch, examples: NDArray[np.intp], found: Sequence[Floats], passed: NDArray[np.bool_] | None

@@ -28,9 +28,9 @@ Shape = tuple[int, ...]
 # Nanoseconds that an instruction, an edge or a row takes for one example, about; and those of a share that is worth a
 # thread: handing it over takes some 5 us.
 LANE_NANOSECONDS = 0.25
-MIN_SHARE_NANOSECONDS = 20_000
+MIN_SHARE_NANOSECONDS = 40_000
 # shares of a batch for each thread: a thread that is held up leaves its shares to the others
-SHARES_PER_THREAD = 8
+SHARES_PER_THREAD = 32
 # rows of native code are a multiple of the lanes that any processor takes at once
 _NATIVE_STEP = 32
 
