@@ -12,7 +12,6 @@ from llvmlite import binding, ir
 
 from fastgrad.native.library import Library, with_declarations
 from fastgrad.native.source import MAX_OPTIMISED, Source, symbols_of
-from fastgrad.native.straight_line import Lanes, Scalar
 from fastgrad.vm.target import emit_object, optimise, target_machine, without_library_calls
 
 __all__ = ["assembly", "compile_sources"]
@@ -40,8 +39,7 @@ def assembly(sources: Sequence[Source], pause: Callable[[], None] = lambda: None
     for source, name in zip(sources, symbols_of(sources), strict=True):
         width = _lanes_at_once() if source.is_over_lanes else 1
         library = libraries.setdefault(width, Library(width, module))
-        form = Lanes if source.is_over_lanes else Scalar
-        texts.append(form(source.routine(), name, library, pause).write(is_quick))
+        texts.append(source.form(source.routine(), name, library, pause).write(is_quick))
     return "\n".join([with_declarations(module, libraries.values()), *texts])
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +14,10 @@ from fastgrad.native.routine import Place, Result, Routine, Seed
 from fastgrad.plan.sweep import Sweep
 from fastgrad.vm import instructions as isa
 
-__all__ = ["MAX_OPTIMISED", "Source", "digest_of", "symbols_of"]
+if TYPE_CHECKING:
+    from fastgrad.native.straight_line import Entry, Lanes, Scalar
+
+__all__ = ["MAX_OPTIMISED", "EntrySource", "Source", "digest_of", "symbols_of"]
 
 # LLVM instructions up to which code is optimised. Beyond it straight-line code is translated as it stands, by the
 # quickest of LLVM's ways: 7.7 instead of 7.1 us for the gradient of 200 Runge-Kutta steps, in 0.4 instead of 6 s.
@@ -47,8 +50,16 @@ class Source:
         """LLVM instructions, about."""
         return 2 * self.sweep.n_instructions + 2 * len(self.sweep.edges) * self.n_sweeps + 2 * len(self.outputs)
 
+    @property
+    def form(self) -> type[Entry] | type[Lanes] | type[Scalar]:
+        """What writes the code."""
+        from fastgrad.native import straight_line
+
+        return straight_line.Lanes if self.is_over_lanes else straight_line.Scalar
+
     def update(self, digest: Any) -> None:
         """Add everything that the code hangs on to a digest."""
+        digest.update(type(self).__name__.encode())
         numbers = [self.direction, self.n_sweeps, self.width, self.is_over_lanes]
         tables = [self.inputs, self.seeds, self.outputs]
         digest.update(np.array([*numbers, *map(len, tables), len(self.sweep.words), len(self.sweep.edges)]).tobytes())
@@ -61,6 +72,53 @@ class Source:
 
     def routine(self) -> Routine:
         return _routine_over_lanes(self) if self.is_over_lanes else _scalar_routine(self)
+
+
+@dataclass(frozen=True)
+class EntrySource(Source):
+    """Code that stands alone. Of each row of seeds and outputs: the number of its array, and the first element there.
+
+    The arrays of inputs are the tape's inputs, those that the program captures, and those of seeds.
+    """
+
+    seed_places: NDArray[np.int64]
+    output_places: NDArray[np.int64]
+
+    @property
+    def form(self) -> type[Entry]:
+        from fastgrad.native import straight_line
+
+        return straight_line.Entry
+
+    @property
+    def workspace(self) -> int:
+        """How many doubles the workspace must have at least."""
+        return self.sweep.n_slots + self.sweep.n_adjoints * self.width
+
+    @property
+    def length(self) -> int:
+        return 3 * super().length
+
+    def update(self, digest: Any) -> None:
+        super().update(digest)
+        digest.update(self.seed_places.tobytes())
+        digest.update(self.output_places.tobytes())
+
+    def routine(self) -> Routine:
+        made = super().routine()
+        seeds = tuple(
+            seed if seed.place is None else replace(seed, place=_at_array("inputs", self.seed_places, seed.place))
+            for seed in made.seeds
+        )
+        results = tuple(
+            replace(result, place=_at_array("outputs", self.output_places, result.place)) for result in made.results
+        )
+        return replace(made, seeds=seeds, results=results)
+
+
+def _at_array(table: str, places: NDArray[np.int64], place: Place) -> Place:
+    number, first = places[place.record].tolist()
+    return Place(table, number, first + place.element)
 
 
 def symbols_of(sources: Sequence[Source]) -> list[str]:

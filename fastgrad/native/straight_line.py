@@ -3,7 +3,7 @@
 The arithmetic and its order are those of the VM's kernels, so the bits are too. Two liberties show in no result: a sum
 does not start from 0.0 (a last ``+ 0.0`` gives a derivative that is zero the sign that the VM gives it), and an adjoint
 that no seed reaches adds nothing. Where a wanted derivative is NaN the code says so instead of writing results, and the
-VM does the work, carefully.
+VM does the work, carefully. (``Entry`` has no VM to turn to and brings the careful sweeps along.)
 
 A long program becomes several functions, because compilers take more than proportional time for long ones. What one of
 them computes and another needs goes through the job's memory.
@@ -19,7 +19,7 @@ from fastgrad.native.library import Library
 from fastgrad.native.routine import Edge, Instruction, NotNativeError, Place, Result, Routine, Seed, decoded, edges_of
 from fastgrad.vm import instructions as isa
 
-__all__ = ["MAX_FUNCTION", "Lanes", "Scalar"]
+__all__ = ["MAX_FUNCTION", "Entry", "Lanes", "Scalar"]
 
 # LLVM instructions in one function, about
 MAX_FUNCTION = 2_000
@@ -43,6 +43,8 @@ class _Text:
 
     # the parameters of every function, and of the one that calls them
     parameters: str
+    # whether a factor of 0.0 gives 0.0, whatever the other is
+    is_careful = False
 
     def __init__(self, routine: Routine, name: str, library: Library, pause: Callable[[], None]) -> None:
         """``pause`` is called often, to let other threads run."""
@@ -240,10 +242,20 @@ class _Text:
         if self.routine.width > 1:
             partial = self._spread(edge.partial, partial)
         product = self._line(f"fmul {self.row_type} {source}, {partial}")
+        if self.is_careful:
+            product = self._unless_zero(product, source, partial)
         key = edge.sweep, edge.target
         before = self._adjoint(key)
         self.adjoints[key] = product if before is None else self._line(f"fadd {self.row_type} {before}, {product}")
         self.changed.add(key)
+
+    def _unless_zero(self, product: str, *factors: str) -> str:
+        """The product, or 0.0 where one of the factors is 0.0, whatever the other is."""
+        bits = "i1" if self.routine.width == 1 else f"<{self.routine.width} x i1>"
+        zero = self.library.constant(0.0) if self.routine.width == 1 else _vector([0.0] * self.routine.width)
+        first, second = (self._line(f"fcmp oeq {self.row_type} {factor}, {zero}") for factor in factors)
+        either = self._line(f"or {bits} {first}, {second}")
+        return self._line(f"select {bits} {either}, {self.row_type} {zero}, {self.row_type} {product}")
 
     def _spread(self, slot: int, value: str) -> str:
         """A number in every column of a row."""
@@ -306,15 +318,15 @@ class Scalar(_Text):
             found = self.pointers[name, offset] = self._line(f"load ptr, ptr {word}, align 8")
         return found
 
-    def _of_record(self, table: str, place: Place) -> str:
-        """The place of a number behind the address in a record of a table."""
-        kind = {"inputs": isa.INPUT, "seeds": isa.SEED, "outputs": isa.OUTPUT}[table]
+    def _address(self, place: Place) -> str:
+        """Where a number is, behind the address in a record of a table."""
+        kind = {"inputs": isa.INPUT, "seeds": isa.SEED, "outputs": isa.OUTPUT}[place.table]
         offset = kind.itemsize * place.record + 8 * isa.field_offset(kind, "address")
-        pointer = self._pointer_at(self._field(table), table + " record", offset)
+        pointer = self._pointer_at(self._field(place.table), place.table + " record", offset)
         return self._at(pointer, place.element)
 
     def _load(self, place: Place) -> str:
-        return self._read(self.type, self._of_record(place.table, place))
+        return self._read(self.type, self._address(place))
 
     def _slot_place(self, slot: int) -> str:
         return self._at(self._field("memory"), slot)
@@ -329,14 +341,62 @@ class Scalar(_Text):
 
     def _finish(self) -> None:
         outcomes, nan = self._outcomes()
-        if nan:
+        if nan and not self.is_careful:
             self.lines.append(f"br i1 {nan}, label %careful, label %write\ncareful:\nret i64 {isa.NAN_FOUND}\nwrite:")
         for result, value in outcomes:
-            self._store(self.type, value, self._of_record("outputs", result.place))
+            self._store(self.type, value, self._address(result.place))
         self._end("")
 
     def _end(self, nan: str) -> None:
         self.lines.append("ret i64 -1")
+
+
+class _AtPointers(Scalar):
+    """A routine for one evaluation that is given addresses, not a job."""
+
+    parameters = "ptr %inputs, ptr %outputs, ptr %workspace"
+
+    def _address(self, place: Place) -> str:
+        return self._at(self._pointer_at(f"%{place.table}", place.table, 8 * place.record), place.element)
+
+    def _slot_place(self, slot: int) -> str:
+        return self._at("%workspace", slot)
+
+    def _adjoint_place(self, adjoint: int) -> str:
+        return self._at("%workspace", self.routine.sweep.n_slots + adjoint * self.routine.width)
+
+
+class _Careful(_AtPointers):
+    is_careful = True
+
+
+class Entry:
+    """``i64 name(inputs, outputs, workspace)``: a routine that needs nothing but this code.
+
+    ``inputs`` and ``outputs`` are tables of addresses, one for each array. The workspace may be anything where the
+    program is short (see ``Source.workspace``). It returns -1, or the number of a failed guard, and then has written
+    nothing.
+    """
+
+    def __init__(self, routine: Routine, name: str, library: Library, pause: Callable[[], None]) -> None:
+        self._name = name
+        self._forms = [
+            _AtPointers(routine, f"{name}.plain", library, pause),
+            _Careful(routine, f"{name}.careful", library, pause),
+        ]
+
+    def write(self, is_quick: bool) -> str:
+        parameters = _AtPointers.parameters
+        functions = [form.write(is_quick).replace("define i64", "define internal i64") for form in self._forms]
+        lines = [
+            f'%plain = call i64 @"{self._name}.plain"({parameters})',
+            f"%gave_up = icmp eq i64 %plain, {isa.NAN_FOUND}",
+            "br i1 %gave_up, label %again, label %done",
+            f'again:\n%careful = call i64 @"{self._name}.careful"({parameters})\nret i64 %careful',
+            "done:\nret i64 %plain",
+        ]
+        body = "\n".join(lines)
+        return "\n".join([*functions, f'define i64 @"{self._name}"({parameters}) nounwind {{\n{body}\n}}\n'])
 
 
 class Lanes(_Text):

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from fastgrad.vm import instructions as isa
 from fastgrad.vm.addresses import address_of
 
-__all__ = ["MAX_LANES", "Captured", "aligned", "allocate_together", "fitting_lanes", "taken"]
+__all__ = ["MAX_LANES", "Captured", "aligned", "allocate_together", "fitting_lanes", "is_plain", "taken"]
 
 T = TypeVar("T")
 Floats = NDArray[np.float64]
@@ -57,6 +57,11 @@ def aligned(n: int) -> Floats:
     return raw[shift : shift + n]
 
 
+def is_plain(array: NDArray[Any]) -> bool:
+    """Whether code reads the array where it is: float64 in C order."""
+    return bool(array.dtype == np.float64 and array.flags.c_contiguous and array.flags.aligned)
+
+
 class Captured:
     """The captured arrays of a program as float64 memory that always shows their current content."""
 
@@ -64,7 +69,7 @@ class Captured:
         self._copies: list[tuple[Floats, NDArray[Any]]] = []
         self.arrays: list[Floats] = []
         for array, _ in captured:
-            if array.dtype == np.float64 and array.flags.c_contiguous and array.flags.aligned:
+            if is_plain(array):
                 self.arrays.append(array)
             else:
                 copy = np.empty(array.shape)
