@@ -189,7 +189,6 @@ def test_a_batch_of_examples_on_mixed_branches(compare):
         "100,000 examples on four branches, mixed, per input",
         lambda: batched(points),
         {"each branch's in a batch of their own": lambda: [g(part) for g, part in zip(sorted_out, parts, strict=True)]},
-        bar=2.0,
         per=len(points),
     )
     values, slopes = batched(points)

@@ -38,11 +38,6 @@ class Trial:
             return self._branches[0] if self._branches else None
         return max(self._branches, key=self._likelihood, default=None)
 
-    @property
-    def only(self) -> Branch | None:
-        """The branch that is left, where it is just one."""
-        return self._branches[0] if len(self._branches) == 1 else None
-
     def after(self, branch: Branch, guard: int) -> Trial:
         """What is left when that guard of that branch has failed."""
         left = [b for b in self._branches if b is not branch and not branch.diverges_later(b, guard)]

@@ -18,12 +18,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastgrad.native.tier import Tier
-from fastgrad.plan.request import Kind, Request, result_shapes
+from fastgrad.plan.request import Request, result_shapes
 from fastgrad.plan.scalar_program import ScalarProgram, scalar_cost, scalar_program
 from fastgrad.recording.structures import Structure
 from fastgrad.tape import Tape
 from fastgrad.transform.adjoint import adjoint
-from fastgrad.transform.symbolic import without_dead_nodes
 from fastgrad.vm.array_executor import ArrayExecutor
 from fastgrad.vm.batch_executor import BatchExecutor
 from fastgrad.vm.example_loop import ExampleLoop
@@ -151,17 +150,6 @@ class Branch:
             return BatchExecutor(program, request, self.tape.input_shapes, tier)
 
         return self._once(("batch", order, request, wrt, tier), make)  # type: ignore[no-any-return]
-
-    def guard_executor(self) -> BatchExecutor | None:
-        """What runs the guards alone over many examples; None where the tape is one of large arrays."""
-
-        def make() -> tuple[BatchExecutor | None]:
-            if not is_scalar_code(self.tape):
-                return (None,)
-            tape = without_dead_nodes(replace(self.tape, outputs=np.zeros(0, np.uint32)))
-            return (BatchExecutor(scalar_program(tape), Request(Kind.VALUES, (), 0, True), tape.input_shapes),)
-
-        return self._once("guards", make)[0]  # type: ignore[no-any-return]
 
     def divergence(self, other: Branch) -> int:
         """The first guard whose outcome differs from that in another branch of the same signature.

@@ -128,16 +128,17 @@ class Call:
                 found[f"the {what} of argument {name}"] = _leaf_key(leaf)
         return found
 
-    def with_static_data(self) -> Call:
-        """The call with everything that is not differentiated made static."""
-        return Call(
-            tuple(
-                argument
-                if argument.differentiated
-                else Argument(argument.key, argument.structure, tuple(map(_made_static, argument.leaves)), False)
-                for argument in self.arguments
-            )
-        )
+    def with_static_data(self, varying: frozenset[tuple[Key, int]] = frozenset()) -> Call:
+        """The call with everything made static that is neither differentiated nor (argument, position) varying."""
+
+        def static(argument: Argument) -> Argument:
+            leaves = [
+                leaf if (argument.key, position) in varying else _made_static(leaf)
+                for position, leaf in enumerate(argument.leaves)
+            ]
+            return Argument(argument.key, argument.structure, tuple(leaves), False)
+
+        return Call(tuple(a if a.differentiated else static(a) for a in self.arguments))
 
 
 def _layout(original: Any) -> str:

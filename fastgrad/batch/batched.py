@@ -17,7 +17,7 @@ from fastgrad.batch.run import OTHER_NESTING, Run
 from fastgrad.calls import parameters_of
 from fastgrad.config import resolve_threads
 from fastgrad.derivative import Derivative, by_reference
-from fastgrad.errors import InputError
+from fastgrad.errors import InputError, LostDerivativeError, UnsupportedError
 from fastgrad.forms import Form
 from fastgrad.recording.recorded_array import RecordedArray, stacked
 from fastgrad.recording.recorder import innermost_recorder
@@ -134,8 +134,14 @@ class Batched:
         if out is not None:
             refuse_overlap(out, batch.named_leaves(self.parameters))
         run = Run(self.derivative, batch, self.all_out_axes, n_threads, out)
-        result = run.result()
-        given = batch.plain() if batch.n else None
+        try:
+            result = run.result()
+        except (UnsupportedError, LostDerivativeError):
+            run = Run(self.derivative, batch, self.all_out_axes, n_threads, out, static_data=True)
+            if not run.has_static_data:
+                raise
+            result = run.result()
+        given = batch.plain() if batch.n and not run.has_static_data else None
         if given is not None:
             plan = run.plan(given)
             if plan is None:

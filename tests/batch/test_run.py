@@ -201,3 +201,42 @@ def test_captured_data_is_read_at_each_call() -> None:
     np.testing.assert_array_equal(batched(examples), 2 * weights * examples)
     weights[:] = [5.0, 6.0, 7.0]
     np.testing.assert_array_equal(batched(examples), 2 * weights * examples)
+
+
+def test_data_that_cannot_be_recorded_is_part_of_the_function() -> None:
+    runs = np.zeros(1)
+
+    def function(x: Any, table: Any) -> Any:
+        runs[0] += 1
+        return np.sum(x * x) * np.frombuffer(table.tobytes())[0]
+
+    table = np.array([3.0, 1.0, 2.0])
+    examples = of_size(100)
+    single, batched = fg.grad(function), fg.vmap(fg.grad(function), in_axes=(0, None))
+    for data in (table, table, table[::-1].copy(), -table):
+        assert_same(batched(examples, data), serially(lambda x, data=data: single(x, data), examples))
+    before = runs[0]
+    batched(examples, table)
+    assert runs[0] == before
+    with pytest.raises(fg.UnsupportedError):
+        fg.vmap(fg.grad(function))(examples, examples)
+
+
+def test_many_examples_on_many_branches_in_several_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    def steps(x: Any) -> Any:
+        y = x
+        for k in range(14):
+            if y > k:
+                y = y * 0.9 + np.sin(y)
+        return y
+
+    examples = np.random.default_rng(0).uniform(-1.0, 14.0, 5000)
+    expected = serially(fg.value_and_grad(steps), examples)
+    monkeypatch.setattr(run, "MIXED_BLOCK", 777)
+    for threads in (1, 3):
+        batched = fg.vmap(fg.value_and_grad(steps), threads=threads)
+        out = (np.empty(5000), np.empty(5000))
+        for _ in range(2):
+            assert_same(batched(examples), expected)
+            assert_same(batched(examples[::-1], out=(out[0][::-1], out[1][::-1])), tuple(x[::-1] for x in expected))
+            assert_same(out, expected)
