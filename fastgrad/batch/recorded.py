@@ -8,7 +8,6 @@ examples are recorded one by one.
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Any
@@ -20,6 +19,7 @@ from fastgrad.batch.arguments import Batch
 from fastgrad.branches import SCALAR_LIMIT
 from fastgrad.derivative import Derivative, RecordedInside
 from fastgrad.plan.scalar_program import NO_SLOT, ScalarProgram, scalar_cost, scalar_program
+from fastgrad.recording.indexing import getitem
 from fastgrad.recording.recorded_array import RecordedArray, apply, concrete, copy_of, stacked
 
 __all__ = ["all_at_once"]
@@ -69,7 +69,7 @@ def _columns(array: Any, axes: Sequence[int | None]) -> Iterator[Callable[[], An
 def _column(array: Any, index: tuple[Any, ...]) -> Any:
     if type(array) is RecordedArray:
         # an output that is an operand gets a name of its own
-        return copy_of(operator.getitem(array, index) if index else array)
+        return copy_of(getitem(array, index) if index else array)
     if not isinstance(array, np.ndarray):
         return float(array)
     view = array[(*index, ...)]
