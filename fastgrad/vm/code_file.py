@@ -23,9 +23,9 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
-
-import numpy as np
+from weakref import finalize
 
 __all__ = [
     "LoadedCode",
@@ -37,6 +37,7 @@ __all__ = [
     "only_one_process",
     "processor",
     "say",
+    "stated_processor",
     "write",
 ]
 
@@ -59,7 +60,13 @@ class LoadedCode:
 def say(line: str) -> None:
     """A line about compiling or caching on stderr, unless the user wants none."""
     if not os.environ.get("FASTGRAD_QUIET"):
-        print(f"fastgrad: {line}", file=sys.stderr, flush=True)
+        with suppress(OSError, ValueError):  # nobody may be there to read it
+            print(f"fastgrad: {line}", file=sys.stderr, flush=True)
+
+
+@cache
+def _say_once(line: str) -> None:
+    say(line)
 
 
 def checksum(data: Any) -> bytes:
@@ -79,7 +86,7 @@ def image_of(object_file: bytes, symbols: Sequence[str]) -> bytes:
         blob = link(object_file)
         return _image(_FLAT, [blob.entries[symbol] for symbol in symbols], blob.code)
     except LinkError as error:
-        say(f"llvmlite will load its code, some 0.1 s per process, since it is not self-contained: {error}.")
+        _say_once(f"llvmlite will load its code, some 0.1 s per process, since it is not self-contained: {error}.")
         return _image(_OBJECT, [0] * len(symbols), object_file)
 
 
@@ -118,7 +125,12 @@ def load_from_file(path: str, symbols: Sequence[str]) -> LoadedCode | None:
         status = os.fstat(descriptor)
         if not stat.S_ISREG(status.st_mode) or not _is_private(status) or status.st_size < CODE_OFFSET:
             return None
-        return _map(descriptor, status.st_size, symbols)
+        try:
+            return _map(descriptor, status.st_size, symbols)
+        except PermissionError:
+            # a file system whose files cannot be run (noexec): memory can hold the code
+            with open(descriptor, "rb", closefd=False) as file:
+                return _load(file.read(), symbols)
     except OSError:
         return None
     finally:
@@ -127,40 +139,64 @@ def load_from_file(path: str, symbols: Sequence[str]) -> LoadedCode | None:
 
 def load_from_memory(image: bytes, symbols: Sequence[str]) -> LoadedCode:
     """The code in an image that no file holds."""
-    if hasattr(os, "memfd_create"):
-        descriptor = os.memfd_create("fastgrad")
-        try:
-            with open(descriptor, "wb", closefd=False) as file:
-                file.write(image)
-            found = _map(descriptor, len(image), symbols)
-        finally:
-            os.close(descriptor)
-    else:
-        found = _from_image(memoryview(image), image, symbols)
+    found = _load(image, symbols)
     if found is None:
         raise RuntimeError("fastgrad: this system does not let a process load the code it has compiled.")
     return found
 
 
+def _load(image: bytes, symbols: Sequence[str]) -> LoadedCode | None:
+    if not hasattr(os, "memfd_create"):
+        return _from_image(memoryview(image), None, symbols)
+    descriptor = os.memfd_create("fastgrad")
+    try:
+        with open(descriptor, "wb", closefd=False) as file:
+            file.write(image)
+        return _map(descriptor, len(image), symbols)
+    finally:
+        os.close(descriptor)
+
+
 def _map(descriptor: int, size: int, symbols: Sequence[str]) -> LoadedCode | None:
     if sys.platform == "win32":
-        content = os.read(descriptor, size)
-        return _from_image(memoryview(content), content, symbols)
-    mapped = mmap.mmap(descriptor, size, flags=mmap.MAP_PRIVATE, prot=mmap.PROT_READ | mmap.PROT_EXEC)
-    return _from_image(memoryview(mapped), mapped, symbols)
+        return _from_image(memoryview(os.read(descriptor, size)), None, symbols)
+    mapping = _Mapping(descriptor, size)
+    return _from_image(mapping.content, mapping, symbols)
 
 
-def _from_image(image: memoryview, owner: Any, symbols: Sequence[str]) -> LoadedCode | None:
+class _Mapping:
+    """A file's content as memory that can be run.
+
+    Python's own mmap keeps a file descriptor for as long as it lives: a process that may have 1,024 of them could not
+    have as many derivatives.
+    """
+
+    def __init__(self, descriptor: int, size: int) -> None:
+        library = ctypes.CDLL(None, use_errno=True)
+        library.mmap.restype = ctypes.c_void_p
+        library.mmap.argtypes = (ctypes.c_void_p, ctypes.c_size_t, *[ctypes.c_int] * 3, ctypes.c_long)
+        library.munmap.argtypes = (ctypes.c_void_p, ctypes.c_size_t)
+        address = library.mmap(None, size, mmap.PROT_READ | mmap.PROT_EXEC, mmap.MAP_PRIVATE, descriptor, 0)
+        if address == ctypes.c_void_p(-1).value:
+            number = ctypes.get_errno()
+            raise OSError(number, os.strerror(number))
+        self.address: int = address
+        self.content = memoryview((ctypes.c_ubyte * size).from_address(address))
+        # at the end of the process another thread may still be in the code
+        finalize(self, library.munmap, address, size).atexit = False
+
+
+def _from_image(image: memoryview, mapping: _Mapping | None, symbols: Sequence[str]) -> LoadedCode | None:
     parsed = _parse(image, len(symbols))
     if parsed is None:
         return None
     form, offsets, code = parsed
     if form == _OBJECT:
         return _load_object(bytes(code), symbols)
-    if not isinstance(owner, mmap.mmap):
+    if mapping is None:
         return None
-    start = np.frombuffer(code, np.uint8).__array_interface__["data"][0]
-    return LoadedCode(tuple(start + offset for offset in offsets), (owner, image))
+    start = mapping.address + CODE_OFFSET
+    return LoadedCode(tuple(start + offset for offset in offsets), mapping)
 
 
 def _load_object(object_file: bytes, symbols: Sequence[str]) -> LoadedCode:
@@ -188,11 +224,11 @@ def directory() -> str | None:
         os.makedirs(path, mode=0o700, exist_ok=True)
         status = os.stat(path)
         if not stat.S_ISDIR(status.st_mode) or not _is_private(status):
-            say(f"{path} belongs to others or can be written by them: its code is not kept there.")
+            _say_once(f"{path} belongs to others or can be written by them: its code is not kept there.")
             return None
         return path
     except (OSError, RuntimeError) as error:
-        say(f"no directory to keep its code in ({error}): it is compiled again in every process.")
+        _say_once(f"no directory to keep its code in ({error}): it is compiled again in every process.")
         return None
 
 
@@ -214,7 +250,8 @@ def write(path: str, content: bytes) -> bool:
         os.replace(temporary, path)
         return True
     except OSError as error:
-        say(f"its code cannot be kept in {path} ({error}): it is compiled again in every process.")
+        folder, reason = os.path.dirname(path), error.strerror or type(error).__name__
+        _say_once(f"its code cannot be kept in {folder} ({reason}): it is compiled again in every process.")
         with suppress(OSError):
             os.unlink(temporary)
         return False
@@ -238,9 +275,14 @@ def only_one_process(path: str) -> Iterator[None]:
         os.close(descriptor)
 
 
+def stated_processor() -> str:
+    """The processor that ``FASTGRAD_CPU`` says code is to be made for; "" where it is the one that this runs on."""
+    return os.environ.get("FASTGRAD_CPU", "")
+
+
 def processor() -> bytes:
     """What tells processors apart that need different code: Linux names model and features in /proc/cpuinfo."""
-    known = [platform.system(), platform.machine()]
+    known = [platform.system(), platform.machine(), stated_processor()]
     try:
         with open("/proc/cpuinfo", "rb", buffering=0) as file:
             first = file.read(4096).split(b"\n\n")[0].decode("latin-1")
