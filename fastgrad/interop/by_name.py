@@ -1,7 +1,7 @@
 """Compiled functions by name, for code that Numba keeps on disk: in the next process they are at other addresses.
 
-Such code refers to one symbol, ``fastgrad_function_called``, a function that finds the address of another by its name,
-at its first call. What is not there is then an error that can be raised; as a symbol of its own it would end the process.
+Such code refers to one symbol, ``fastgrad_function_called``, a function that finds the address of another by its
+name, once. What is not there is then an error that can be raised; as a symbol of its own it would end the process.
 """
 
 from __future__ import annotations

@@ -72,13 +72,13 @@ def compile(
 ) -> Function:
     """A C function for arguments like those of the example.
 
-    ``function`` is a derivative (``fg.value_and_grad(f)``), or a function, of which ``derivative`` names what is wanted:
-    ``"value"`` (default), ``"gradient"``, ``"value_and_gradient"``, ``"jacobian"``, ``"hessian"``, ``"hvp"``, ``"vjp"``
-    or ``"jvp"``, by the arguments ``argnums`` (0 by default). Each of ``examples`` is a tuple of arguments more, where
-    comparisons may come out differently.
+    ``function`` is a derivative (``fg.value_and_grad(f)``), or a function, of which ``derivative`` names what is
+    wanted: ``"value"`` (default), ``"gradient"``, ``"value_and_gradient"``, ``"jacobian"``, ``"hessian"``, ``"hvp"``,
+    ``"vjp"`` or ``"jvp"``, by the arguments ``argnums`` (0 by default). Each of ``examples`` is a tuple of arguments
+    more, where comparisons may come out differently.
 
-    The C function takes the address of each argument (float64, C order; numbers too), of cotangents or tangents, then of
-    each result, and returns -1, or the number of the line (as the header lists them) whose comparison came out
+    The C function takes the address of each argument (float64, C order; numbers too), of cotangents or tangents, then
+    of each result, and returns -1, or the number of the line (as the header lists them) whose comparison came out
     differently than in all examples; then nothing is written. Nested arguments and results are taken apart. Whole
     numbers, texts and the like among the arguments are part of the code. Captured arrays are read where they are.
 

@@ -19,7 +19,18 @@ from fastgrad.vm.addresses import address_of
 from fastgrad.vm.code_file import image_of, load_from_memory
 from fastgrad.vm.target import emit_object, optimise, target_machine, without_library_calls
 
-__all__ = ["DOUBLE", "INT", "LONG", "POINTER", "CFunction", "Caller", "compiled"]
+__all__ = [
+    "DOUBLE",
+    "INT",
+    "LONG",
+    "POINTER",
+    "CFunction",
+    "Caller",
+    "compiled",
+    "compiled_function",
+    "element",
+    "table",
+]
 
 # bytes of workspace that are taken from the stack; other threads than the first may have only 512 KiB of it
 MAX_ON_STACK = 1 << 16
@@ -41,14 +52,25 @@ def compiled(
     code: MachineCode, returns: ir.Type, parameters: Sequence[ir.Type], body: Callable[[Caller], None]
 ) -> CFunction:
     """A C function with these types of result and parameters, whose ``body`` says how it calls the code."""
+
+    def write(function: ir.Function) -> None:
+        body(Caller(code, _run(function.module, code), function))
+
+    made = compiled_function(returns, parameters, write)
+    return CFunction(made.address, (made.owner, code))
+
+
+def compiled_function(
+    returns: ir.Type, parameters: Sequence[ir.Type], write: Callable[[ir.Function], None]
+) -> CFunction:
+    """A C function of which ``write`` writes the blocks."""
     module = ir.Module("fastgrad")
-    function = ir.Function(module, ir.FunctionType(returns, parameters), _SYMBOL)
-    body(Caller(code, _run(module, code), function))
+    write(ir.Function(module, ir.FunctionType(returns, parameters), _SYMBOL))
     machine = target_machine()
     parsed = binding.parse_assembly(without_library_calls(str(module)))
     optimise(parsed, machine)
     loaded = load_from_memory(image_of(emit_object(parsed, machine), [_SYMBOL]), [_SYMBOL])
-    return CFunction(loaded.addresses[0], (loaded, code))
+    return CFunction(loaded.addresses[0], loaded)
 
 
 class Caller:

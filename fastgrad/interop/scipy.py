@@ -52,13 +52,13 @@ def integrand(
     """An integrand for ``quad``, ``dblquad``, ``tplquad`` and ``nquad``.
 
     ``function`` is called as SciPy calls it: with the variables, then what ``args`` holds, all of them floats. With
-    ``user_data``, a float64 array in C order, it takes this as its last argument; the integrand reads it where it is, so
-    changes in place count. Where arguments are arrays, they take as many of SciPy's numbers as they have elements.
+    ``user_data``, a float64 array in C order, it takes this as its last argument; the integrand reads it where it is,
+    so changes in place count. Arguments that are arrays take as many of SciPy's numbers as they have elements.
 
     The integrand is NaN where a comparison in the function comes out differently than in the example and in all of
     ``examples`` (tuples of arguments, without ``user_data``), and where SciPy hands over another number of arguments.
 
-    Its signature is ``double (int, double *)``; ``of_one_number`` makes it ``double (double)``, which takes no ``args``.
+    Its signature is ``double (int, double *)``; with ``of_one_number`` it is ``double (double)``, without ``args``.
     ``derivative`` and ``argnums`` as for ``fastgrad.interop.c.compile``. Raises InputError where the result is not one
     number, or arguments do not fit; UnsupportedError where the function cannot become machine code.
 
@@ -105,8 +105,8 @@ def filter_function(
 ) -> LowLevelCallable:
     """A function for ``scipy.ndimage.generic_filter``: from the values in a window, one dimension, to a number.
 
-    ``window`` is an example, of as many elements as the footprint has. SciPy raises RuntimeError where a comparison comes
-    out differently than in all examples, and where the window has another size. The rest is as for ``integrand``.
+    ``window`` is an example, of as many elements as the footprint has. SciPy raises RuntimeError where a comparison
+    comes out differently than in all examples, and where the window has another size. The rest is as for ``integrand``.
 
     >>> import numpy as np, scipy.ndimage
     >>> spread = filter_function(lambda window: np.sum((window - np.mean(window)) ** 2), np.zeros(3))
@@ -136,7 +136,7 @@ def filter_function1d(
 ) -> LowLevelCallable:
     """A function for ``scipy.ndimage.generic_filter1d``: from an extended line to the filtered line.
 
-    ``line`` is an example, longer than the result by the filter's size less one. The rest is as for ``filter_function``.
+    ``line`` is an example, longer than the result by the filter's size less one. All else is as in ``filter_function``.
     """
     code = _code(function, (line,), user_data, derivative, argnums, examples)
     sizes, lengths = _sizes(code, user_data), [array.size for array in code.results]
