@@ -1,9 +1,9 @@
 """Machine code as files: how code is laid out in one, mapped from it, and kept where only this user can write.
 
-An *image* is a header, the offsets of its functions, and from the second page on the code::
+An *image* is a header, the offsets of its functions, and from the next page on the code::
 
     magic, checksum of all that follows it, form (FLAT or OBJECT), number of functions, size of the code
-    one 64-bit offset for each function, in an order that the reader knows; zeros up to CODE_OFFSET; the code
+    one 64-bit offset for each function, in an order that the reader knows; zeros up to a multiple of PAGE; the code
 
 Nothing of Numba or LLVM is imported to use one: the file is mapped as code. Where code could not be linked into a flat
 piece (another processor family, or one without fused multiply-add) the image holds the object file, and llvmlite loads
@@ -23,7 +23,6 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from functools import cache
 from typing import Any
 from weakref import finalize
 
@@ -37,6 +36,7 @@ __all__ = [
     "only_one_process",
     "processor",
     "say",
+    "say_once",
     "stated_processor",
     "write",
 ]
@@ -44,8 +44,7 @@ __all__ = [
 _MAGIC = b"fastgrad code 2\n".ljust(32, b"\0")
 _HEADER = struct.Struct("<32s32sQQQ")
 _CHECKED_FROM = 64
-CODE_OFFSET = 4096
-_MAX_FUNCTIONS = (CODE_OFFSET - _HEADER.size) // 8
+PAGE = 4096
 _FLAT, _OBJECT = 1, 2
 
 
@@ -64,9 +63,14 @@ def say(line: str) -> None:
             print(f"fastgrad: {line}", file=sys.stderr, flush=True)
 
 
-@cache
-def _say_once(line: str) -> None:
-    say(line)
+_said: set[str] = set()
+
+
+def say_once(topic: str, line: str) -> None:
+    """Say this the first time that there is something to say about the topic."""
+    if topic not in _said:
+        _said.add(topic)
+        say(line)
 
 
 def checksum(data: Any) -> bytes:
@@ -80,36 +84,40 @@ def image_of(object_file: bytes, symbols: Sequence[str]) -> bytes:
     """The image of an object file whose functions are wanted in the order of these symbols."""
     from fastgrad.vm.link import LinkError, link
 
-    if len(symbols) > _MAX_FUNCTIONS:
-        raise ValueError(f"an image has room for {_MAX_FUNCTIONS} functions, not for {len(symbols)}")
     try:
         blob = link(object_file)
         return _image(_FLAT, [blob.entries[symbol] for symbol in symbols], blob.code)
     except LinkError as error:
-        _say_once(f"llvmlite will load its code, some 0.1 s per process, since it is not self-contained: {error}.")
+        line = f"llvmlite will load its code, some 0.1 s per process, since it is not self-contained: {error}."
+        say_once("llvmlite", line)
         return _image(_OBJECT, [0] * len(symbols), object_file)
 
 
 def _image(form: int, offsets: list[int], code: bytes) -> bytes:
     table = struct.pack(f"<{len(offsets)}Q", *offsets)
     numbers = struct.pack("<QQQ", form, len(offsets), len(code))
-    checked = (numbers + table).ljust(CODE_OFFSET - _CHECKED_FROM, b"\0") + code
+    checked = (numbers + table).ljust(_code_offset(len(offsets)) - _CHECKED_FROM, b"\0") + code
     return _MAGIC + checksum(checked) + checked
+
+
+def _code_offset(n_functions: int) -> int:
+    return -(-(_HEADER.size + 8 * n_functions) // PAGE) * PAGE
 
 
 def _parse(image: memoryview, n_functions: int) -> tuple[int, list[int], memoryview] | None:
     """Form, offsets and code of an image; None if it is damaged in any way."""
-    if len(image) < CODE_OFFSET:
+    code_offset = _code_offset(n_functions)
+    if len(image) < code_offset:
         return None
     magic, expected, form, n_found, size = _HEADER.unpack_from(image)
-    if magic != _MAGIC or n_found != n_functions or size != len(image) - CODE_OFFSET:
+    if magic != _MAGIC or n_found != n_functions or size != len(image) - code_offset:
         return None
     if checksum(image[_CHECKED_FROM:]) != expected:
         return None
     offsets = list(struct.unpack_from(f"<{n_found}Q", image, _HEADER.size))
     if form not in (_FLAT, _OBJECT) or any(offset >= size for offset in offsets):
         return None
-    return form, offsets, image[CODE_OFFSET:]
+    return form, offsets, image[code_offset:]
 
 
 # ---- loading
@@ -123,7 +131,7 @@ def load_from_file(path: str, symbols: Sequence[str]) -> LoadedCode | None:
         return None
     try:
         status = os.fstat(descriptor)
-        if not stat.S_ISREG(status.st_mode) or not _is_private(status) or status.st_size < CODE_OFFSET:
+        if not stat.S_ISREG(status.st_mode) or not _is_private(status) or status.st_size < PAGE:
             return None
         try:
             return _map(descriptor, status.st_size, symbols)
@@ -195,7 +203,7 @@ def _from_image(image: memoryview, mapping: _Mapping | None, symbols: Sequence[s
         return _load_object(bytes(code), symbols)
     if mapping is None:
         return None
-    start = mapping.address + CODE_OFFSET
+    start = mapping.address + _code_offset(len(offsets))
     return LoadedCode(tuple(start + offset for offset in offsets), mapping)
 
 
@@ -224,11 +232,11 @@ def directory() -> str | None:
         os.makedirs(path, mode=0o700, exist_ok=True)
         status = os.stat(path)
         if not stat.S_ISDIR(status.st_mode) or not _is_private(status):
-            _say_once(f"{path} belongs to others or can be written by them: its code is not kept there.")
+            say_once(path, f"{path} belongs to others or can be written by them: its code is not kept there.")
             return None
         return path
     except (OSError, RuntimeError) as error:
-        _say_once(f"no directory to keep its code in ({error}): it is compiled again in every process.")
+        say_once("directory", f"no directory to keep its code in ({error}): it is compiled again in every process.")
         return None
 
 
@@ -251,7 +259,7 @@ def write(path: str, content: bytes) -> bool:
         return True
     except OSError as error:
         folder, reason = os.path.dirname(path), error.strerror or type(error).__name__
-        _say_once(f"its code cannot be kept in {folder} ({reason}): it is compiled again in every process.")
+        say_once(folder, f"its code cannot be kept in {folder} ({reason}): it is compiled again in every process.")
         with suppress(OSError):
             os.unlink(temporary)
         return False
