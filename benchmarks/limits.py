@@ -20,7 +20,7 @@ class Limits:
 
     @classmethod
     def seconds_to_move(cls, traffic: int) -> float:
-        """How long these bytes take at the rate of a NumPy add of as many, or of enough that calling it does not count."""
+        """How long these bytes take at the rate of a NumPy add of as many, or of enough to hide its call."""
         enough = max(traffic, SHORTEST_ADD)
         return cls.seconds_for(enough) * traffic / enough
 

@@ -105,7 +105,7 @@ def results_for(n):
 
 
 def measure(compare, n, rivals, others, **bars):
-    """``rivals`` and ``others`` are made from the arguments; ours writes into arrays of the caller's, as heyoka does."""
+    """``rivals`` and ``others`` are made from the arguments; ours writes into given arrays, as heyoka does."""
     arguments, out = options(n), results_for(n)
     ours = batched()
     rivals, others = ({name: make(arguments) for name, make in group.items()} for group in (rivals, others))

@@ -8,7 +8,6 @@ from limits import EXP, LOG1P, SIN
 
 import fastgrad as fg
 
-
 WORK = "exp, sin, log1p of n={:,}: value and gradient"
 FLOPS = EXP + 2 * SIN + LOG1P + 20  # of an element; the cosine is another sine
 TRAFFIC = 16
