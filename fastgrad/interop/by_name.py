@@ -14,7 +14,7 @@ from llvmlite import binding, ir
 
 from fastgrad.interop.c_calls import LONG, POINTER, CFunction, compiled_function, element
 
-__all__ = ["FIND", "ensure_findable", "known", "register"]
+__all__ = ["FIND", "ensure_findable", "halves", "known", "register"]
 
 FIND = "fastgrad_function_called"
 

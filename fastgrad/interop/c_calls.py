@@ -93,7 +93,11 @@ class Caller:
 
     def run(self, arguments: Sequence[Any], results: Sequence[Any]) -> Any:
         """Call the code with the addresses of its arguments and results; its status."""
-        return self.builder.call(self._run, [table(self.builder, arguments), table(self.builder, results)])
+        return self.run_tables(table(self.builder, arguments), table(self.builder, results))
+
+    def run_tables(self, arguments: Any, results: Any) -> Any:
+        """The same with tables of addresses."""
+        return self.builder.call(self._run, [arguments, results])
 
     def unless(self, condition: Any, value: Any) -> None:
         """Return a value where a condition does not hold."""
