@@ -96,7 +96,6 @@ class Function:
             function = by_name.known(name)
         self.name = name
         self.function = function or by_name.register(name, compiled(self.code, LONG, [POINTER, POINTER], _pass_on))
-        by_name.ensure_findable()
         self.type_name = f"fastgrad.Function({name}{', nan' * gives_nan})"
         _functions[self.type_name] = self
 
@@ -137,6 +136,26 @@ def _pass_on(caller: Caller) -> None:
 
 def _places(code: MachineCode) -> list[int]:
     return [address_of(array) for array in code.captured]
+
+
+class _Reference:
+    """That a caller which Numba keeps on disk refers to a name: it is loaded where there is such a function."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def __reduce__(self) -> Any:
+        return _resolved, (self.name,)
+
+
+def _resolved(name: str) -> _Reference:
+    if by_name.known(name) is None:
+        raise _StaleError
+    return _Reference(name)
+
+
+class _StaleError(OSError):
+    """A caller on disk refers to code that is no more. Numba takes an OSError for a file that it has to make anew."""
 
 
 # ---- the type
@@ -208,7 +227,8 @@ def _built(statements: Sequence[str]) -> Any:
     """The function of these statements; Numba compiles it."""
     # Numba compares this line with that of the functions above
     text = "\n    ".join(["def implementation(self: Any, *args: Any) -> Any:", *statements])
-    found: dict[str, Any] = {"InputError": InputError, "run": _run, "nan": np.nan}
+    # Numba keeps what a function of a module refers to
+    found: dict[str, Any] = {"__name__": __name__, "InputError": InputError, "run": _run, "nan": np.nan}
     found |= {"empty": np.empty, "contiguous": np.ascontiguousarray, "float64": np.float64, "Any": Any}
     exec(text, found)
     return found["implementation"]
@@ -266,6 +286,7 @@ def _target(context: Any, builder: Any, function: Function) -> Any:
     if not function.is_lasting:
         address = context.add_dynamic_addr(builder, function.function.address, info=function.name)
         return builder.bitcast(address, kind)
+    context.environment.consts.append(_Reference(function.name))
     # found once, and kept where all calls in this module look
     name = f"fastgrad.address.{function.name}"
     slot = builder.module.globals.get(name)
@@ -282,3 +303,7 @@ def _target(context: Any, builder: Any, function: Function) -> Any:
         builder.store(address, slot)
         builder.store(address, found)
     return builder.bitcast(builder.load(found), kind)
+
+
+# callers that Numba loads from disk import this module before they look for the symbol
+by_name.ensure_findable()
