@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastgrad.branches import Branch, Executor
-from fastgrad.calls import Argnums, Call, Key, bind, parameters_of, record_with_data
+from fastgrad.calls import Argnums, Call, Key, Leaf, bind, parameters_of, record_with_data
 from fastgrad.config import resolve_tier
 from fastgrad.errors import InputError
 from fastgrad.explanation import Explanation, explanation_of
@@ -25,7 +25,8 @@ from fastgrad.recording.replay import replay
 from fastgrad.recordings import Recordings
 from fastgrad.results import Nesting, operand_of
 from fastgrad.tape import Tape
-from fastgrad.vm.fast_call import FastCalls, Given, accelerate, entry_for, is_plain, places_of
+from fastgrad.vm.call_structures import packing_of, unpacking_of
+from fastgrad.vm.fast_call import FastCalls, Given, accelerate, entry_for, places_of
 
 __all__ = ["Derivative", "by_reference"]
 
@@ -111,23 +112,30 @@ class Derivative:
             return executor(call.arrays, seed_arrays, results)
 
         branch, call = self.recordings.fitting_branch(call, run)
-        if seeds is None and not kwargs and not branch.needs_separate_arguments:
-            self._answer_without_python(branch, call)
+        if seeds is None and not branch.needs_separate_arguments and self._fast.is_worthwhile(branch):
+            self._answer_without_python(branch, call, args, kwargs)
         return self.nesting.package(branch, call, results)
 
-    def _answer_without_python(self, branch: Branch, call: Call) -> None:
-        """Have the kernels answer calls like this one from now on, if they can and it was not the first."""
-        given, packing = _plain_arguments(call), self.nesting.plain_packing(branch, call)
-        if given is None or packing is None or not self._fast.is_worthwhile(branch):
+    def _answer_without_python(self, branch: Branch, call: Call, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        """Have the kernels answer calls like this one from now on, if they can."""
+        leaves = [leaf for argument in call.arguments for leaf in argument.leaves]
+        given = [_given(leaf) for leaf in leaves]
+        structures = [argument.structure for argument in call.arguments]
+        unpacking = unpacking_of(args, kwargs, structures, [leaf.original for leaf in leaves])
+        if unpacking is None:
+            self._fast.give_up(branch)
+        if unpacking is None or any(leaf.kind is None for leaf in given):
             return
         surroundings = self.recordings.surroundings
         found, values = surroundings.snapshot()
         places = places_of(found, values)
-        entry = next((entry for entry in self._fast.entries if entry.fits(branch, given)), None)
+        entry = next((entry for entry in self._fast.entries if entry.fits(branch, unpacking, given)), None)
         if entry is not None:
             entry.account()
         if places is not None and entry is None:
-            entry = entry_for(self.executor(branch, call), branch, given, *packing)
+            executor = self.executor(branch, call)
+            packing = packing_of(functools.partial(self.nesting.package, branch, call), executor.allocate())
+            entry = entry_for(executor, branch, unpacking, given, packing) if packing else None
         if places is None or entry is None:
             self._fast.give_up(branch)
             return
@@ -204,18 +212,8 @@ def by_reference(thing: Any) -> str | None:
     return name if found is thing else None
 
 
-def _plain_arguments(call: Call) -> list[Given] | None:
-    """The arguments as the kernels take them; None where they are nested, named or of other types."""
-    given = []
-    for position, argument in enumerate(call.arguments):
-        if argument.key != position or argument.structure.tree is not None:
-            return None
-        leaf = argument.leaves[0]
-        plain = Given(leaf.original, None if leaf.array is None else leaf.array.shape)
-        if not is_plain(plain):
-            return None
-        given.append(plain)
-    return given
+def _given(leaf: Leaf) -> Given:
+    return Given(leaf.original, None if leaf.array is None else leaf.array.shape, leaf.dtype, leaf.layout)
 
 
 def _checked_argnums(argnums: Argnums) -> tuple[Key, ...]:
