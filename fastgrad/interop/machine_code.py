@@ -237,4 +237,6 @@ def _as_tuples(nested: Any) -> Any:
     """Numbers of results in tuples: compiled callers know no lists, dicts or dataclasses."""
     if isinstance(nested, int):
         return nested
+    if isinstance(nested, dict):
+        nested = tuple(nested.values())
     return tuple(map(_as_tuples, nested if isinstance(nested, (tuple, list)) else flatten(nested)[0]))

@@ -102,8 +102,8 @@ def _targets(code: MachineCode, nesting: Any, place: str, kind: Any) -> Iterator
         if not isinstance(kind, types.BaseTuple) or len(kind) != len(nesting):
             names = ", ".join(array.name for array in code.results)
             raise TypingError(f"out must be nested as the results of {code.label} are ({names}); it is {kind}.")
-        for k, (part, of_part) in enumerate(zip(nesting, tuple(kind), strict=True)):
-            yield from _targets(code, part, f"{place}[{k}]", of_part)
+        for k, part in enumerate(nesting):
+            yield from _targets(code, part, f"{place}[{k}]", kind.types[k])  # type: ignore[attr-defined]
         return
     array = code.results[nesting]
     is_array = isinstance(kind, types.Array)
