@@ -67,7 +67,7 @@ class Leaf:
 
     @property
     def layout(self) -> str:
-        return _layout(self.original)
+        return layout_of(self.original)
 
     @property
     def is_input(self) -> bool:
@@ -141,7 +141,7 @@ class Call:
         return Call(tuple(a if a.differentiated else static(a) for a in self.arguments))
 
 
-def _layout(original: Any) -> str:
+def layout_of(original: Any) -> str:
     """How an argument lies in memory, which says whether reshape() and ravel() of it are views: C, F or strided."""
     array = original.value if type(original) is RecordedArray else original
     if not isinstance(array, np.ndarray) or array.flags.c_contiguous:
@@ -158,7 +158,7 @@ def _leaf_key(leaf: Leaf) -> Hashable:
         return (leaf.array.shape, leaf.dtype, leaf.whole, leaf.layout)
     original = leaf.original
     if isinstance(original, np.ndarray):
-        return (original.shape, original.dtype.str, original.tobytes(), _layout(original))
+        return (original.shape, original.dtype.str, original.tobytes(), layout_of(original))
     if isinstance(original, _IMMUTABLE):
         return (original.__class__, original if original == original else "nan", str(original))
     return (original.__class__, id(original))
@@ -477,6 +477,7 @@ __all__ = [
     "Argnums",
     "Call",
     "bind",
+    "layout_of",
     "parameters_of",
     "record_call",
     "record_with_data",

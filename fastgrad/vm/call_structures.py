@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from fastgrad.recording.structures import Structure, flatten
 from fastgrad.vm import instructions as isa
 
-__all__ = ["Packing", "Unpacking", "packing_of", "unpacking_of"]
+__all__ = ["Packing", "Unpacking", "flat_packing", "packing_of", "unpacking_of"]
 
 Records = NDArray[Any]
 # beyond this many leaves a call takes long anyway
@@ -106,6 +106,14 @@ class Packing:
             for step, at in zip(self.steps, [key.ctypes.data for key in keys], strict=True)
         ]
         return np.array(rows, isa.PACKING), keys
+
+
+def flat_packing(first: Any, dtypes: Sequence[np.dtype[Any]]) -> Packing:
+    """A tuple of this object and the results, of these dtypes."""
+    n = len(dtypes)
+    results = [_Pack(isa.PACK_RESULT, k) for k in range(n)]
+    steps = (_Pack(isa.PACK_SAME, object=first), *results, _Pack(isa.PACK_TUPLE, n + 1))
+    return Packing(steps, n + 1, tuple(None if dtype == np.float64 else dtype for dtype in dtypes))
 
 
 SINGLE = Packing((_Pack(isa.PACK_RESULT),), 1, (None,))

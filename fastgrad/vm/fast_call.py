@@ -201,10 +201,9 @@ class Entry:
         self._copies: list[Any] = []
         self._arguments, self._results = self._argument_records(given), self._result_records()
         self._unpackings, self._packings = unpacking.records(), packing.records()
-        releases = wiring.nanoseconds > MAX_LOCKED
         self._record = np.zeros(1, isa.ENTRY)
         fields = {
-            "releases": releases,
+            "releases": wiring.nanoseconds > MAX_LOCKED,
             "owner": id(self),
             "driver": wiring.driver,
             "job": wiring.job,
@@ -218,8 +217,8 @@ class Entry:
             "n_unpackings": len(self._unpackings[0]),
             "arguments": _address(self._arguments),
             "n_arguments": len(self._arguments),
-            # copying an array may let go of the interpreter's lock, too
-            "is_held": unpacking.is_nested and (releases or isa.ARGUMENT_COPIED in self._arguments["kind"]),
+            # while it runs without the interpreter's lock, or Python steps in, containers may lose their items
+            "is_held": unpacking.is_nested,
             "places": _address(self._places.records),
             "results": _address(self._results),
             "n_results": len(self._results),
@@ -282,16 +281,24 @@ class Entry:
     def _argument_records(self, given: Sequence[Given]) -> NDArray[Any]:
         rows: list[tuple[Any, ...]] = []
         exact = any(argument.shape is not None and argument.dtype != _DTYPE for argument in given)
-        position = 0
+        spare = np.zeros(1, np.int64)  # takes addresses that nobody asks for
+        self._copies.append(spare)
+        places = [np.array([[word, 0]]) for word in self._wiring.input_words]
+        remaining = iter((*places, *self._wiring.seed_words))
         for register, argument in zip(self._unpacking.registers, given, strict=True):
             if argument.shape is None:
                 rows.append((isa.ARGUMENT_SAME, register, id(argument.value), 0, 0, 0, 0, 0, 0))
                 continue
-            kind, dtype, copy = argument.kind, 0, 0
+            kind, dtype, copy, targets = argument.kind, 0, 0, next(remaining)
+            target = int(targets[0, 0]) if len(targets) == 1 else _address(spare)
+            if kind == isa.ARGUMENT_ARRAY and len(targets) > 1:
+                kind = isa.ARGUMENT_COPIED  # to one place, whose parts have been told
             if kind == isa.ARGUMENT_COPIED:
                 array = np.empty(argument.shape)
                 dtype, copy = id(argument.dtype), id(array)
                 self._copies += [argument.dtype, array]
+                for word, offset in targets.tolist():
+                    _write_word(word, _address(array) + offset)
             elif kind == isa.ARGUMENT_WHOLE:
                 array = np.zeros(1)
                 copy = _address(array)
@@ -301,9 +308,7 @@ class Entry:
             shape = np.array(argument.shape, np.int64)
             self._copies.append(shape)
             mask, flags = _FLAGS[argument.layout]
-            target = self._wiring.input_words[position]
             rows.append((kind, register, dtype, mask, flags, len(shape), _address(shape), target, copy))
-            position += 1
         return np.array(rows, isa.ARGUMENT)
 
     def _result_records(self) -> NDArray[Any]:
@@ -338,6 +343,9 @@ def entry_for(
 ) -> Entry | None:
     """A new entry for arguments like these; None where the kernels cannot do what it needs."""
     wiring = executor.wiring() if _install() else None
+    n_data = sum(leaf.shape is not None for leaf in given)
+    if wiring is not None and len(wiring.input_words) + len(wiring.seed_words) != n_data:
+        return None
     return None if wiring is None else Entry(branch, executor, wiring, unpacking, given, packing)
 
 
