@@ -78,7 +78,7 @@ def _values(code: MachineCode, kinds: Sequence[Any]) -> Iterator[str]:
                 f"{code.label} was compiled for {array.name} of shape {array.shape}, float64; it is {kind}."
             )
         if not array.shape:
-            yield f"float({place}{'[()]' * is_array})"
+            yield f"float64({place}{'[()]' * is_array})"
         elif _is_plain(kind):
             yield place
         else:

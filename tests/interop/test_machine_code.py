@@ -109,11 +109,12 @@ def written_into(x: Any, y: Any) -> Any:
     return np.sum(x * y)
 
 
+WHOLE = np.arange(2)
 UNSUPPORTED: dict[str, tuple[Any, tuple[Any, ...], str]] = {
     "LAPACK": (lambda a: np.linalg.eigvalsh(a)[0], (np.eye(3),), "operations that only NumPy and LAPACK do"),
     "writing into one of several arguments": (written_into, (UP, DOWN), "Have it write into a copy"),
     "whole numbers captured": (
-        lambda x, whole=np.arange(2): np.sum(x * whole),
+        lambda x: np.sum(x * WHOLE),
         (UP,),
         "must hold float64 in C order. Convert them",
     ),
