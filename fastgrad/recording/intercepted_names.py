@@ -49,7 +49,7 @@ UFUNCS_OF_LISTS = tuple([x for x in vars(np).values() if isinstance(x, np.ufunc)
 # modules of packages that are left alone otherwise, in which names are replaced
 KNOWN_MODULES = frozenset(
     {
-        "numpy", "numpy.lib.stride_tricks", "numpy.linalg", "numpy.fft", "math", "statistics", "scipy.special",
-        "scipy.linalg",
+        "numpy", "numpy.lib.stride_tricks", "numpy.linalg", "numpy.fft", "math", "statistics", "json", "ast",
+        "scipy.special", "scipy.linalg",
     }
 )  # fmt: skip

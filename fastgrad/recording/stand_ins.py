@@ -19,7 +19,7 @@ import numpy as np
 from fastgrad.recording.fresh_array import FreshArray, call_on_fresh, made, unwrapped, unwrapped_call
 from fastgrad.recording.functions.conversions import any_recorded, holds_recorded
 from fastgrad.recording.numpy_protocol import apply_ufunc
-from fastgrad.recording.recorded_array import RecordedArray, stacked
+from fastgrad.recording.recorded_array import RecordedArray, RecordedText, stacked
 from fastgrad.recording.recorder import innermost_recorder
 
 __all__ = ["UNTOUCHED", "UfuncStandIn", "stand_in_for", "stand_in_for_maker", "stand_in_for_taker"]
@@ -62,7 +62,7 @@ def stand_in_for(original: Callable[..., Any], definition: Callable[..., Any]) -
         if innermost_recorder() is None:
             return original(*args, **kwargs)
         args = tuple([list(x) if isinstance(x, Iterator) else x for x in args])
-        if any_recorded(args, kwargs):
+        if any_recorded(args, kwargs) or RecordedText in map(type, args):
             return unwrapped_call(definition, args, kwargs)
         return original(*args, **kwargs)
 
