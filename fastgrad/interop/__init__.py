@@ -1,6 +1,7 @@
-"""Functions of other libraries under differentiation, ``fastgrad.interop.register``; and other libraries' arrays.
+"""Functions of other libraries under differentiation, ``fastgrad.interop.register``; their arrays; compiled callers.
 
-Each library has a module of its own, which loads when it is first named: ``fastgrad.interop.dask``.
+Each library has a module of its own, which loads when it is first named: ``fastgrad.interop.dask`` for Dask arrays;
+``numba``, ``c``, ``scipy`` and ``nutpie`` for calls from compiled code.
 
 A function that knows none of NumPy's protocols (compiled code, most of SciPy) would drop a derivative, so it is refused
 when a recorded value reaches it. ``register`` says what is to run in its place while a function is recorded.
