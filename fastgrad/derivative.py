@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import sys
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -23,11 +24,27 @@ from fastgrad.recording.recorder import innermost_recorder
 from fastgrad.recording.replay import replay
 from fastgrad.recordings import Recordings
 from fastgrad.results import Nesting, operand_of
+from fastgrad.tape import Tape
 from fastgrad.vm.fast_call import FastCalls, Given, accelerate, entry_for, is_plain, places_of
 
 __all__ = ["Derivative", "by_reference"]
 
 Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class RecordedInside:
+    """A derivative within another recording.
+
+    The inputs of ``tape`` are those of the call, then the values of enclosing recordings that it took in (``lifted``),
+    then seeds; ``call`` says which data was taken as static.
+    """
+
+    branch: Branch
+    call: Call
+    request: Request
+    tape: Tape
+    lifted: tuple[Any, ...]
 
 
 class Derivative:
@@ -132,15 +149,20 @@ class Derivative:
         return branch.executor(self.form.order, self.request(branch, call), call.wrt, self.tier)
 
     def _evaluate_in_recording(self, call: Call, seeds: Any) -> Any:
+        inner = self.recorded_inside(call)
+        operands = [operand_of(leaf.original, leaf.array) for leaf in inner.call.inputs]
+        seed_values = self.nesting.seed_values(inner.branch, inner.call, seeds)
+        results = replay(inner.tape, [*operands, *inner.lifted, *seed_values])
+        return self.nesting.package(inner.branch, inner.call, results[inner.request.n_hidden :])
+
+    def recorded_inside(self, call: Call) -> RecordedInside:
+        """Record the function at a call within another recording."""
         recording, call = record_with_data(self.function, call, self.has_aux, self._parameters)
         branch = recording.branch
         self._check(branch)
         request = self.request(branch, call)
-        derived = derived_tape(branch.tape_for(self.form.order, call.wrt), request)
-        operands = [operand_of(leaf.original, leaf.array) for leaf in call.inputs]
-        seed_values = self.nesting.seed_values(branch, call, seeds)
-        results = replay(derived, [*operands, *recording.lifted, *seed_values])
-        return self.nesting.package(branch, call, results[request.n_hidden :])
+        tape = derived_tape(branch.tape_for(self.form.order, call.wrt), request)
+        return RecordedInside(branch, call, request, tape, recording.lifted)
 
     def prepare(self, *args: Any, **kwargs: Any) -> Prepared:
         """Do all checks and planning for arguments of these shapes now.

@@ -10,7 +10,7 @@ from fastgrad.branch_choice import MAX_BRANCHES, BranchCache, Trial
 from fastgrad.branches import Branch
 from fastgrad.calls import Call, parameters_of, record_call, record_with_data, require_separate_arguments
 from fastgrad.recording.captured import Surroundings
-from fastgrad.recording.randomness import RandomStates, warn_of_frozen
+from fastgrad.recording.randomness import RandomStates, likely_drawn, warn_of_frozen
 from fastgrad.recording_watch import RecordingWatch
 
 __all__ = ["Recordings"]
@@ -119,7 +119,8 @@ class Recordings:
         return branch, used
 
     def _warn_of_random_numbers(self, states: RandomStates) -> None:
-        drawn = () if self._warned_of_random_numbers else states.drawn()
+        drawn = [] if self._warned_of_random_numbers else states.drawn()
+        drawn = likely_drawn(self.surroundings.functions(), drawn) if drawn else drawn
         if drawn:
             self._warned_of_random_numbers = True
             warn_of_frozen(self._name, self.surroundings.functions(), drawn)

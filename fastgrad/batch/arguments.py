@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -19,7 +19,7 @@ from fastgrad.calls import Call, Key
 from fastgrad.errors import InputError
 from fastgrad.recording.fresh_array import unwrapped
 from fastgrad.recording.indexing import along_axis, getitem
-from fastgrad.recording.recorded_array import RecordedArray, means_more_than_its_data, stacked
+from fastgrad.recording.recorded_array import RecordedArray, means_more_than_its_data, stacked, value_of
 from fastgrad.recording.structures import Structure, flatten, spread
 
 __all__ = ["Batch", "Rows", "absolute", "axes_of", "is_float64_memory", "merged", "taken_apart"]
@@ -146,6 +146,21 @@ class Batch:
             lengths = [length if axis is not None else 1 for length, axis in zip(self.lengths, axes, strict=True)]
             array = np.broadcast_to(array.reshape(*lengths, *inner), (*self.lengths, *inner))
         return merged(array, self.lengths)
+
+    def of_values(self) -> Batch:
+        """The batch with concrete values in the place of recorded ones."""
+        return replace(self, leaves=tuple(tuple(map(value_of, leaves)) for leaves in self.leaves))
+
+    def inputs(self, call: Call) -> list[tuple[Any, tuple[Axis, ...]]] | None:
+        """What was given for each input of the tape; None where a recorded value is none."""
+        found = []
+        for argument, leaves, axes in zip(call.arguments, self.leaves, self.axes, strict=True):
+            for leaf, given, of_leaf in zip(argument.leaves, leaves, axes, strict=True):
+                if leaf.array is not None:
+                    found.append((given, of_leaf))
+                elif isinstance(given, RecordedArray):
+                    return None
+        return found
 
     def named_leaves(self, parameters: Sequence[str]) -> Iterator[tuple[str, Any]]:
         """Every leaf with its name."""

@@ -12,6 +12,7 @@ import numpy as np
 
 from fastgrad.batch.arguments import Batch, taken_apart
 from fastgrad.batch.outputs import refuse_overlap, with_axes
+from fastgrad.batch.recorded import all_at_once
 from fastgrad.batch.repeated import MISSED, Plans
 from fastgrad.batch.run import OTHER_NESTING, Run
 from fastgrad.calls import parameters_of
@@ -130,7 +131,7 @@ class Batched:
         if innermost_recorder() is not None:
             if out is not None:
                 raise InputError("out cannot be given while a function is being recorded. Use what vmap returns.")
-            return self._one_by_one(batch)
+            return self._recorded(batch)
         if out is not None:
             refuse_overlap(out, batch.named_leaves(self.parameters))
         run = Run(self.derivative, batch, self.all_out_axes, n_threads, out)
@@ -150,8 +151,17 @@ class Batched:
                 self._plans.add(plan)
         return result
 
+    def _recorded(self, batch: Batch) -> Any:
+        """The results within a recording."""
+        result = all_at_once(self.derivative, batch)
+        if result is None:
+            return self._one_by_one(batch)
+        leaves, structure = flatten(result)
+        varies = [isinstance(leaf, (RecordedArray, np.ndarray)) for leaf in leaves]
+        return structure.unflatten(with_axes(leaves, structure, varies, self.all_out_axes))
+
     def _one_by_one(self, batch: Batch) -> Any:
-        """One call for each example, within recordings."""
+        """One call for each example, within a recording."""
         examples = [batch.example(index) for index in range(max(batch.n, 1))]
         results = [flatten(self.derivative(*args, **kwargs)) for args, kwargs in examples]
         structure = results[0][1]

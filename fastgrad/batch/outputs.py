@@ -16,6 +16,7 @@ from fastgrad.calls import Call
 from fastgrad.errors import InputError
 from fastgrad.recording.structures import Structure, flatten
 from fastgrad.results import Nesting
+from fastgrad.tape import is_number
 from fastgrad.vm.memory import allocate_together
 
 __all__ = ["CallersArrays", "Frame", "OwnArrays", "refuse_overlap", "to_be_converted", "with_axes"]
@@ -121,6 +122,9 @@ class OwnArrays:
     def check(self, branch: Branch) -> None:
         """Arrays of its own suit every branch of these shapes."""
 
+    def refuse_captured(self, branch: Branch) -> None:
+        """Nobody else knows arrays of its own."""
+
     def result(self, branch: Branch) -> Any:
         return self.frame.nested(branch, self._arrays)
 
@@ -138,15 +142,29 @@ class CallersArrays:
         self._names = structure.names("out")
         axes = frame.leaf_axes(structure, len(leaves))
         rows: dict[int, Rows] = {}
+        names: dict[int, str] = {}
         for slot, leaf, of_leaf, name in zip(slots, leaves, axes, self._names, strict=True):
             if slot is not None:
-                rows[slot] = _target(leaf, of_leaf, frame.lengths, shapes[slot], name)
+                rows[slot], names[slot] = _target(leaf, of_leaf, frame.lengths, shapes[slot], name), name
         self._rows = [rows[k] for k in range(len(shapes))]
+        self._slot_names = [names[k] for k in range(len(shapes))]
         self.check(branch)
 
     @property
     def in_place(self) -> bool:
         return all(rows.in_place for rows in self._rows)
+
+    def refuse_captured(self, branch: Branch) -> None:
+        """Raise InputError where an array shares memory with one that the function captures."""
+        for array in branch.tape.constants:
+            if is_number(array):
+                continue
+            for rows, name in zip(self._rows, self._slot_names, strict=True):
+                if _overlap(rows.array, array):
+                    raise InputError(
+                        f"{name} shares memory with an array that the function reads, and results are written while "
+                        "that is in use. Pass an array of its own."
+                    )
 
     def check(self, branch: Branch) -> None:
         """Raise InputError where a result of this branch has a dtype that the array cannot take."""

@@ -155,16 +155,17 @@ class Run:
 
     def outputs_for(self, branch: Branch, shapes: Sequence[Shape]) -> OwnArrays | CallersArrays:
         """Where results of these shapes go. Raises InputError where they do not fit."""
-        if self.outputs is None:
-            if self.out is None:
-                return OwnArrays(self.frame, shapes)
-            return CallersArrays(self.frame, self.out, branch, shapes)
-        if self.outputs.shapes != tuple(shapes):
+        outputs = self.outputs
+        if outputs is None:
+            own = self.out is None
+            outputs = OwnArrays(self.frame, shapes) if own else CallersArrays(self.frame, self.out, branch, shapes)
+        elif outputs.shapes != tuple(shapes):
             raise InputError(
                 "vmap needs results of one shape for all examples; this function returns arrays of different shapes "
                 "on different branches."
             )
-        return self.outputs
+        outputs.refuse_captured(branch)
+        return outputs
 
 
 def _by_guard(failed: NDArray[np.int64], examples: NDArray[np.intp] | None) -> list[tuple[int, NDArray[np.intp]]]:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from fastgrad.calls import Call
     from fastgrad.recording.captured import Place
 
-__all__ = ["RandomStates", "codes_in", "generators", "line_that_names", "warn_of_frozen"]
+__all__ = ["RandomStates", "codes_in", "generators", "likely_drawn", "line_that_names", "warn_of_frozen"]
 
 # of the Mersenne twister, as its documented address gives it: 624 words and the position among them
 _MERSENNE_BYTES = 4 * 625
@@ -71,6 +71,26 @@ class RandomStates:
         new = [generator for generator in global_generators() if id(generator.source) not in known]
         changed = [generator for generator, before in self._before if generator.state() != before]
         return changed + [generator for generator in new if generator.position() != _UNUSED]
+
+
+def likely_drawn(functions: Sequence[FunctionType], drawn: Sequence[Generator]) -> list[Generator]:
+    """Those that these functions, rather than another thread, have drawn from.
+
+    Event loops in threads of their own (Dask's clients and workers have them) draw from Python's module random all the
+    time, so it counts beside other threads only where the functions name something of that module.
+    """
+    if threading.active_count() == 1:
+        return list(drawn)
+    return [
+        generator
+        for generator in drawn
+        if not _is_pythons(generator) or line_that_names(functions, {"random", *sys.modules["random"].__all__})
+    ]
+
+
+def _is_pythons(generator: Generator) -> bool:
+    python_random = sys.modules.get("random")
+    return python_random is not None and generator.source is python_random.random.__self__
 
 
 def warn_of_frozen(name: str, functions: Sequence[FunctionType], drawn: Sequence[Generator]) -> None:

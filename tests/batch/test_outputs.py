@@ -162,6 +162,16 @@ def test_memory_that_arguments_or_other_results_use_is_refused() -> None:
         batched(X, out=(rows[:, 0], rows[:, :3]))
 
 
+def test_memory_that_the_function_captures_is_refused() -> None:
+    weights = np.array([1.0, 2.0, 3.0])
+    batched = fg.vmap(fg.grad(lambda x: np.sum(weights * x) if x[0] > 0 else np.sum(x)))
+    with pytest.raises(fg.InputError, match="out shares memory with an array that the function reads"):
+        batched(X[:1] ** 2, out=weights[None])
+    np.testing.assert_array_equal(weights, [1.0, 2.0, 3.0])
+    batched(-(X[:1] ** 2), out=weights[None])
+    np.testing.assert_array_equal(weights, [1.0, 1.0, 1.0])
+
+
 def test_a_branch_with_results_that_out_cannot_hold_is_refused_when_an_example_takes_it() -> None:
     def function(x: Any) -> Any:
         return 1.5 * x if x > 0 else 0

@@ -90,6 +90,33 @@ def test_the_line_that_draws_is_named() -> None:
     assert f"(at {__file__}:{line}, in noise)" in str(warning.message)
 
 
+def test_what_another_thread_draws_from_pythons_module_is_not_the_functions() -> None:
+    stop, drew = threading.Event(), threading.Event()
+
+    def drawing() -> None:
+        while not stop.is_set():
+            random.random()
+            drew.set()
+
+    def uniform(x: Any) -> Any:
+        return x * x + 0.0 * random.uniform(0.0, 1.0)
+
+    def waiting(x: Any) -> Any:
+        drew.clear()
+        assert drew.wait(10)
+        return x * x
+
+    thread = threading.Thread(target=drawing)
+    thread.start()
+    try:
+        assert warnings_of(fg.grad(waiting), 2.0) == []
+        (warning,) = warnings_of(fg.grad(uniform), 2.0)
+    finally:
+        stop.set()
+        thread.join()
+    assert "from Python's module random, unless another thread did" in str(warning.message)
+
+
 def test_a_generator_among_the_arguments_is_seen() -> None:
     def function(x: Any, source: Any) -> Any:
         return x * source.normal()
