@@ -21,8 +21,9 @@ from fastgrad.vm import instructions as isa
 
 __all__ = ["MAX_FUNCTION", "Entry", "Lanes", "Scalar"]
 
-# LLVM instructions in one function, about
+# LLVM instructions in one function, about; fewer over lanes, where more registers are wanted at once
 MAX_FUNCTION = 2_000
+MAX_LANES_FUNCTION = 200
 # events between two pauses
 _PAUSE = 100
 
@@ -43,6 +44,7 @@ class _Text:
 
     # the parameters of every function, and of the one that calls them
     parameters: str
+    max_length = MAX_FUNCTION
     # whether a factor of 0.0 gives 0.0, whatever the other is
     is_careful = False
 
@@ -69,7 +71,7 @@ class _Text:
         length = 0
         for event in events:
             length += 2 if isinstance(event, Edge) else self.library.length(event.opcode)
-            if length > MAX_FUNCTION:
+            if length > self.max_length:
                 parts.append([])
                 length = 0
             parts[-1].append(event)
@@ -406,6 +408,7 @@ class Lanes(_Text):
     tile again where NaN was found. A lane of ``failed`` keeps the number of the first guard that does not hold there.
     """
 
+    max_length = MAX_LANES_FUNCTION
     parameters = "ptr %rows, i64 %lanes, ptr %failed, ptr %memory, ptr %adjoints"
 
     def _begin(self) -> None:

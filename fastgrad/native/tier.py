@@ -17,7 +17,7 @@ from typing import Any, Protocol
 from weakref import WeakSet
 
 from fastgrad.native.routine import NotNativeError
-from fastgrad.native.source import MAX_OPTIMISED, Source
+from fastgrad.native.source import Source, is_long
 from fastgrad.vm.code_file import LoadedCode, say
 
 __all__ = ["Tier", "wait_until_idle"]
@@ -120,7 +120,8 @@ class Tier:
 def expected_nanoseconds(sources: Sequence[Source]) -> float:
     """How long compiling takes, about."""
     length = sum(source.length for source in sources)
-    return FIXED + length * (OPTIMISED if length <= MAX_OPTIMISED else QUICK)
+    is_quick = is_long(sources) and not any(source.is_over_lanes for source in sources)
+    return FIXED + length * (QUICK if is_quick else OPTIMISED)
 
 
 def _no_pause() -> None:
