@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 
 SHORTEST_SAMPLE = 50e-6  # seconds; quicker work is repeated within a sample, so that the clock does not count
-PACKAGES = ("fastgrad", "numpy", "scipy", "numba", "llvmlite", "casadi", "jax", "autograd")
+PACKAGES = ("fastgrad", "numpy", "scipy", "numba", "llvmlite", "casadi", "heyoka", "jax", "torch", "autograd")
 
 
 def fastest(works: dict[str, Callable[[], object]], seconds: float = 1.0, samples: int = 7) -> dict[str, float]:
@@ -56,7 +56,7 @@ class Row:
     """One line of the table.
 
     Times are in seconds, for ``per`` inputs. Bar and reach are ratios to the fastest of ``rivals``, or seconds where
-    the work is ``judged_alone``.
+    the work is ``judged_alone``. ``shares`` says how near the work comes to what the processor can do at most.
     """
 
     work: str
@@ -68,6 +68,7 @@ class Row:
     missing: tuple[str, ...] = ()
     per: int = 1
     judged_alone: bool = False
+    shares: dict[str, float] = field(default_factory=dict)
 
     @property
     def rival(self) -> str | None:
@@ -91,6 +92,9 @@ class Row:
             "bar": self.bar,
             "reach": self.reach,
             "missing": list(self.missing),
+            "per": self.per,
+            "judged_alone": self.judged_alone,
+            "shares_of_limits": self.shares,
         }
 
     def cells(self) -> tuple[str, ...]:
@@ -103,7 +107,8 @@ class Row:
         ]
         aside += [f"{name} missing" for name in self.missing]
         bar, reach = self._limit(self.bar), self._limit(self.reach)
-        return self.work, _duration(self.ours, self.per), rival, ratio, bar, reach, "; ".join(aside)
+        shares = ", ".join(f"{_percent(share)} {limit}" for limit, share in self.shares.items())
+        return self.work, _duration(self.ours, self.per), rival, ratio, bar, reach, shares, "; ".join(aside)
 
     def _limit(self, limit: float | None) -> str:
         """A bar or reach as text, and whether it was missed."""
@@ -111,10 +116,10 @@ class Row:
             return ""
         reached = self.ours if self.judged_alone else self.ours_over_rival
         missed = ", missed" if reached is not None and reached > limit else ""
-        return (_duration(limit, self.per) if self.judged_alone else f"{limit:g} x") + missed
+        return (_duration(limit, self.per) if self.judged_alone else f"{limit:.3g} x") + missed
 
 
-HEADINGS = ("work", "fastgrad", "best rival", "ratio", "bar", "reach", "others")
+HEADINGS = ("work", "fastgrad", "best rival", "ratio", "bar", "reach", "of the limit", "others")
 
 
 def _duration(seconds: float, per: int = 1) -> str:
@@ -124,6 +129,10 @@ def _duration(seconds: float, per: int = 1) -> str:
             digits = 0 if number >= 99.5 else 1 if number >= 9.95 else 2
             return f"{number:.{digits}f} {unit}"
     raise AssertionError("unreachable")
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.{0 if share >= 0.095 else 1}f} %"
 
 
 def table(rows: list[Row]) -> list[str]:

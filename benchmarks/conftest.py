@@ -5,6 +5,7 @@ Everything runs on one thread. Nothing here asserts a time: the table shows the 
 
 import importlib
 import os
+import time
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,8 @@ os.environ |= {"XLA_FLAGS": "--xla_cpu_multi_thread_eigen=false", "JAX_ENABLE_X6
 README = Path(__file__).resolve().parent.parent / "README.md"
 BEGIN, END = "<!-- figures: written by python -m pytest benchmarks --update-readme -->", "<!-- end of figures -->"
 ROWS = pytest.StashKey[list[Row]]()
+LIMITS = pytest.StashKey[str]()
+WARM_UP = 1.0  # seconds of calls before fastgrad is timed, so that native code is there
 
 
 def pytest_addoption(parser):
@@ -38,6 +41,20 @@ def large_arrays_stay_in_the_heap():
     numpy.empty(3_500_000)
 
 
+@pytest.fixture(scope="session")
+def by_hand(tmp_path_factory):
+    """Derivatives written by hand in C."""
+    return importlib.import_module("by_hand").ByHand(tmp_path_factory.mktemp("by_hand"))
+
+
+@pytest.fixture(scope="session")
+def limits(by_hand, request):
+    """What the processor can do at most."""
+    limits = importlib.import_module("limits").Limits(by_hand)
+    request.config.stash[LIMITS] = str(limits)
+    return limits
+
+
 @pytest.fixture
 def report(benchmark, request):
     """``report(row, ours)`` puts a row into the table and into the record of pytest-benchmark, which times ``ours``."""
@@ -51,24 +68,37 @@ def report(benchmark, request):
 
 
 @pytest.fixture
-def compare(report):
+def compare(report, limits):
     """``compare(work, ours, rivals)`` times all in turns and reports the row.
 
     The bar is about the fastest of ``rivals``; ``others`` are for information. What is None is named as missing.
+    ``flops`` and ``traffic`` are the operations that the work takes and the bytes that it reads and writes.
     Check results after it: fastgrad takes other ways once it has been called a few times.
     """
 
-    def compare(work, ours, rivals, others=None, *, bar=None, reach=None, per=1, seconds=1.0):
+    def compare(work, ours, rivals, others=None, *, bar=None, reach=None, per=1, seconds=1.0, flops=None, traffic=None):
         everyone = {**rivals, **(others or {})}
         present = {name: rival for name, rival in everyone.items() if rival is not None}
         missing = tuple(name for name in everyone if name not in present)
+        warm_up(ours)
         times = fastest({"fastgrad": ours, **present}, seconds)
         mine = times.pop("fastgrad")
         against = {name: times[name] for name in rivals if name in times}
         aside = {name: times[name] for name in times if name not in rivals}
-        report(Row(work, mine, against, aside, bar, reach, missing, per), ours)
+        shares = limits.shares(mine, flops, traffic)
+        report(Row(work, mine, against, aside, bar, reach, missing, per, shares=shares), ours)
 
     return compare
+
+
+def warm_up(ours):
+    """Call it until native code, which is made where calls have taken as long as that would, is in use."""
+    wait_until_idle = importlib.import_module("fastgrad.native.tier").wait_until_idle
+    start = time.perf_counter()
+    while time.perf_counter() < start + WARM_UP:
+        ours()
+    wait_until_idle()
+    ours()
 
 
 @pytest.fixture
@@ -92,6 +122,7 @@ def pytest_terminal_summary(terminalreporter, config):
     lines = [
         machine(),
         "One thread; the shortest of many runs, taken in turns; ratio = fastgrad / rival.",
+        *([f"Limits measured in the same run: {config.stash[LIMITS]}."] if LIMITS in config.stash else []),
         "",
         *table(rows),
     ]

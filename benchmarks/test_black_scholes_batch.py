@@ -1,14 +1,19 @@
-"""What does one input cost in a batch? Prices of 100,000 options and their five greeks."""
+"""What does one input cost in a batch? Prices of options and their five greeks."""
 
 import math
 
 import numpy as np
+import pytest
+from limits import EXP, LOG, NORMAL_DISTRIBUTION
 from scipy.special import ndtr
 
 import fastgrad as fg
 
 N = 100_000
 ALL = (0, 1, 2, 3, 4)
+WORK = "Black-Scholes and five greeks"
+FLOPS = LOG + 2 * EXP + 2 * NORMAL_DISTRIBUTION + 40
+NUMBERS = 5 + 6  # read and written for an input
 
 
 def price(spot, strike, years, rate, volatility, np=np, ndtr=ndtr):
@@ -66,42 +71,73 @@ def jax_vmap(jax, arguments):
     return lambda: jax.block_until_ready(compiled(*on_device))
 
 
-def test_price_and_five_greeks(compare, peer):
-    arguments = options()
+def heyoka_function(heyoka, arguments):
+    """heyoka's machine code for many inputs, in SIMD lanes, into an array that it is given."""
+    if heyoka is None:
+        return None
+    variables = heyoka.make_vars("spot", "strike", "years", "rate", "volatility")
 
+    def ndtr(x):
+        return 0.5 + 0.5 * heyoka.erf(math.sqrt(0.5) * x)
+
+    value = price(*variables, np=heyoka, ndtr=ndtr)
+    gradient = heyoka.diff_tensors([value], diff_args=variables).gradient
+    function = heyoka.cfunc([value, *gradient], variables)
+    inputs, outputs = np.array(arguments), np.empty((6, len(arguments[0])))
+
+    def call():
+        function(inputs, outputs=outputs)
+        return outputs[0], outputs[1:]
+
+    return call
+
+
+def batched(threads=1):
     def call_price(spot, strike, years, rate, volatility):
         return price(spot, strike, years, rate, volatility)
 
-    ours = fg.vmap(fg.value_and_grad(call_price, argnums=ALL), threads=1)
-    rivals = {"Numba loop, libm": numba_loop(peer("numba"), arguments)}
-    others = {"JAX vmap": jax_vmap(peer("jax"), arguments)}
-    compare(
-        f"Black-Scholes and five greeks, {N:,} in a batch, per input",
-        lambda: ours(*arguments),
-        rivals,
-        others,
-        bar=0.8,
-        reach=0.5,
-        per=N,
-        seconds=1.5,
-    )
+    return fg.vmap(fg.value_and_grad(call_price, argnums=ALL), threads=threads)
+
+
+def results_for(n):
+    values, *greeks = np.zeros((6, n))
+    return values, tuple(greeks)
+
+
+def measure(compare, n, rivals, others, **bars):
+    """``rivals`` and ``others`` are made from the arguments; ours writes into given arrays, as heyoka does."""
+    arguments, out = options(n), results_for(n)
+    ours = batched()
+    rivals, others = ({name: make(arguments) for name, make in group.items()} for group in (rivals, others))
+    work = f"{WORK}, {n:,} in a batch, per input"
+    traffic = 8 * NUMBERS * n
+    compare(work, lambda: ours(*arguments, out=out), rivals, others, per=n, flops=FLOPS * n, traffic=traffic, **bars)
     values, greeks = ours(*arguments)
+    assert flattened(out) == flattened((values, greeks))
     for rival in filter(None, (rivals | others).values()):
-        np.testing.assert_allclose(rival()[0], values, rtol=1e-9, atol=1e-11)
+        np.testing.assert_allclose(rival()[0], values, rtol=1e-9, atol=1e-9)
         np.testing.assert_allclose(np.array(rival()[1]), np.array(greeks), rtol=1e-8, atol=1e-9)
 
 
+@pytest.mark.parametrize("n", [1_000, 100_000, 1_000_000])
+def test_price_and_five_greeks_against_heyoka(compare, peer, n):
+    rivals = {"heyoka cfunc": lambda arguments: heyoka_function(peer("heyoka"), arguments)}
+    measure(compare, n, rivals, {}, bar=0.5, reach=0.33)
+
+
+def test_price_and_five_greeks_against_loops(compare, peer):
+    rivals = {"Numba loop, libm": lambda arguments: numba_loop(peer("numba"), arguments)}
+    others = {"JAX vmap": lambda arguments: jax_vmap(peer("jax"), arguments)}
+    measure(compare, N, rivals, others, bar=0.8, reach=0.5)
+
+
 def test_two_threads_against_one(compare):
-    arguments = options(1_000_000)
-
-    def call_price(spot, strike, years, rate, volatility):
-        return price(spot, strike, years, rate, volatility)
-
-    two, one = (fg.vmap(fg.value_and_grad(call_price, argnums=ALL), threads=threads) for threads in (2, 1))
+    arguments, out = options(1_000_000), results_for(1_000_000)
+    two, one = batched(2), batched(1)
     compare(
-        f"Black-Scholes and five greeks, {len(arguments[0]):,} in a batch, on two threads, per input",
-        lambda: two(*arguments),
-        {"one thread": lambda: one(*arguments)},
+        f"{WORK}, {len(arguments[0]):,} in a batch, on two threads, per input",
+        lambda: two(*arguments, out=out),
+        {"one thread": lambda: one(*arguments, out=out)},
         bar=1 / 1.8,
         per=len(arguments[0]),
         seconds=3.0,

@@ -1,5 +1,9 @@
-"""How long until the first gradient, in a process that has imported everything but differentiated nothing?"""
+"""How long until the first gradient, in a process that has differentiated nothing yet?
 
+With everything imported, and with imports counted. The caches on disk are warm.
+"""
+
+import pytest
 from comparison import Row
 from fresh_process import fastest_in_fresh_processes, seconds_in_fresh_process
 
@@ -39,3 +43,50 @@ def test_first_gradient_of_200_runge_kutta_steps(report, peer):
         judged_alone=True,
     )
     report(row, lambda: seconds_in_fresh_process(OURS))
+
+
+ROSENBROCK = """
+import time
+import numpy as np
+from models import rosenbrock
+x = np.linspace(-1.0, 1.0, 10)
+{before}
+start = time.perf_counter()
+{counted}
+{work}
+print(time.perf_counter() - start)
+"""
+WORKS = {
+    "fastgrad": ("import fastgrad", "fastgrad.grad(rosenbrock)(x)"),
+    "autograd": ("import autograd", "autograd.grad(rosenbrock)(x)"),
+    "JAX": ("import jax", "jax.block_until_ready(jax.jit(jax.grad(in_jax))(jax.numpy.asarray(x)))"),
+}
+# the same function, of jax.numpy
+IN_JAX = "in_jax = lambda x: jax.numpy.sum(100 * (x[1:] - x[:-1] ** 2) ** 2 + (1 - x[:-1]) ** 2); "
+
+
+def rosenbrock_program(name, with_imports):
+    imports, work = WORKS[name]
+    if name == "JAX":
+        work = IN_JAX + work
+    return ROSENBROCK.format(before="" if with_imports else imports, counted=imports if with_imports else "", work=work)
+
+
+@pytest.mark.parametrize("with_imports", [False, True])
+def test_first_gradient_of_rosenbrock(report, peer, with_imports):
+    programs = {
+        name: rosenbrock_program(name, with_imports) for name in WORKS if name == "fastgrad" or peer(name.lower())
+    }
+    seconds_in_fresh_process(programs["fastgrad"])
+    times = fastest_in_fresh_processes(programs, samples=9)
+    ours, autograd = times.pop("fastgrad"), times.pop("autograd", None)
+    row = Row(
+        f"Rosenbrock n=10: first gradient of a process{', import beyond NumPy counted' if with_imports else ''}",
+        ours,
+        {"autograd": autograd} if autograd else {},
+        times,
+        bar=1.5,
+        reach=1.0,
+        missing=tuple(name for name in WORKS if name not in programs),
+    )
+    report(row, lambda: seconds_in_fresh_process(programs["fastgrad"]))

@@ -48,8 +48,8 @@ def test_gradient_returned_in_a_new_array(compare, peer):
         lambda: gradient(POINT),
         {"empty @njit call": empty_call(peer("numba"))},
         {"CasADi buffers": casadi, "SciPy rosen_der": lambda: rosen_der(POINT)},
-        bar=2.5,
-        reach=1.5,
+        bar=1.5,
+        reach=0.8,
     )
     assert_follows_its_input(gradient)
     if casadi:
@@ -65,12 +65,27 @@ def test_gradient_written_into_an_array_of_the_caller(compare, peer):
         lambda: into(POINT, out),
         {"empty @njit call": empty_call(peer("numba"))},
         {"CasADi buffers": casadi},
-        reach=1.0,
+        bar=0.8,
+        reach=0.3,
     )
 
     def gradient(point):
         out[:] = np.nan
         into(point, out)
+        return out
+
+    assert_follows_its_input(gradient)
+
+
+def test_gradient_of_bound_arrays(compare, peer):
+    x, out = POINT.copy(), np.zeros(2)
+    update = fg.grad(two_variables).prepare(x).bind(x, out)
+    casadi, _casadi_result, _keep = casadi_gradient(peer("casadi"))
+    compare(f"{WORK}, arrays bound once", update, {"CasADi buffers": casadi}, bar=1.0, reach=0.5)
+
+    def gradient(point):
+        x[:], out[:] = point, np.nan
+        update()
         return out
 
     assert_follows_its_input(gradient)

@@ -199,7 +199,8 @@ def _at(leaf: Any, axes: tuple[Axis, ...], at: Sequence[Any]) -> Any:
     array = np.asarray(leaf)
     if any(array.shape[axis] == 0 for axis in chosen):
         return np.ones([length for axis, length in enumerate(array.shape) if axis not in chosen], array.dtype)[()]
-    return array[tuple(chosen.get(axis, slice(None)) for axis in range(array.ndim))].copy()[()]
+    part = array[tuple(chosen.get(axis, slice(None)) for axis in range(array.ndim))]
+    return part.copy() if isinstance(part, np.ndarray) else part
 
 
 def taken_apart(
@@ -261,7 +262,9 @@ def _usable(leaf: Any, root: str) -> Any:
 def _length(sizes: dict[str, int], level: int) -> int:
     """The number of examples that all leaves have. Raises InputError."""
     if not sizes:
-        raise InputError("vmap needs an argument that runs over the examples; in_axes is None for every one.")
+        raise InputError(
+            "vmap needs an array that runs over the examples; there is none, or in_axes is None for every one."
+        )
     # a Dask array may not know its size, which is NaN then
     known = {name: size for name, size in sizes.items() if size == size} or sizes
     first, n = next(iter(known.items()))
@@ -289,7 +292,14 @@ def _is_axis(wanted: Any) -> bool:
 def _checked_axes(leaf: Any, relative: Sequence[Axis], name: str) -> tuple[Axis, ...]:
     ndim = leaf.ndim if isinstance(leaf, RecordedArray) else np.ndim(leaf)
     remedy = "Give its entry in in_axes, None where it is the same for all examples."
-    return absolute(relative, ndim, name, remedy)
+    axes = absolute(relative, ndim, name, remedy)
+    dtype = getattr(leaf, "dtype", None)
+    if _varies(axes) and dtype is not None and (dtype.kind not in "fiub" or dtype.itemsize > 8):
+        raise InputError(
+            f"{name} is an array of {dtype}, and examples are of real numbers: float64, float32, whole numbers or "
+            "truth values. Convert it, or give None in in_axes where it is the same for all examples."
+        )
+    return axes
 
 
 def absolute(relative: Sequence[Axis], ndim: int, name: str, remedy: str) -> tuple[Axis, ...]:

@@ -22,18 +22,13 @@ class Given:
     shape: Shape
 
     def fits(self, value: Any) -> bool:
-        if type(value) is np.ndarray:
-            return (
-                value.dtype is _FLOAT64
-                and value.ndim == len(self.shape) + (self.axis is not None)
-                and self._without_examples(value.shape) == self.shape
-                and value.flags.aligned
-                and (value.flags.c_contiguous if self.axis is None else not any(s % 8 for s in value.strides))
-            )
-        return self.axis is None and self.shape == () and type(value) in (float, np.float64)
-
-    def _without_examples(self, shape: Shape) -> Shape:
-        return shape if self.axis is None else shape[: self.axis] + shape[self.axis + 1 :]
+        # aligned memory has strides of whole numbers of float64
+        if type(value) is not np.ndarray or value.dtype is not _FLOAT64 or not value.flags.aligned:
+            return self.axis is None and self.shape == () and type(value) in (float, np.float64)
+        if self.axis is None:
+            return value.shape == self.shape and value.flags.c_contiguous
+        shape = value.shape
+        return len(shape) > len(self.shape) and shape[: self.axis] + shape[self.axis + 1 :] == self.shape
 
     def rows(self, value: Any) -> tuple[NDArray[np.float64], bool]:
         if self.axis is None:

@@ -6,13 +6,12 @@ Imports llvmlite; only ``store.py`` calls it, for code that it does not have.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
 
 from llvmlite import binding, ir
 
 from fastgrad.native.library import Library, with_declarations
 from fastgrad.native.source import Source, is_long, symbols_of
-from fastgrad.vm.target import emit_object, optimise, target_machine, without_library_calls
+from fastgrad.vm.target import emit_object, has_wide_registers, optimise, target_machine, without_library_calls
 
 __all__ = ["assembly", "compile_sources"]
 
@@ -45,5 +44,4 @@ def assembly(sources: Sequence[Source], pause: Callable[[], None] = lambda: None
 
 
 def _lanes_at_once(long: bool) -> int:
-    features: Any = binding.get_host_cpu_features()
-    return MANY_LANES if features.get("avx512f") and not long else LANES
+    return MANY_LANES if has_wide_registers() and not long else LANES

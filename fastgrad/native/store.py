@@ -18,15 +18,15 @@ from functools import lru_cache
 from importlib import metadata, resources
 
 from fastgrad.native.source import Source, digest_of, symbols_of
-from fastgrad.vm.binary import key_of_sources
-from fastgrad.vm.code_file import LoadedCode, directory, image_of, load_from_file, load_from_memory, say, write
+from fastgrad.vm.binary import key_of_sources, name_of_kernels
+from fastgrad.vm.code_file import LoadedCode, directory, image_of, load_from_file, load_from_memory, say_once, write
 
-__all__ = ["CodeFile", "clear", "find", "kept_files", "make"]
+__all__ = ["CodeFile", "clear", "find", "kept_files", "limit_in_bytes", "make"]
 
 DEFAULT_MB = 256
 # seconds after which a file that was being written belongs to a process that was killed
 _ABANDONED = 3600.0
-_PREFIX, _SUFFIX = "native-", ".bin"
+_PREFIX, _SUFFIX, _UNFINISHED = "native-", ".bin", ".tmp"
 
 
 def find(sources: Sequence[Source]) -> LoadedCode | None:
@@ -72,10 +72,19 @@ def _directory() -> str | None:
 @lru_cache(maxsize=1)
 def _own_key() -> str:
     """A hash of the version of llvmlite and of the modules that decide what native code is."""
-    digest = hashlib.blake2b(metadata.version("llvmlite").encode(), digest_size=16)
+    digest = hashlib.blake2b(_version_of_llvmlite().encode(), digest_size=16)
     for module in ("compiler", "library", "routine", "source", "straight_line"):
         digest.update(resources.files("fastgrad.native").joinpath(f"{module}.py").read_bytes())
     return digest.hexdigest()
+
+
+def _version_of_llvmlite() -> str:
+    try:
+        return metadata.version("llvmlite")
+    except metadata.PackageNotFoundError:  # as in programs frozen into one file
+        import llvmlite
+
+        return str(llvmlite.__version__)
 
 
 # ---- the files
@@ -90,8 +99,17 @@ class CodeFile:
     used: float
 
     @property
+    def name(self) -> str:
+        return os.path.basename(self.path)
+
+    @property
     def is_kernels(self) -> bool:
-        return os.path.basename(self.path).startswith("kernels-")
+        return self.name.startswith("kernels-")
+
+    @property
+    def is_abandoned(self) -> bool:
+        """Whether it was being written by a process that was killed."""
+        return self.path.endswith(_UNFINISHED) and time.time() - self.used > _ABANDONED
 
 
 def kept_files() -> tuple[str | None, list[CodeFile]]:
@@ -102,42 +120,56 @@ def kept_files() -> tuple[str | None, list[CodeFile]]:
 
 
 def clear() -> int:
-    """Remove every file of code; how many there were."""
-    _, files = kept_files()
+    """Remove every file of code, and what killed processes left; how many files of code there were."""
+    folder = _directory()
+    files = list(_files(folder)) if folder else []
+    removed = [file for file in files if file.path.endswith(_SUFFIX) and _remove(file)]
     for file in files:
-        _remove(file)
-    return len(files)
+        if file.is_abandoned:
+            _remove(file)
+    return len(removed)
 
 
 def _files(folder: str) -> Iterator[CodeFile]:
-    with os.scandir(folder) as entries:
-        for entry in entries:
-            if entry.name.endswith((_SUFFIX, ".tmp")):
-                with suppress(OSError):  # another process may have removed it
-                    status = entry.stat(follow_symlinks=False)
-                    yield CodeFile(entry.path, status.st_size, status.st_mtime)
+    with suppress(OSError):  # another process may have removed it
+        with os.scandir(folder) as entries:
+            for entry in entries:
+                if _is_ours(entry.name):
+                    with suppress(OSError):
+                        status = entry.stat(follow_symlinks=False)
+                        yield CodeFile(entry.path, status.st_size, status.st_mtime)
 
 
-def _remove(file: CodeFile) -> None:
+def _is_ours(name: str) -> bool:
+    """The user may have named a directory that holds other things too."""
+    return (name.startswith(("kernels-", _PREFIX)) and name.endswith(_SUFFIX)) or (
+        name.startswith("code-") and name.endswith(_UNFINISHED)
+    )
+
+
+def _remove(file: CodeFile) -> bool:
     with suppress(OSError):
         os.unlink(file.path)
+        return True
+    return False
 
 
 def _evict(newest: str) -> None:
     """Remove what was unused for longest until the rest is within bounds, and what killed processes left."""
-    limit = _limit()
+    limit = limit_in_bytes()
     files = sorted(_files(os.path.dirname(newest)), key=lambda file: file.used)
     total = sum(file.size for file in files)
+    needed = (os.path.basename(newest), name_of_kernels())
     for file in files:
-        abandoned = file.path.endswith(".tmp") and time.time() - file.used > _ABANDONED
-        spare = file.path.endswith(_SUFFIX) and not file.is_kernels and file.path != newest
-        if abandoned or (total > limit and spare):
-            _remove(file)
+        spare = file.path.endswith(_SUFFIX) and file.name not in needed
+        if (file.is_abandoned or (total > limit and spare)) and _remove(file):
             total -= file.size
 
 
-def _limit() -> int:
+def limit_in_bytes() -> int:
+    """What ``FASTGRAD_CACHE_MB`` allows."""
     stated = os.environ.get("FASTGRAD_CACHE_MB", "").strip()
-    if stated and not stated.isdigit():
-        say(f"FASTGRAD_CACHE_MB must be a whole number of megabytes; it is {stated!r}. {DEFAULT_MB} is used.")
-    return (int(stated) if stated.isdigit() else DEFAULT_MB) << 20
+    if stated and not stated.isdecimal():
+        line = f"FASTGRAD_CACHE_MB must be a whole number of megabytes; it is {stated!r}. {DEFAULT_MB} is used."
+        say_once("FASTGRAD_CACHE_MB", line)
+    return (int(stated) if stated.isdecimal() else DEFAULT_MB) << 20

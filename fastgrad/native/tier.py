@@ -12,9 +12,9 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from functools import lru_cache
-from types import ModuleType
+from types import MethodType, ModuleType
 from typing import Any, Protocol
-from weakref import WeakSet
+from weakref import WeakMethod, WeakSet
 
 from fastgrad.native.routine import NotNativeError
 from fastgrad.native.source import Source, is_long
@@ -38,19 +38,29 @@ class Tier:
     """The native code of one executor: whether there is some, why or why not, and who uses it."""
 
     def __init__(self, setting: str, sources: Callable[[], Sequence[Source]]) -> None:
-        """``sources`` gives what the code is made from; ``setting`` is "auto", "vm" or "native"."""
+        """``sources`` gives what the code is made from; ``setting`` is "auto", "vm" or "native".
+
+        A method is kept weakly: an executor has a tier, and what nobody has any more need not be compiled.
+        """
         self.setting = setting
         self.reason = "tier is 'vm'" if setting == "vm" else "it has not run long enough for native code to pay"
         self.compile_seconds = 0.0
         self.addresses: tuple[int, ...] = ()
-        self._sources = sources
+        self._method: Callable[[], Callable[[], Sequence[Source]] | None] = (
+            WeakMethod(sources) if isinstance(sources, MethodType) else lambda: sources
+        )
         self._code: LoadedCode | None = None
         self._spent = 0.0
         self._next = LOOK_AFTER if setting == "auto" else float("inf")
+        # a step waits for the thread for compiling, or is being done
+        self._is_waiting = False
         self._jobs: WeakSet[Any] = WeakSet()
-        self._lock = threading.Lock()
-        if setting == "native" and not self._find():
-            self._make(_no_pause)
+        # reentrant, since finalizers run anywhere
+        self._lock = threading.RLock()
+        if setting == "native":
+            found = sources()
+            if not self._find(found):
+                self._make(found, _no_pause)
 
     @property
     def is_native(self) -> bool:
@@ -58,7 +68,8 @@ class Tier:
 
     def runs_left(self, nanoseconds: float) -> int:
         """How many runs of this length the VM does before something is decided; -1: any number."""
-        left = self._next - self._spent
+        # while something waits: the VM may have to ask again
+        left = LOOK_AFTER if self._is_waiting else self._next - self._spent
         return -1 if left == float("inf") else max(int(left / max(nanoseconds, 1.0)), 1)
 
     def attach(self, job: Job) -> None:
@@ -71,44 +82,75 @@ class Tier:
     def spend(self, nanoseconds: float) -> None:
         """Note that the VM has worked so long; may start a compilation."""
         self._spent += nanoseconds
-        if self._spent >= self._next:
+        if self._spent >= self._next and not self._is_waiting:
             with self._lock:
-                if self._spent < self._next:  # another thread was here first
+                if self._is_waiting or self._spent < self._next:  # another thread was here first
                     return
-                step, self._next = self._step, float("inf")
-            _worker().put(step)
+                self._is_waiting = True
+            try:
+                _waiting.add(self)
+                _worker().put(self._step)
+            except RuntimeError as error:  # no thread can be started
+                self._give_up(error)
+
+    def forked(self) -> None:
+        """In a child process nobody does what was waiting in its parent: ask again."""
+        self._is_waiting = False
 
     def _step(self) -> None:
         """What the thread for compiling does when the VM has worked long enough."""
+        following = float("inf")
         try:
-            if self._find():
+            method = self._method()
+            if method is None:
                 return
-            cost = expected_nanoseconds(self._sources())
+            sources = method()
+            del method  # its executor may go while this compiles
+            if self._find(sources):
+                return
+            cost = expected_nanoseconds(sources)
             if self._spent < cost:
-                self._next = cost
+                following = cost
             else:
-                self._make(_let_others_run)
-        except Exception as error:  # the VM goes on
-            self.reason = f"compiling failed: {error!r}"
-            say(f"native code could not be made, the VM goes on ({error!r}).")
+                self.reason = "its code is being compiled"
+                self._make(sources, _let_others_run)
+        except Exception as error:
+            self._give_up(error)
+        finally:
+            _waiting.discard(self)
+            self._next, self._is_waiting = following, False
 
-    def _find(self) -> bool:
-        code = _store().find(self._sources())
+    def _find(self, sources: Sequence[Source]) -> bool:
+        """Whether nothing is to be compiled."""
+        if not sources:
+            self.reason = "native code is not made for steps that NumPy does, nor for long programs over many elements"
+            return True
+        code = _store().find(sources)
         if code:
             self.reason = "its code was in the cache"
             self._use(code)
         return code is not None
 
-    def _make(self, pause: Callable[[], None]) -> None:
+    def _make(self, sources: Sequence[Source], pause: Callable[[], None]) -> None:
         start = time.perf_counter()
         try:
-            code = _store().make(self._sources(), pause)
+            with _compiling:
+                code = _store().make(sources, pause)
         except NotNativeError as error:
             self.reason = f"native code is not made for {error}"
+            return
+        except Exception as error:
+            self._give_up(error)
             return
         self.compile_seconds = time.perf_counter() - start
         self.reason = "tier is 'native'" if self.setting == "native" else "it has run for as long as compiling takes"
         self._use(code)
+
+    def _give_up(self, error: Exception) -> None:
+        """The VM gives the same results."""
+        self._next = float("inf")
+        self.reason = f"compiling failed: {error!r}"
+        say(f"native code could not be made, the VM goes on ({error!r}).")
 
     def _use(self, code: LoadedCode) -> None:
         with self._lock:
@@ -142,6 +184,11 @@ def _store() -> ModuleType:
 # ---- the thread that compiles
 
 
+# held while LLVM works: it must not be copied by a fork with its locks taken
+_compiling = threading.RLock()
+_waiting: WeakSet[Tier] = WeakSet()
+
+
 class _Worker:
     def __init__(self) -> None:
         from queue import Queue
@@ -160,10 +207,11 @@ class _Worker:
         while True:
             step = self._queue.get()
             try:
-                step()
+                with _compiling:
+                    step()
             finally:
-                self._queue.task_done()
                 del step
+                self._queue.task_done()
 
 
 @lru_cache(maxsize=1)
@@ -171,9 +219,19 @@ def _worker() -> _Worker:
     return _Worker()
 
 
+def _after_fork_in_child() -> None:
+    """Threads do not live on in a forked process, nor does what they were to do."""
+    _compiling.release()
+    _worker.cache_clear()
+    for tier in tuple(_waiting):
+        tier.forked()
+    _waiting.clear()
+
+
 if hasattr(os, "register_at_fork"):
-    # threads do not live on in a forked process
-    os.register_at_fork(after_in_child=_worker.cache_clear)
+    os.register_at_fork(
+        before=_compiling.acquire, after_in_parent=_compiling.release, after_in_child=_after_fork_in_child
+    )
 
 
 def wait_until_idle() -> None:

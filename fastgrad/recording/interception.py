@@ -22,89 +22,41 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import dataclass
-from types import CellType, FunctionType, ModuleType
+from types import FunctionType, ModuleType
 from typing import Any
 
 import numpy as np
 
-from fastgrad.errors import LostDerivativeError, located
-from fastgrad.recording.fresh_array import call_on_fresh, made, unwrapped_call
-from fastgrad.recording.functions.conversions import any_recorded, holds_recorded
 from fastgrad.recording.functions.registry import OUTSIDE, REGISTERED
+from fastgrad.recording.intercepted_calls import (
+    array_of_polynomial,
+    original_array_of_polynomial,
+    original_polynomial,
+    original_vectorize,
+    polynomial,
+    python_body,
+    vectorized,
+)
 from fastgrad.recording.intercepted_names import KNOWN_MODULES, MAKERS, OF_MODULES, TAKERS
 from fastgrad.recording.numpy_protocol import load_outside
-from fastgrad.recording.recorder import innermost_recorder
-from fastgrad.recording.source import user_line
+from fastgrad.recording.replacing import (
+    ABSENT,
+    HOLDERS,
+    Holding,
+    content,
+    exchange,
+    identities_of,
+    put_back,
+    set_content,
+)
+from fastgrad.recording.stand_ins import UNTOUCHED, stand_in_for, stand_in_for_maker, stand_in_for_taker
 
 __all__ = ["interception", "original_of"]
 
-# packages whose own code makes plain arrays
-_UNTOUCHED = frozenset({"numpy", "fastgrad", "numba", "llvmlite"})
-
-
-_ABSENT = object()
 # seconds to wait for imports and compilations of other threads
 _PATIENCE = 30.0
-
-
-def _caller_package() -> str:
-    """The package whose code has called a stand-in."""
-    name: str = sys._getframe(2).f_globals.get("__name__", "")
-    return name.partition(".")[0]
-
-
-def _stand_in_for_maker(original: Callable[..., Any]) -> Callable[..., Any]:
-    @functools.wraps(original)
-    def stand_in(*args: Any, **kwargs: Any) -> Any:
-        if innermost_recorder() is None or _caller_package() in _UNTOUCHED:
-            return original(*args, **kwargs)
-        return made(original, args, kwargs)
-
-    stand_in.stands_for = original  # type: ignore[attr-defined]
-    return stand_in
-
-
-def _stand_in_for_taker(original: Callable[..., Any]) -> Callable[..., Any]:
-    @functools.wraps(original)
-    def stand_in(*args: Any, **kwargs: Any) -> Any:
-        if innermost_recorder() is None or not any_recorded(args, kwargs):
-            return original(*args, **kwargs)
-        return call_on_fresh(original, args, kwargs)
-
-    stand_in.stands_for = original  # type: ignore[attr-defined]
-    return stand_in
-
-
-def _stand_in_for(original: Callable[..., Any], definition: Callable[..., Any]) -> Callable[..., Any]:
-    @functools.wraps(original)
-    def stand_in(*args: Any, **kwargs: Any) -> Any:
-        if innermost_recorder() is None:
-            return original(*args, **kwargs)
-        args = tuple([list(x) if isinstance(x, Iterator) else x for x in args])
-        if any_recorded(args, kwargs):
-            return unwrapped_call(definition, args, kwargs)
-        return original(*args, **kwargs)
-
-    stand_in.stands_for = original  # type: ignore[attr-defined]
-    return stand_in
-
-
-def _python_body(dispatcher: Any, *args: Any, **kwargs: Any) -> Any:
-    """A call of a function compiled by Numba: its Python body runs where an argument is recorded."""
-    if innermost_recorder() is not None and any_recorded(args, kwargs):
-        _, definition = REGISTERED.get(id(dispatcher), (None, dispatcher.py_func))
-        return definition(*args, **kwargs)
-    return _compiled_call(dispatcher)(*args, **kwargs)
-
-
-def _compiled_call(dispatcher: Any) -> Callable[..., Any]:
-    from numba.core.dispatcher import Dispatcher
-
-    inherited: Callable[..., Any] = super(Dispatcher, dispatcher).__call__
-    return inherited
 
 
 def _compile_extra(*args: Any, **kwargs: Any) -> Any:
@@ -148,47 +100,6 @@ def _import_module(name: str, package: str | None = None) -> ModuleType:
 _original_import_module = importlib.import_module
 
 
-def _vectorized(vectorize: Any, *args: Any, **kwargs: Any) -> Any:
-    """A call of an ``np.vectorize``."""
-    if innermost_recorder() is not None and any_recorded(args, kwargs):
-        return call_on_fresh(np.vectorize, (vectorize, *args), kwargs)
-    return _original_vectorize(vectorize, *args, **kwargs)
-
-
-_original_vectorize = np.vectorize.__call__
-
-
-def _polynomial(made: np.poly1d, c_or_r: Any, r: bool = False, variable: str | None = None) -> None:
-    """The making of an ``np.poly1d``, which drops leading zeros."""
-    _original_polynomial(made, c_or_r, r, variable)
-    if r or isinstance(c_or_r, np.poly1d) or innermost_recorder() is None or not holds_recorded([c_or_r]):
-        return
-    if len(made.coeffs) < np.size(c_or_r):
-        raise LostDerivativeError(
-            located(
-                "an np.poly1d was made of recorded coefficients that begin with 0, which it drops with its derivative",
-                user_line(),
-                "Keep the coefficients in an array: np.polyval(p, x), np.polyadd, np.convolve.",
-            )
-        )
-
-
-def _array_of_polynomial(polynomial: np.poly1d, *args: Any, **kwargs: Any) -> Any:
-    """An ``np.poly1d`` where NumPy takes it for an array."""
-    if holds_recorded([polynomial.coeffs]):
-        raise LostDerivativeError(
-            located(
-                "an np.poly1d with recorded coefficients was taken for an array, which would drop their derivative",
-                user_line(),
-                "Hand over p.coeffs, or use the polynomial's own methods p(x), p.deriv() and p.integ().",
-            )
-        )
-    return _original_array_of_polynomial(polynomial, *args, **kwargs)
-
-
-_original_polynomial, _original_array_of_polynomial = np.poly1d.__init__, np.poly1d.__array__
-
-
 class _Interception:
     """The stand-ins of this process, and what they have replaced."""
 
@@ -208,8 +119,8 @@ class _Interception:
         self._n_modules = 0
         self._namespaces: list[dict[str, Any]] = []
         # by the identity of a namespace
-        self._holdings: dict[int, _Holding] = {}
-        self._replaced_in: list[tuple[dict[str, Any], _Holding]] = []
+        self._holdings: dict[int, Holding] = {}
+        self._replaced_in: list[tuple[dict[str, Any], Holding]] = []
         # what stands in no namespace
         self._replaced: list[tuple[Any, Any, Any, Any]] = []
 
@@ -245,7 +156,7 @@ class _Interception:
     ) -> list[tuple[Any, Any]] | None:
         """Those places that hold something for which there is a stand-in; None if nor the function itself has one."""
         with self._lock:
-            found = [place for place in places if self._has_stand_ins(_content(*place))]
+            found = [place for place in places if self._has_stand_ins(content(*place))]
             return found if found or self._has_stand_ins(function) else None
 
     def _has_stand_ins(self, value: Any) -> bool:
@@ -273,7 +184,7 @@ class _Interception:
         with self._lock:
             self._suspending[threading.get_ident()] += 1
             self._suspensions[threading.get_ident()] += 1
-            put_back = self._put_all_back()
+            taken_away = self._put_all_back()
         try:
             yield
         finally:
@@ -282,8 +193,8 @@ class _Interception:
                 self._lock.notify_all()
                 if not self._suspending and self._n_open:
                     self._replace_all()
-                    for holder, key, original, _ in put_back:
-                        if isinstance(holder, _HOLDERS) and _content(holder, key) is original:
+                    for holder, key, original, _ in taken_away:
+                        if isinstance(holder, HOLDERS) and content(holder, key) is original:
                             self._replace_held(holder, key)
 
     def original_of(self, value: Any) -> Any:
@@ -301,12 +212,12 @@ class _Interception:
 
     def _put_all_back(self) -> list[tuple[Any, Any, Any, Any]]:
         for namespace, holding in self._replaced_in:
-            _exchange(namespace, holding.stand_ins, holding.originals)
-        put_back = self._replaced
+            exchange(namespace, holding.stand_ins, holding.originals)
+        taken_away = self._replaced
         self._replaced_in, self._replaced = [], []
-        for replacement in put_back:
-            _put_back(*replacement)
-        return put_back
+        for replacement in taken_away:
+            put_back(*replacement)
+        return taken_away
 
     def _make_stand_ins(self) -> None:
         """Make the stand-ins; again when a package that has definitions was imported since."""
@@ -318,17 +229,17 @@ class _Interception:
         found = {name: _looked_up(name) for name in OUTSIDE}
         for name in (*MAKERS, *TAKERS):
             original = getattr(np, name)
-            self._stand_ins.setdefault(id(original), _stand_in_for_maker(original))
+            self._stand_ins.setdefault(id(original), stand_in_for_maker(original))
         for module, names in OF_MODULES.items():
             for name in names:
                 original = getattr(module, name)
-                self._stand_ins.setdefault(id(original), _stand_in_for_taker(original))
+                self._stand_ins.setdefault(id(original), stand_in_for_taker(original))
         for name, original in found.items():
             if original is not None:
-                self._stand_ins.setdefault(id(original), _stand_in_for(original, OUTSIDE[name]))
+                self._stand_ins.setdefault(id(original), stand_in_for(original, OUTSIDE[name]))
         for original, definition in REGISTERED.values():
             if not hasattr(original, "py_func"):
-                self._stand_ins[id(original)] = _stand_in_for(original, definition)
+                self._stand_ins[id(original)] = stand_in_for(original, definition)
         self._identities = {id(stand_in) for stand_in in self._stand_ins.values()}
         self._holdings.clear()
 
@@ -343,7 +254,7 @@ class _Interception:
             names = tuple([name for name, original in found.items() if id(original) in self._stand_ins])
             holding = self._holdings[id(namespace)] = self._holding_of(namespace, names)
         elif holding.names:
-            identities = _identities(namespace, holding.names)
+            identities = identities_of(namespace, holding.names)
             if identities == holding.replaced:
                 return
             if identities == holding.before:
@@ -354,16 +265,16 @@ class _Interception:
             # a name has been bound to something else
             holding = self._holdings[id(namespace)] = self._holding_of(namespace, holding.names)
         if holding.originals:
-            _exchange(namespace, holding.originals, holding.stand_ins)
+            exchange(namespace, holding.originals, holding.stand_ins)
             self._replaced_in.append((namespace, holding))
 
-    def _holding_of(self, namespace: dict[str, Any], names: tuple[str, ...]) -> _Holding:
+    def _holding_of(self, namespace: dict[str, Any], names: tuple[str, ...]) -> Holding:
         found = {name: self.original_of(namespace.get(name)) for name in names}
         originals = {name: original for name, original in found.items() if id(original) in self._stand_ins}
         stand_ins = {name: self._stand_ins[id(original)] for name, original in originals.items()}
         before = tuple(map(id, found.values()))
         replaced = tuple([id(stand_ins.get(name, value)) for name, value in found.items()])
-        return _Holding(len(namespace), names, before, replaced, originals, stand_ins)
+        return Holding(len(namespace), names, before, replaced, originals, stand_ins)
 
     def _replace_around(self, function: Callable[..., Any]) -> None:
         """Names in the function's own namespace and closure, which may belong to no module."""
@@ -376,10 +287,10 @@ class _Interception:
             self._replace_held(cell, "")
 
     def _replace_held(self, holder: Any, key: Any) -> None:
-        original = _content(holder, key)
+        original = content(holder, key)
         stand_in = self._holding_stand_ins(original)
         if stand_in is not original:
-            _set_content(holder, key, stand_in)
+            set_content(holder, key, stand_in)
             self._replaced.append((holder, key, original, stand_in))
 
     def _holding_stand_ins(self, value: Any) -> Any:
@@ -398,80 +309,19 @@ class _Interception:
 
     def _replace_calls(self) -> None:
         """What runs when objects of NumPy's and Numba's classes are called, and when modules are imported."""
-        self._replace_attribute(np.vectorize, "__call__", _original_vectorize, _vectorized)
-        self._replace_attribute(np.poly1d, "__init__", _original_polynomial, _polynomial)
-        self._replace_attribute(np.poly1d, "__array__", _original_array_of_polynomial, _array_of_polynomial)
+        self._replace_attribute(np.vectorize, "__call__", original_vectorize, vectorized)
+        self._replace_attribute(np.poly1d, "__init__", original_polynomial, polynomial)
+        self._replace_attribute(np.poly1d, "__array__", original_array_of_polynomial, array_of_polynomial)
         self._replace_attribute(builtins, "__import__", _original_import, _import)
         self._replace_attribute(importlib, "import_module", _original_import_module, _import_module)
         numba = sys.modules.get("numba.core.dispatcher")
         if numba is not None:
-            self._replace_attribute(numba.Dispatcher, "__call__", _ABSENT, _python_body)
+            self._replace_attribute(numba.Dispatcher, "__call__", ABSENT, python_body)
             self._replace_attribute(numba.compiler, "compile_extra", _original_compile(), _compile_extra)
 
     def _replace_attribute(self, holder: Any, name: str, original: Any, stand_in: Any) -> None:
         setattr(holder, name, stand_in)
         self._replaced.append((holder, name, original, stand_in))
-
-
-@dataclass(frozen=True)
-class _Holding:
-    """The names of a namespace that held originals while it had that many names."""
-
-    size: int
-    names: tuple[str, ...]
-    # the identities of what they hold before and after the stand-ins are put in their places
-    before: tuple[int, ...]
-    replaced: tuple[int, ...]
-    originals: dict[str, Any]
-    stand_ins: dict[str, Any]
-
-
-def _identities(namespace: dict[str, Any], names: Iterable[str]) -> tuple[int, ...]:
-    return tuple(map(id, map(namespace.get, names)))
-
-
-def _exchange(namespace: dict[str, Any], old: dict[str, Any], new: dict[str, Any]) -> None:
-    """Put the new values in the places of the old ones; what holds something else by now stays."""
-    if all(map(operator.is_, map(namespace.get, old), old.values())):
-        namespace.update(new)
-        return
-    for name, value in old.items():
-        if namespace.get(name) is value:
-            namespace[name] = new[name]
-
-
-def _put_back(holder: Any, name: Any, original: Any, stand_in: Any) -> None:
-    """Undo one replacement, unless the place holds something else by now."""
-    if isinstance(holder, _HOLDERS):
-        if _content(holder, name) is stand_in:
-            _set_content(holder, name, original)
-    elif vars(holder).get(name) is stand_in:
-        if original is _ABSENT:
-            delattr(holder, name)
-        else:
-            setattr(holder, name, original)
-
-
-# what holds values besides modules and classes
-_HOLDERS = (CellType, FunctionType, dict, list)
-
-
-def _content(holder: Any, key: Any) -> Any:
-    try:
-        if isinstance(holder, CellType):
-            return holder.cell_contents
-        return getattr(holder, key) if isinstance(holder, FunctionType) else holder[key]
-    except (ValueError, LookupError):
-        return _ABSENT
-
-
-def _set_content(holder: Any, key: Any, value: Any) -> None:
-    if isinstance(holder, CellType):
-        holder.cell_contents = value
-    elif isinstance(holder, FunctionType):
-        setattr(holder, key, value)
-    else:
-        holder[key] = value
 
 
 def _looked_up(name: str) -> Any:
@@ -486,7 +336,7 @@ def _namespaces() -> Iterator[dict[str, Any]]:
         package = name.partition(".")[0]
         known = name in KNOWN_MODULES
         known = known or name.startswith("numpy.polynomial.")
-        if known or not (package in _UNTOUCHED or package in sys.stdlib_module_names):
+        if known or not (package in UNTOUCHED or package in sys.stdlib_module_names):
             namespace = getattr(module, "__dict__", None)
             if isinstance(namespace, dict):
                 yield namespace

@@ -27,7 +27,7 @@ from fastgrad.vm.code_file import (
 )
 from fastgrad.vm.instructions import ENTRIES
 
-__all__ = ["Kernels", "kernels", "key_of_sources"]
+__all__ = ["Kernels", "kernels", "key_of_sources", "name_of_kernels"]
 
 SYMBOLS = tuple(f"fastgrad.{name}" for name in ENTRIES)
 
@@ -83,7 +83,7 @@ def _obtain() -> Kernels:
     folder = directory()
     if folder is None:
         return _bind(load_from_memory(_compile(), SYMBOLS))
-    path = os.path.join(folder, f"kernels-{key_of_sources()}.bin")
+    path = os.path.join(folder, name_of_kernels())
     found = load_from_file(path, SYMBOLS)
     if found is None:
         with only_one_process(path):
@@ -94,6 +94,11 @@ def _obtain() -> Kernels:
                     image, SYMBOLS
                 )
     return _bind(found)
+
+
+def name_of_kernels() -> str:
+    """The name of their file in the cache."""
+    return f"kernels-{key_of_sources()}.bin"
 
 
 def _compile() -> bytes:

@@ -195,7 +195,7 @@ class Entry:
     def bound_to(self, arrays: Sequence[Floats], targets: Sequence[Floats]) -> Entry | None:
         """An entry for calls without arguments: it reads these arrays and writes those; None where that cannot be."""
         wiring = self._executor.wiring()
-        if wiring is None or any(np.may_share_memory(array, target) for array in arrays for target in targets):
+        if wiring is None or _would_overwrite(wiring, arrays, targets):
             return None
         for word, array in zip(wiring.input_words, arrays, strict=True):
             _write_word(word, _address(array))
@@ -294,6 +294,17 @@ def is_plain(argument: Given) -> bool:
 def is_plain_array(array: NDArray[Any]) -> bool:
     """Whether the kernels read its memory as it is."""
     return bool(array.dtype is _DTYPE and array.flags.c_contiguous and array.flags.aligned)
+
+
+def _would_overwrite(wiring: Wiring, arrays: Sequence[Floats], targets: Sequence[Floats]) -> bool:
+    """Whether a target shares memory with what is read while results are written, or with another target."""
+    written = [(_address(target), target.nbytes) for target in targets]
+    read = [*((_address(array), array.nbytes) for array in arrays), *map(tuple, wiring.reads.tolist())]
+    return any(
+        max(first, start) < min(first + size, start + length)
+        for k, (first, size) in enumerate(written)
+        for start, length in (*read, *written[:k])
+    )
 
 
 def _alike(x: Given, y: Given) -> bool:

@@ -45,9 +45,8 @@ def allocate_together(shapes: Sequence[Shape]) -> list[Floats]:
     sizes = [math.prod(shape) for shape in shapes]
     starts = [0, *accumulate(-(-size // _LINE) * _LINE for size in sizes)]
     memory = aligned(starts[-1])
-    return [
-        memory[start : start + size].reshape(shape) for start, size, shape in zip(starts, sizes, shapes, strict=False)
-    ]
+    parts = [memory[start : start + size] for start, size in zip(starts, sizes, strict=False)]
+    return [part if len(shape) == 1 else part.reshape(shape) for part, shape in zip(parts, shapes, strict=True)]
 
 
 def aligned(n: int) -> Floats:

@@ -29,7 +29,7 @@ assert binary.kernels().forward(words.ctypes.data, memory.ctypes.data) == -1
 assert memory[2] == 3.75
 print("numba" in sys.modules, "llvmlite" in sys.modules, type(binary.kernels().owner).__name__)
 """
-COMPILED, LOADED, LOADED_BY_LLVM = "True True tuple", "False False tuple", "False True ExecutionEngine"
+COMPILED, LOADED, LOADED_BY_LLVM = "True True _Mapping", "False False _Mapping", "False True ExecutionEngine"
 SAID = "fastgrad: compiling its kernels for this machine, once"
 
 flat_only = pytest.mark.skipif(
