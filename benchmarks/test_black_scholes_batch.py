@@ -104,25 +104,33 @@ def results_for(n):
     return values, tuple(greeks)
 
 
-def measure(compare, n, rivals, others, **bars):
-    """``rivals`` and ``others`` are made from the arguments; ours writes into given arrays, as heyoka does."""
+def measure(compare, n, rivals, others, *, given_arrays=False, **bars):
+    """``rivals`` and ``others`` are made from the arguments; ours may write into given arrays, as heyoka does."""
     arguments, out = options(n), results_for(n)
     ours = batched()
     rivals, others = ({name: make(arguments) for name, make in group.items()} for group in (rivals, others))
-    work = f"{WORK}, {n:,} in a batch, per input"
-    traffic = 8 * NUMBERS * n
-    compare(work, lambda: ours(*arguments, out=out), rivals, others, per=n, flops=FLOPS * n, traffic=traffic, **bars)
+    compare(
+        f"{WORK}, {n:,} in a batch, {'out=, ' if given_arrays else ''}per input",
+        (lambda: ours(*arguments, out=out)) if given_arrays else (lambda: ours(*arguments)),
+        rivals,
+        others,
+        per=n,
+        flops=FLOPS * n,
+        traffic=8 * NUMBERS * n,
+        **bars,
+    )
     values, greeks = ours(*arguments)
-    assert flattened(out) == flattened((values, greeks))
+    assert flattened(ours(*arguments, out=out)) == flattened((values, greeks))
     for rival in filter(None, (rivals | others).values()):
         np.testing.assert_allclose(rival()[0], values, rtol=1e-9, atol=1e-9)
         np.testing.assert_allclose(np.array(rival()[1]), np.array(greeks), rtol=1e-8, atol=1e-9)
 
 
+@pytest.mark.parametrize("given_arrays", [False, True])
 @pytest.mark.parametrize("n", [1_000, 100_000, 1_000_000])
-def test_price_and_five_greeks_against_heyoka(compare, peer, n):
+def test_price_and_five_greeks_against_heyoka(compare, peer, n, given_arrays):
     rivals = {"heyoka cfunc": lambda arguments: heyoka_function(peer("heyoka"), arguments)}
-    measure(compare, n, rivals, {}, bar=0.5, reach=0.33)
+    measure(compare, n, rivals, {}, given_arrays=given_arrays, bar=0.5, reach=0.33)
 
 
 def test_price_and_five_greeks_against_loops(compare, peer):
@@ -132,6 +140,7 @@ def test_price_and_five_greeks_against_loops(compare, peer):
 
 
 def test_two_threads_against_one(compare):
+    # into given arrays: to get new ones from the system is work that threads do not share
     arguments, out = options(1_000_000), results_for(1_000_000)
     two, one = batched(2), batched(1)
     compare(

@@ -27,7 +27,7 @@ from fastgrad.recording.recorded_array import RecordedArray, means_more_than_its
 from fastgrad.recording.recorder import Recorder, recording
 from fastgrad.recording.source import note_library
 from fastgrad.recording.storage import root_of
-from fastgrad.recording.structures import Structure, flatten
+from fastgrad.recording.structures import BARE, Structure, flatten
 
 Floats = NDArray[np.float64]
 Argnums = int | str | tuple[int | str, ...]
@@ -67,7 +67,7 @@ class Leaf:
 
     @property
     def layout(self) -> str:
-        return _layout(self.original)
+        return layout_of(self.original)
 
     @property
     def is_input(self) -> bool:
@@ -141,7 +141,7 @@ class Call:
         return Call(tuple(a if a.differentiated else static(a) for a in self.arguments))
 
 
-def _layout(original: Any) -> str:
+def layout_of(original: Any) -> str:
     """How an argument lies in memory, which says whether reshape() and ravel() of it are views: C, F or strided."""
     array = original.value if type(original) is RecordedArray else original
     if not isinstance(array, np.ndarray) or array.flags.c_contiguous:
@@ -158,7 +158,7 @@ def _leaf_key(leaf: Leaf) -> Hashable:
         return (leaf.array.shape, leaf.dtype, leaf.whole, leaf.layout)
     original = leaf.original
     if isinstance(original, np.ndarray):
-        return (original.shape, original.dtype.str, original.tobytes(), _layout(original))
+        return (original.shape, original.dtype.str, original.tobytes(), layout_of(original))
     if isinstance(original, _IMMUTABLE):
         return (original.__class__, original if original == original else "nan", str(original))
     return (original.__class__, id(original))
@@ -207,7 +207,7 @@ def _argument(key: Key, value: Any, differentiated: bool, varying: frozenset[tup
                 "Pass a plain array (np.asarray), and a mask as one more argument."
             )
     found = tuple(
-        _differentiated_leaf(leaf, key)
+        _differentiated_leaf(leaf, key, structure, position)
         if differentiated
         else (_varying_leaf if (key, position) in varying else _data_leaf)(leaf, key)
         for position, leaf in enumerate(leaves)
@@ -221,7 +221,8 @@ def _called(key: Key) -> str:
     return f"argument {key!r}" if isinstance(key, str) else f"positional argument {key}"
 
 
-def _differentiated_leaf(leaf: Any, key: Key) -> Leaf:
+def _differentiated_leaf(leaf: Any, key: Key, structure: Structure = BARE, position: int = 0) -> Leaf:
+    """The leaf at that position of an argument that is nested so."""
     if isinstance(leaf, RecordedArray):
         return Leaf(leaf, np.asarray(leaf.value, np.float64), np.dtype(np.float64))
     if isinstance(leaf, (np.ndarray, *_NUMBERS)):
@@ -240,9 +241,13 @@ def _differentiated_leaf(leaf: Any, key: Key) -> Leaf:
     else:
         what = "text" if isinstance(leaf, str) else f"{type(leaf).__name__}"
         what = "a complex number" if isinstance(leaf, (complex, np.complexfloating)) else what
+    place, remedy = "", "choose argnums that leave this argument out"
+    if structure.tree is not None:
+        place = f" at {structure.names(key if isinstance(key, str) else f'args[{key}]')[position]}"
+        remedy = "move it into an argument of its own, which argnums leaves out"
     raise InputError(
-        f"{_called(key)} holds {what}, which cannot be differentiated. Pass real numbers (float64, float32 or whole "
-        "numbers), or choose argnums that leave this argument out."
+        f"{_called(key)} holds {what}{place}, which cannot be differentiated. Pass real numbers (float64, float32 or "
+        f"whole numbers), or {remedy}."
     )
 
 
@@ -472,6 +477,7 @@ __all__ = [
     "Argnums",
     "Call",
     "bind",
+    "layout_of",
     "parameters_of",
     "record_call",
     "record_with_data",

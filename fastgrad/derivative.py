@@ -23,9 +23,10 @@ from fastgrad.prepared import Prepared
 from fastgrad.recording.recorder import innermost_recorder
 from fastgrad.recording.replay import replay
 from fastgrad.recordings import Recordings
+from fastgrad.repeated import MISSED, FlatCalls, ways
 from fastgrad.results import Nesting, operand_of
 from fastgrad.tape import Tape
-from fastgrad.vm.fast_call import FastCalls, Given, accelerate, entry_for, is_plain, places_of
+from fastgrad.vm.fast_call import FastCalls, accelerate, places_of
 
 __all__ = ["Derivative", "by_reference"]
 
@@ -76,6 +77,7 @@ class Derivative:
         self.recordings = Recordings(function, has_aux, self._check)
         self.nesting = Nesting(form, argnums, self._keys, self._parameters, has_aux)
         self._fast = FastCalls(type(self))
+        self._flat = FlatCalls()
         functools.update_wrapper(self, function, updated=())
 
     def __repr__(self) -> str:
@@ -95,6 +97,11 @@ class Derivative:
 
     def evaluate(self, args: tuple[Any, ...], kwargs: dict[str, Any], seeds: Any) -> Any:
         """The results for these arguments; ``seeds`` are the cotangents or tangents where the form takes them."""
+        given = (args, kwargs, seeds)
+        found = self._flat.answer(given)
+        if found is not MISSED:
+            self.recordings.watch.called()
+            return found
         call = self.bind(args, kwargs)
         self.recordings.watch.called(1 + self._fast.taken_answers())
         if self.form is Form.HVP:
@@ -111,31 +118,35 @@ class Derivative:
             return executor(call.arrays, seed_arrays, results)
 
         branch, call = self.recordings.fitting_branch(call, run)
-        if seeds is None and not kwargs and not branch.needs_separate_arguments:
-            self._answer_without_python(branch, call)
+        if not branch.needs_separate_arguments:
+            self._answer_without_python(branch, call, given)
         return self.nesting.package(branch, call, results)
 
-    def _answer_without_python(self, branch: Branch, call: Call) -> None:
+    def _answer_without_python(
+        self, branch: Branch, call: Call, given: tuple[tuple[Any, ...], dict[str, Any], Any]
+    ) -> None:
         """Have the kernels answer calls like this one from now on, if they can and it was not the first."""
-        given, packing = _plain_arguments(call), self.nesting.plain_packing(branch, call)
-        if given is None or packing is None or not self._fast.is_worthwhile(branch):
+        if not self._fast.is_worthwhile(branch):
             return
         surroundings = self.recordings.surroundings
         found, values = surroundings.snapshot()
         places = places_of(found, values)
-        entry = next((entry for entry in self._fast.entries if entry.fits(branch, given)), None)
-        if entry is not None:
-            entry.account()
-        if places is not None and entry is None:
-            entry = entry_for(self.executor(branch, call), branch, given, *packing)
+        entry, fast = None, self._fast
+        for way in ways(self._fast, self._flat, self.nesting, branch, call, given):
+            if not way.is_plain:
+                return  # other calls on this branch may be
+            entry, fast = way.entry(self.executor(branch, call), branch), way.fast
+            if entry is not None:
+                break
         if places is None or entry is None:
             self._fast.give_up(branch)
             return
+        entry.account()
         # another thread may have changed what is around the function since the branch was chosen
         signature = (call.signature(), surroundings.fingerprint(values))
         if any(known is branch for known in self.recordings.branches(signature)):
             entry.expect(places)
-            self._fast.add(entry)
+            fast.add(entry)
 
     def bind(
         self, args: tuple[Any, ...], kwargs: dict[str, Any], varying: frozenset[tuple[Key, int]] = frozenset()
@@ -202,20 +213,6 @@ def by_reference(thing: Any) -> str | None:
     for part in name.split("."):
         found = getattr(found, part, None)
     return name if found is thing else None
-
-
-def _plain_arguments(call: Call) -> list[Given] | None:
-    """The arguments as the kernels take them; None where they are nested, named or of other types."""
-    given = []
-    for position, argument in enumerate(call.arguments):
-        if argument.key != position or argument.structure.tree is not None:
-            return None
-        leaf = argument.leaves[0]
-        plain = Given(leaf.original, None if leaf.array is None else leaf.array.shape)
-        if not is_plain(plain):
-            return None
-        given.append(plain)
-    return given
 
 
 def _checked_argnums(argnums: Argnums) -> tuple[Key, ...]:

@@ -19,7 +19,6 @@ from fastgrad.recording.structures import Structure, flatten, map_leaves
 __all__ = ["Nesting", "operand_of"]
 
 Floats = NDArray[np.float64]
-_PLAIN_FORMS = (Form.GRADIENT, Form.VALUE_AND_GRADIENT, Form.JACOBIAN, Form.HESSIAN)
 
 
 @dataclass(frozen=True)
@@ -52,17 +51,6 @@ class Nesting:
         if self.form is Form.JVP:
             return (value, derivative, auxiliary) if self.has_aux else (value, derivative)
         return (derivative, auxiliary) if self.has_aux else derivative
-
-    def plain_packing(self, branch: Branch, call: Call) -> tuple[int, bool] | None:
-        """How many values come before the derivative, and whether that is a tuple; None where it is nested deeper."""
-        as_tuple = isinstance(self.argnums, tuple)
-        if self.form not in _PLAIN_FORMS or self.has_aux or (as_tuple and self.form is Form.HESSIAN):
-            return None
-        dtype = branch.leaves[0].dtype if branch.structure.tree is None else None
-        positions = [int(self._key(argnum, {}, len(call.arguments))) for argnum in self.keys]
-        if dtype is None or dtype.kind != "f" or positions != sorted(positions):
-            return None
-        return int(self.form is Form.VALUE_AND_GRADIENT), as_tuple
 
     def _nested_derivative(self, branch: Branch, call: Call, derivatives: list[Any], float32: bool) -> Any:
         dtypes = [call.inputs[position].dtype for position in call.wrt]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import numpy as np
@@ -175,3 +176,29 @@ def test_names_of_positional_parameters(function, names):
 def test_inputs_are_named_after_parameters_and_places_in_them():
     tape = fg.record(lambda p, *rest, q: p["a"][0] + rest[0] + q, {"a": [1.0]}, 2.0, q=3.0)
     assert tape.input_names == ("p['a'][0]", "argument1", "q")
+
+
+@dataclasses.dataclass
+class Model:
+    rate: float
+    name: str
+
+
+@pytest.mark.parametrize(
+    ("nested", "place"),
+    [
+        (Model(1.0, "fast"), r"text at args\[0\]\.name, which"),
+        ({"a": [1.0, 1j]}, r"a complex number at args\[0\]\['a'\]\[1\], which"),
+        ([1.0, "a"], r"text at args\[0\]\[1\], which"),
+        ({"a": object()}, r"object at args\[0\]\['a'\], which"),
+        ({"a": {"kind": None}}, r"NoneType at args\[0\]\['a'\]\['kind'\], which"),
+    ],
+)
+def test_what_cannot_be_differentiated_is_named_by_its_place_in_the_argument(nested, place):
+    with pytest.raises(fg.InputError, match=f"holds {place} cannot be.*move it into an argument of its own"):
+        fg.grad(lambda p: 0.0)(nested)
+
+
+def test_an_argument_by_name_is_called_so():
+    with pytest.raises(fg.InputError, match=r"argument 'model' holds text at model\.name, which"):
+        fg.grad(lambda model: 0.0, argnums="model")(model=Model(1.0, "fast"))

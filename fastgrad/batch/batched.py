@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import re
 import sys
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -142,6 +143,9 @@ class Batched:
             if not run.has_static_data:
                 raise
             result = run.result()
+        except (TypeError, IndexError) as error:
+            self._note_scalars(error, batch)
+            raise
         given = batch.plain() if batch.n and not run.has_static_data else None
         if given is not None:
             plan = run.plan(given)
@@ -150,6 +154,17 @@ class Batched:
             else:
                 self._plans.add(plan)
         return result
+
+    def _note_scalars(self, error: Exception, batch: Batch) -> None:
+        """Add to an error about an example without axes what vmap takes for an example."""
+        if _OF_SCALARS.search(str(error)):
+            leaves = batch.named_leaves(self.parameters)
+            shapes = ", ".join(f"{name} of shape {np.shape(leaf)}" for name, leaf in leaves)
+            error.add_note(
+                "vmap calls the function with one example at a time, which has an axis less than the batch "
+                f"({shapes}). Pass one row for each example (x[None] for a single one), or name the axis of the "
+                "examples with in_axes, and None for an argument that they share."
+            )
 
     def _recorded(self, batch: Batch) -> Any:
         """The results within a recording."""
@@ -174,6 +189,10 @@ class Batched:
             for column, moves in zip(columns, varies, strict=True)
         ]
         return structure.unflatten(with_axes(joined, structure, varies, self.all_out_axes))
+
+
+# NumPy's errors about numbers that were taken for arrays
+_OF_SCALARS = re.compile("0-d array|scalar variable|has no len|not iterable|not subscriptable")
 
 
 def _derivative_of(function: Callable[..., Any], tier: str | None) -> Derivative:

@@ -104,8 +104,8 @@ def compile(
     made = compiled(code, LONG, [POINTER] * (n + len(code.results)), body)
     names = _c_names([array.name for array in (*code.arguments, *code.results)])
     parameters = [f"{'const ' if k < n else ''}double *{name}" for k, name in enumerate(names)]
-    reads = [_array_type(array, "C_CONTIGUOUS,ALIGNED") for array in code.arguments]
-    writes = [_array_type(array, "C_CONTIGUOUS,ALIGNED,WRITEABLE") for array in code.results]
+    reads = [_array_type(array, ["C", "ALIGNED"]) for array in code.arguments]
+    writes = [_array_type(array, ["C", "ALIGNED", "WRITEABLE"]) for array in code.results]
     prototype = ctypes.CFUNCTYPE(ctypes.c_int64, *reads, *writes)
     signature = f"int64_t ({', '.join(parameters)})"
     return Function(made.address, signature, prototype(made.address), _comment(code, names), (made, code))
@@ -187,8 +187,8 @@ def _starts(arrays: Sequence[NamedArray]) -> list[tuple[NamedArray, int]]:
     return list(zip(arrays, starts, strict=False))
 
 
-def _array_type(array: NamedArray, flags: str) -> Any:
-    return np.ctypeslib.ndpointer(np.float64, len(array.shape), array.shape, flags)
+def _array_type(array: NamedArray, flags: Any) -> Any:
+    return np.ctypeslib.ndpointer(np.float64, ndim=len(array.shape), shape=array.shape, flags=flags)
 
 
 def _c_names(names: Sequence[str]) -> list[str]:

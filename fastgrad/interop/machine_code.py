@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -193,14 +193,17 @@ def _compiled(derivative: Derivative, branch: Branch, call: Call, lines: dict[st
     names = input_names(branch.tape)
     inputs = tuple(map(NamedArray, names, branch.tape.input_shapes))
     seed_names, result_names = _names(form, branch, [names[position] for position in call.wrt])
-    n_results = len(entry.result_shapes)
+    numbers = list(range(len(entry.result_shapes)))
+    nesting = derivative.nesting.package(branch, call, numbers)
+    if form is Form.VJP:  # which packs no value
+        nesting = replace(derivative.nesting, form=Form.VALUE).package(branch, call, numbers), nesting
     return MachineCode(
         label="",
         ways=(Way(entry, tuple(lines.setdefault(line, len(lines)) for line in _guard_lines(tape))),),
         inputs=inputs,
         seeds=tuple(map(NamedArray, seed_names, entry.input_shapes[len(inputs) :])),
         results=tuple(NamedArray(*pair) for pair in zip(result_names, entry.result_shapes, strict=True)),
-        nesting=_as_tuples(derivative.nesting.package(branch, call, list(range(n_results)))),
+        nesting=_as_tuples(nesting),
         lines=(),
     )
 
@@ -237,4 +240,6 @@ def _as_tuples(nested: Any) -> Any:
     """Numbers of results in tuples: compiled callers know no lists, dicts or dataclasses."""
     if isinstance(nested, int):
         return nested
+    if isinstance(nested, dict):
+        nested = tuple(nested.values())
     return tuple(map(_as_tuples, nested if isinstance(nested, (tuple, list)) else flatten(nested)[0]))

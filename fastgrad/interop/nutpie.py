@@ -1,6 +1,6 @@
 """Log densities for the sampler nutpie, which then calls machine code: from threads, without Python.
 
-``model`` makes what ``nutpie.sample`` takes. Needs nutpie, from 0.16 on.
+``model`` makes what ``nutpie.sample`` takes. Needs the extra ``fastgrad[nutpie]``.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from fastgrad.recording.structures import flatten
 try:
     from nutpie.compile_pymc import CompiledPyMCModel
 except ImportError as error:
-    raise ImportError("models for nutpie need nutpie: install nutpie.") from error
+    raise ImportError("models for nutpie need nutpie: install fastgrad[nutpie].") from error
 
 __all__ = ["model"]
 

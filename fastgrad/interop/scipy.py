@@ -237,8 +237,9 @@ def _callable(
     if has_place_for_data or user_data is not None:
         parameters = [*parameters, _ANYTHING]
     made = compiled(code, _TYPES[returns], [_TYPES[parameter] for parameter in parameters], body)
-    function = ctypes.CFUNCTYPE(returns, *parameters)(made.address)
-    function.owner = (made, user_data)  # type: ignore[attr-defined]
+    function: Any = ctypes.CFUNCTYPE(returns, *parameters)(made.address)
+    function.owner = (made, user_data)
     signature = f"{_NAMES[returns]} ({', '.join(_NAMES[parameter] for parameter in parameters)})"
-    data = None if user_data is None else ctypes.c_void_p(user_data.ctypes.data)
-    return LowLevelCallable(function, data, signature)
+    data: Any = None if user_data is None else ctypes.c_void_p(user_data.ctypes.data)
+    found: LowLevelCallable = LowLevelCallable(function, data, signature)
+    return found

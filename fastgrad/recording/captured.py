@@ -34,7 +34,8 @@ import numpy as np
 from fastgrad.recording.interception import original_of
 
 _BY_VALUE = (int, float, str, bytes, bool, complex, type(None), np.generic)
-_OPAQUE = (ModuleType, type, BuiltinFunctionType, np.ndarray, np.ufunc)
+# the last is the class of NumPy's functions that dispatch, which have attributes that nobody changes
+_OPAQUE = (ModuleType, type, BuiltinFunctionType, np.ndarray, np.ufunc, type(np.linalg.det))
 _NOT_LOOKED_INTO = (*_OPAQUE, FunctionType, functools.partial, MethodType)
 _ATOMS = {*_BY_VALUE, *_NOT_LOOKED_INTO, np.float64, np.int64, np.bool_}  # exact types, for speed
 _LIBRARIES = tuple(

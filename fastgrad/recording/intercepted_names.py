@@ -36,10 +36,20 @@ OF_MODULES = {
         "rfftn",
     ),
 }  # fmt: skip
+# ufuncs that operators call, or of which NumPy's loops over objects compute what is meant: they need no stand-ins
+_OF_OBJECTS = frozenset(
+    {
+        "absolute", "add", "bitwise_and", "bitwise_or", "bitwise_xor", "conjugate", "divide", "equal", "floor_divide",
+        "greater", "greater_equal", "isnat", "left_shift", "less", "less_equal", "matmul", "matvec", "multiply",
+        "negative", "not_equal", "positive", "power", "reciprocal", "remainder", "right_shift", "square", "subtract",
+        "vecdot", "vecmat",
+    }
+)  # fmt: skip
+UFUNCS_OF_LISTS = tuple([x for x in vars(np).values() if isinstance(x, np.ufunc) and x.__name__ not in _OF_OBJECTS])
 # modules of packages that are left alone otherwise, in which names are replaced
 KNOWN_MODULES = frozenset(
     {
-        "numpy", "numpy.lib.stride_tricks", "numpy.linalg", "numpy.fft", "math", "statistics", "scipy.special",
-        "scipy.linalg",
+        "numpy", "numpy.lib.stride_tricks", "numpy.linalg", "numpy.fft", "math", "statistics", "json", "ast",
+        "scipy.special", "scipy.linalg",
     }
 )  # fmt: skip

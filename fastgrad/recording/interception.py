@@ -22,7 +22,7 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from types import FunctionType, ModuleType
 from typing import Any
@@ -39,19 +39,18 @@ from fastgrad.recording.intercepted_calls import (
     python_body,
     vectorized,
 )
-from fastgrad.recording.intercepted_names import KNOWN_MODULES, MAKERS, OF_MODULES, TAKERS
+from fastgrad.recording.intercepted_names import KNOWN_MODULES, MAKERS, OF_MODULES, TAKERS, UFUNCS_OF_LISTS
 from fastgrad.recording.numpy_protocol import load_outside
 from fastgrad.recording.replacing import (
     ABSENT,
     HOLDERS,
+    Contents,
     Holding,
     content,
-    exchange,
-    identities_of,
     put_back,
     set_content,
 )
-from fastgrad.recording.stand_ins import UNTOUCHED, stand_in_for, stand_in_for_maker, stand_in_for_taker
+from fastgrad.recording.stand_ins import UNTOUCHED, UfuncStandIn, stand_in_for, stand_in_for_maker, stand_in_for_taker
 
 __all__ = ["interception", "original_of"]
 
@@ -212,7 +211,7 @@ class _Interception:
 
     def _put_all_back(self) -> list[tuple[Any, Any, Any, Any]]:
         for namespace, holding in self._replaced_in:
-            exchange(namespace, holding.stand_ins, holding.originals)
+            holding.stand_ins.replace(namespace, holding.originals)
         taken_away = self._replaced
         self._replaced_in, self._replaced = [], []
         for replacement in taken_away:
@@ -234,6 +233,8 @@ class _Interception:
             for name in names:
                 original = getattr(module, name)
                 self._stand_ins.setdefault(id(original), stand_in_for_taker(original))
+        for ufunc in UFUNCS_OF_LISTS:
+            self._stand_ins.setdefault(id(ufunc), UfuncStandIn(ufunc))
         for name, original in found.items():
             if original is not None:
                 self._stand_ins.setdefault(id(original), stand_in_for(original, OUTSIDE[name]))
@@ -251,30 +252,26 @@ class _Interception:
         holding = self._holdings.get(id(namespace))
         if holding is None or holding.size != len(namespace):
             found = {name: self.original_of(value) for name, value in list(namespace.items())}
-            names = tuple([name for name, original in found.items() if id(original) in self._stand_ins])
-            holding = self._holdings[id(namespace)] = self._holding_of(namespace, names)
-        elif holding.names:
-            identities = identities_of(namespace, holding.names)
-            if identities == holding.replaced:
-                return
-            if identities == holding.before:
-                # all at once, because there are hundreds of names
-                namespace.update(holding.stand_ins)
-                self._replaced_in.append((namespace, holding))
+            holding = self._holding_of(namespace, [name for name, x in found.items() if id(x) in self._stand_ins])
+        elif holding.is_outdated(namespace):
+            holding = self._holding_of(namespace, holding.names)
+        elif not holding.originals.are_in(namespace):
+            if holding.stand_ins.are_in(namespace):
                 return
             # a name has been bound to something else
-            holding = self._holdings[id(namespace)] = self._holding_of(namespace, holding.names)
-        if holding.originals:
-            exchange(namespace, holding.originals, holding.stand_ins)
+            holding = self._holding_of(namespace, holding.names)
+        if holding.originals.values:
+            holding.originals.replace(namespace, holding.stand_ins)
             self._replaced_in.append((namespace, holding))
 
-    def _holding_of(self, namespace: dict[str, Any], names: tuple[str, ...]) -> Holding:
+    def _holding_of(self, namespace: dict[str, Any], names: Iterable[str]) -> Holding:
         found = {name: self.original_of(namespace.get(name)) for name in names}
         originals = {name: original for name, original in found.items() if id(original) in self._stand_ins}
         stand_ins = {name: self._stand_ins[id(original)] for name, original in originals.items()}
-        before = tuple(map(id, found.values()))
-        replaced = tuple([id(stand_ins.get(name, value)) for name, value in found.items()])
-        return Holding(len(namespace), names, before, replaced, originals, stand_ins)
+        others = {name: id(x) for name, x in found.items() if name not in originals}
+        holding = Holding(len(namespace), Contents(originals), Contents(stand_ins), others)
+        self._holdings[id(namespace)] = holding
+        return holding
 
     def _replace_around(self, function: Callable[..., Any]) -> None:
         """Names in the function's own namespace and closure, which may belong to no module."""

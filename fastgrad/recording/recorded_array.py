@@ -49,11 +49,28 @@ class RecordedText(str):
 
     __int__ = __float__
 
-    def __getitem__(self, index: Any) -> RecordedText:
-        return RecordedText(super().__getitem__(index))
+    def __radd__(self, other: str) -> RecordedText:
+        return RecordedText(other + str.__str__(self))
 
-    def strip(self, characters: str | None = None, /) -> RecordedText:
-        return RecordedText(super().strip(characters))
+
+def _text_method(name: str) -> Callable[..., Any]:
+    """A method of str that gives parts of a recorded text, or changes it."""
+    original = getattr(str, name)
+
+    def method(self: RecordedText, *args: Any, **kwargs: Any) -> Any:
+        found = original(self, *args, **kwargs)
+        return RecordedText(found) if isinstance(found, str) else type(found)(map(RecordedText, found))
+
+    method.__name__ = name
+    return method
+
+
+for _name in (
+    "__add__", "__getitem__", "casefold", "center", "expandtabs", "ljust", "lower", "lstrip", "partition",
+    "removeprefix", "removesuffix", "replace", "rjust", "rpartition", "rsplit", "rstrip", "split", "splitlines",
+    "strip", "upper", "zfill",
+):  # fmt: skip
+    setattr(RecordedText, _name, _text_method(_name))
 
 
 class RecordedArray:

@@ -133,7 +133,7 @@ SOURCES = (
         "vm/" + name
         for name in ("binary", "code_file", "compiler", "instructions", "kernels", "link", "numba_kernel", "operations")
     ),
-    *("vm/array_kernels", "vm/call_kernels", "vm/planning_kernels", "vm/target"),
+    *("vm/array_kernels", "vm/call_kernels", "vm/planning_kernels", "vm/structure_kernels", "vm/target"),
 )
 
 

@@ -9,32 +9,64 @@ from __future__ import annotations
 from typing import Any
 
 from fastgrad.vm import instructions as isa
-from fastgrad.vm.numba_kernel import INTEGER, INTEGERS, NOTHING, caller, external, integers_at, kernel
+from fastgrad.vm.numba_kernel import INTEGER, INTEGERS, external, integers_at, kernel
+from fastgrad.vm.structure_kernels import (
+    A_KIND,
+    A_NDIM,
+    A_REGISTER,
+    A_SHAPE,
+    ARGUMENT_ARRAY,
+    ARGUMENT_SIZE,
+    CONTENT,
+    DATA,
+    DTYPE,
+    E_ARGUMENTS,
+    E_N_ARGUMENTS,
+    E_N_NAMES,
+    E_N_POSITIONAL,
+    E_N_RESULTS,
+    E_N_UNPACKINGS,
+    E_OBJECTS,
+    E_RESULTS,
+    FLAGS,
+    P_ARRAY_TYPE,
+    P_DECREASE_COUNT,
+    P_FLOAT64_DTYPE,
+    P_INCREASE_COUNT,
+    R_CAST,
+    R_N_TARGETS,
+    R_NDIM,
+    R_NUMBER,
+    R_SHAPE,
+    R_TARGETS,
+    RESULT_SIZE,
+    TYPE,
+    WORD_BYTES,
+    P,
+    call_0,
+    call_1,
+    call_2,
+    call_4,
+    drop,
+    has_names,
+    has_shape,
+    hold,
+    let_go,
+    load_arguments,
+    nested_results,
+    takes_arguments,
+    unpack,
+)
 
 run_scalar = external("run_scalar", INTEGER, INTEGERS)
 run_array = external("run_array", INTEGER, INTEGERS)
-call_0, call_1, call_2, call_3, call_4 = (caller(n) for n in range(5))
-
-# ---- layout, in 64-bit words, of the objects that are read here: fast_call.py checks it before it uses a kernel
-
-TYPE = 1  # of any object
-CONTENT = 2  # a float's number; a cell's object; the first slot of an object of ours
-DATA, NDIM, SHAPE, DTYPE, FLAGS = 2, 3, 4, 7, 8  # of an array; NDIM and FLAGS have 32 bits
-LOW_HALF = 0xFFFFFFFF
-READABLE = 0x101  # flags C_CONTIGUOUS and ALIGNED
-WRITEABLE = 0x501
 
 MISSED = 1  # no address of an object, and not 0
-WORD_BYTES = 8
+WRITEABLE = 0x501  # flags C_CONTIGUOUS, ALIGNED and WRITEABLE
 
-P = {name: isa.field_offset(isa.PYTHON, name) for name in isa.PYTHON.names or ()}
-P_ARRAY_TYPE, P_FLOAT_TYPE, P_FLOAT64_TYPE = P["array_type"], P["float_type"], P["float64_type"]
-P_FLOAT64_DTYPE, P_NONE, P_OPEN_RECORDERS = P["float64_dtype"], P["none"], P["open_recorders"]
-P_LIST_SIZE, P_INCREASE_COUNT, P_DECREASE_COUNT = P["list_size"], P["increase_count"], P["decrease_count"]
-P_CLEAR_ERROR, P_DICT_ITEM = P["clear_error"], P["dict_item"]
-P_NEW_TUPLE, P_SET_TUPLE_ITEM, P_NEW_METHOD, P_CALL = P["new_tuple"], P["set_tuple_item"], P["new_method"], P["call"]
+P_NONE, P_OPEN_RECORDERS, P_LIST_SIZE, P_NEW_ARRAY = P["none"], P["open_recorders"], P["list_size"], P["new_array"]
+P_CLEAR_ERROR, P_DICT_ITEM, P_NEW_METHOD, P_CALL = P["clear_error"], P["dict_item"], P["new_method"], P["call"]
 P_RELEASE_LOCK, P_TAKE_LOCK = P["release_lock"], P["take_lock"]
-P_NEW_ARRAY, P_NEW_SCALAR = P["new_array"], P["new_scalar"]
 
 C_PYTHON = isa.field_offset(isa.CALLS, "python")
 C_SLOW_CALL = isa.field_offset(isa.CALLS, "slow_call")
@@ -61,25 +93,13 @@ E_DRIVER = isa.field_offset(isa.ENTRY, "driver")
 E_JOB = isa.field_offset(isa.ENTRY, "job")
 E_READS = isa.field_offset(isa.ENTRY, "reads")
 E_N_READS = isa.field_offset(isa.ENTRY, "n_reads")
-E_ARGUMENTS = isa.field_offset(isa.ENTRY, "arguments")
-E_N_ARGUMENTS = isa.field_offset(isa.ENTRY, "n_arguments")
 E_PLACES = isa.field_offset(isa.ENTRY, "places")
-E_RESULTS = isa.field_offset(isa.ENTRY, "results")
-E_N_RESULTS = isa.field_offset(isa.ENTRY, "n_results")
-E_OBJECTS = isa.field_offset(isa.ENTRY, "objects")
-E_N_VALUES = isa.field_offset(isa.ENTRY, "n_values")
-E_AS_TUPLE = isa.field_offset(isa.ENTRY, "as_tuple")
+E_REGISTERS = isa.field_offset(isa.ENTRY, "registers")
+E_IS_HELD = isa.field_offset(isa.ENTRY, "is_held")
+E_IS_SINGLE = isa.field_offset(isa.ENTRY, "is_single")
 E_IS_BOUND = isa.field_offset(isa.ENTRY, "is_bound")
 
 RUN_SCALAR, RUN_ARRAY = isa.RUN_SCALAR, isa.RUN_ARRAY
-
-ARGUMENT_SAME, ARGUMENT_ARRAY = isa.ARGUMENT_SAME, isa.ARGUMENT_ARRAY
-ARGUMENT_SIZE = isa.record_size(isa.ARGUMENT)
-A_KIND = isa.field_offset(isa.ARGUMENT, "kind")
-A_OBJECT = isa.field_offset(isa.ARGUMENT, "object")
-A_NDIM = isa.field_offset(isa.ARGUMENT, "ndim")
-A_SHAPE = isa.field_offset(isa.ARGUMENT, "shape")
-A_TARGET = isa.field_offset(isa.ARGUMENT, "target")
 
 PLACE_CELL, PLACE_ITEM = isa.PLACE_CELL, isa.PLACE_ITEM
 PLACE_SIZE = isa.record_size(isa.PLACE)
@@ -88,45 +108,17 @@ L_HOLDER = isa.field_offset(isa.PLACE, "holder")
 L_NAME = isa.field_offset(isa.PLACE, "name")
 L_EXPECTED = isa.field_offset(isa.PLACE, "expected")
 
-RESULT_SIZE = isa.record_size(isa.RESULT)
-R_NDIM = isa.field_offset(isa.RESULT, "ndim")
-R_SHAPE = isa.field_offset(isa.RESULT, "shape")
-R_TARGETS = isa.field_offset(isa.RESULT, "targets")
-R_N_TARGETS = isa.field_offset(isa.RESULT, "n_targets")
-R_NUMBER = isa.field_offset(isa.RESULT, "number")
-
 
 # ---- does the call fit?
 
 
-@kernel(INTEGER, INTEGERS, INTEGERS, INTEGER, INTEGER, INTEGER)
-def is_plain_array(python: Any, array: Any, flags: Any, ndim: Any, shape_address: Any) -> Any:
-    """Whether it is exactly an ndarray of float64 with these flags and this shape."""
-    if array[TYPE] != python[P_ARRAY_TYPE] or array[DTYPE] != python[P_FLOAT64_DTYPE]:
-        return 0
-    if array[FLAGS] & flags != flags or array[NDIM] & LOW_HALF != ndim:
-        return 0
-    found, expected = integers_at(array[SHAPE]), integers_at(shape_address)
-    for axis in range(ndim):
-        if found[axis] != expected[axis]:
-            return 0
-    return 1
-
-
 @kernel(INTEGER, INTEGERS, INTEGERS, INTEGERS)
-def takes_arguments(entry: Any, python: Any, args: Any) -> Any:
-    for k in range(entry[E_N_ARGUMENTS]):
-        expected = integers_at(entry[E_ARGUMENTS] + WORD_BYTES * ARGUMENT_SIZE * k)
-        given = integers_at(args[k])
-        if expected[A_KIND] == ARGUMENT_SAME:
-            if args[k] != expected[A_OBJECT]:
-                return 0
-        elif expected[A_KIND] == ARGUMENT_ARRAY or given[TYPE] == python[P_ARRAY_TYPE]:
-            if not is_plain_array(python, given, READABLE, expected[A_NDIM], expected[A_SHAPE]):
-                return 0
-        elif given[TYPE] != python[P_FLOAT_TYPE] and given[TYPE] != python[P_FLOAT64_TYPE]:
-            return 0
-    return 1
+def takes_result(entry: Any, python: Any, out: Any) -> Any:
+    """Whether the result can be written into the memory of ``out``."""
+    result = integers_at(entry[E_RESULTS])
+    if entry[E_IS_SINGLE] == 0 or out[TYPE] != python[P_ARRAY_TYPE] or out[DTYPE] != python[P_FLOAT64_DTYPE]:
+        return 0
+    return 1 if out[FLAGS] & WRITEABLE == WRITEABLE and has_shape(out, result[R_NDIM], result[R_SHAPE]) else 0
 
 
 @kernel(INTEGER, INTEGERS, INTEGERS)
@@ -151,25 +143,6 @@ def is_unchanged_around(entry: Any, python: Any) -> Any:
 # ---- results
 
 
-@kernel(NOTHING, INTEGERS, INTEGERS, INTEGER)
-def drop(python: Any, objects: Any, n: Any) -> None:
-    for k in range(n):
-        if objects[k] != 0:
-            call_1(python[P_DECREASE_COUNT], objects[k])
-
-
-@kernel(INTEGER, INTEGERS, INTEGERS, INTEGER)
-def tuple_of(python: Any, objects: Any, n: Any) -> Any:
-    """A tuple that takes over the references to the objects; 0 if there is no memory, and then they are dropped."""
-    made = call_1(python[P_NEW_TUPLE], n)
-    if made == 0:
-        drop(python, objects, n)
-        return 0
-    for k in range(n):
-        call_3(python[P_SET_TUPLE_ITEM], made, k, objects[k])
-    return made
-
-
 @kernel(INTEGER, INTEGERS, INTEGERS, INTEGER)
 def prepare_results(entry: Any, python: Any, out: Any) -> Any:
     """Tell the job where results go: to ``out`` if it is not 0, else to new arrays. 0 if there is no memory."""
@@ -180,7 +153,7 @@ def prepare_results(entry: Any, python: Any, out: Any) -> Any:
         objects[k] = 0
         if out != 0:
             address = integers_at(out)[DATA]
-        elif result[R_NDIM] != 0:
+        elif result[R_NDIM] != 0 or result[R_CAST] != 0:
             call_1(python[P_INCREASE_COUNT], python[P_FLOAT64_DTYPE])  # the array takes a reference over
             objects[k] = call_4(python[P_NEW_ARRAY], result[R_NDIM], result[R_SHAPE], python[P_FLOAT64_DTYPE], 0)
             if objects[k] == 0:
@@ -191,26 +164,6 @@ def prepare_results(entry: Any, python: Any, out: Any) -> Any:
         for j in range(result[R_N_TARGETS]):
             integers_at(targets[2 * j])[0] = address + targets[2 * j + 1]
     return 1
-
-
-@kernel(INTEGER, INTEGERS, INTEGERS)
-def packed_results(entry: Any, python: Any) -> Any:
-    """The derivative, or the tuple of value and derivative."""
-    objects, n, n_values = integers_at(entry[E_OBJECTS]), entry[E_N_RESULTS], entry[E_N_VALUES]
-    for k in range(n):
-        if objects[k] == 0:
-            number = integers_at(entry[E_RESULTS] + WORD_BYTES * RESULT_SIZE * k)[R_NUMBER]
-            objects[k] = call_3(python[P_NEW_SCALAR], number, python[P_FLOAT64_DTYPE], 0)
-            if objects[k] == 0:
-                drop(python, objects, n)
-                return 0
-    if entry[E_AS_TUPLE]:
-        derivatives = tuple_of(python, integers_at(entry[E_OBJECTS] + WORD_BYTES * n_values), n - n_values)
-        if derivatives == 0:
-            drop(python, objects, n_values)
-            return 0
-        objects[n_values] = derivatives
-    return tuple_of(python, objects, 2) if n_values else objects[0]
 
 
 # ---- the call
@@ -234,7 +187,7 @@ def size_in_bytes(ndim: Any, shape_address: Any) -> Any:
 
 
 @kernel(INTEGER, INTEGERS, INTEGERS, INTEGERS)
-def would_overwrite(entry: Any, args: Any, out: Any) -> Any:
+def would_overwrite(entry: Any, registers: Any, out: Any) -> Any:
     """Whether ``out`` shares memory with what an array job still reads while it writes there."""
     if entry[E_DRIVER] == RUN_SCALAR:
         return 0  # scalar jobs copy their inputs first
@@ -244,7 +197,7 @@ def would_overwrite(entry: Any, args: Any, out: Any) -> Any:
     for k in range(entry[E_N_ARGUMENTS]):
         argument = integers_at(entry[E_ARGUMENTS] + WORD_BYTES * ARGUMENT_SIZE * k)
         if argument[A_KIND] == ARGUMENT_ARRAY:
-            start = integers_at(args[k])[DATA]
+            start = integers_at(registers[argument[A_REGISTER]])[DATA]
             if start < last and first < start + size_in_bytes(argument[A_NDIM], argument[A_SHAPE]):
                 return 1
     reads = integers_at(entry[E_READS])
@@ -254,15 +207,9 @@ def would_overwrite(entry: Any, args: Any, out: Any) -> Any:
     return 0
 
 
-@kernel(INTEGER, INTEGERS, INTEGERS, INTEGERS, INTEGER)
-def run_entry(entry: Any, python: Any, args: Any, out: Any) -> Any:
+@kernel(INTEGER, INTEGERS, INTEGERS, INTEGER)
+def sweep(entry: Any, python: Any, out: Any) -> Any:
     """The object to return, 0 with an exception set, or MISSED where a guard failed."""
-    for k in range(entry[E_N_ARGUMENTS]):
-        expected = integers_at(entry[E_ARGUMENTS] + WORD_BYTES * ARGUMENT_SIZE * k)
-        if expected[A_KIND] != ARGUMENT_SAME:
-            given = integers_at(args[k])
-            is_array = given[TYPE] == python[P_ARRAY_TYPE]
-            integers_at(expected[A_TARGET])[0] = given[DATA] if is_array else args[k] + WORD_BYTES * CONTENT
     if not prepare_results(entry, python, out):
         return 0
     job = integers_at(entry[E_JOB])
@@ -279,30 +226,51 @@ def run_entry(entry: Any, python: Any, args: Any, out: Any) -> Any:
     if out != 0 or entry[E_IS_BOUND]:
         call_1(python[P_INCREASE_COUNT], python[P_NONE])
         return python[P_NONE]
-    return packed_results(entry, python)
+    return nested_results(entry, python)
 
 
-@kernel(INTEGER, INTEGERS, INTEGERS, INTEGER, INTEGERS, INTEGER)
-def answer_of(entry: Any, python: Any, n_args: Any, args: Any, into: Any) -> Any:
+@kernel(INTEGER, INTEGERS, INTEGERS, INTEGERS, INTEGER)
+def run_entry(entry: Any, python: Any, registers: Any, out: Any) -> Any:
+    """As ``sweep``, which it does on these arguments."""
+    held = entry[E_IS_HELD]
+    if held:
+        hold(entry, python, registers)
+    found = sweep(entry, python, out) if load_arguments(entry, python, registers) else 0
+    if held:
+        let_go(entry, python, registers)
+    return found
+
+
+@kernel(INTEGER, INTEGERS, INTEGERS, INTEGER, INTEGER, INTEGER, INTEGER)
+def answer_of(entry: Any, python: Any, n_args: Any, args: Any, names: Any, into: Any) -> Any:
     """What the entry gives, or MISSED; then ``failed`` of the entry is the guard at which it stopped, if it did."""
     entry[E_FAILED] = -1
-    if entry[E_N_ARGUMENTS] != n_args - into or entry[E_REMAINING] == 0:
+    n_positional = entry[E_N_POSITIONAL]
+    if n_positional != n_args - into or entry[E_REMAINING] == 0 or not has_names(entry, python, names):
         return MISSED
-    out = args[n_args - 1] if into else 0
-    if into:
-        result = integers_at(entry[E_RESULTS])
-        if entry[E_N_RESULTS] != 1 or entry[E_AS_TUPLE] != 0:
-            return MISSED
-        if not is_plain_array(python, integers_at(out), WRITEABLE, result[R_NDIM], result[R_SHAPE]):
-            return MISSED
-    if not (takes_arguments(entry, python, args) and is_unchanged_around(entry, python)):
+    # what is around the function comes first: should Python code run there, nothing has been read yet that it changes
+    if not is_unchanged_around(entry, python) or entry[E_BUSY] != 0:
         return MISSED
-    if into and would_overwrite(entry, args, integers_at(out)):
+    given, registers = integers_at(args), integers_at(args)
+    out = given[n_args - 1] if into else 0
+    if into and not takes_result(entry, python, integers_at(out)):
+        return MISSED
+    if entry[E_N_UNPACKINGS] != 0 or entry[E_N_NAMES] != 0:
+        registers = integers_at(entry[E_REGISTERS])
+        for k in range(n_positional):
+            registers[k] = given[k]
+        for k in range(entry[E_N_NAMES]):
+            registers[n_positional + k] = given[n_args + k]
+        if not unpack(entry, python, registers):
+            return MISSED
+    if not takes_arguments(entry, python, registers):
+        return MISSED
+    if into and would_overwrite(entry, registers, integers_at(out)):
         return MISSED
     if entry[E_REMAINING] > 0:
         entry[E_REMAINING] -= 1
     entry[E_BUSY] = 1
-    found = run_entry(entry, python, args, out)
+    found = run_entry(entry, python, registers, out)
     entry[E_BUSY] = 0
     return found
 
@@ -335,8 +303,8 @@ def diverging_there(calls: Any, k: Any, failed: Any) -> Any:
     return found
 
 
-@kernel(INTEGER, INTEGERS, INTEGERS, INTEGER, INTEGERS, INTEGER)
-def answer(calls: Any, python: Any, n_args: Any, args: Any, into: Any) -> Any:
+@kernel(INTEGER, INTEGERS, INTEGERS, INTEGER, INTEGER, INTEGER, INTEGER)
+def answer(calls: Any, python: Any, n_args: Any, args: Any, names: Any, into: Any) -> Any:
     """What the first entry that fits gives, else MISSED. With ``into`` the last argument takes the result.
 
     First comes the entry that the past predicts, then those that a failed guard makes likely, then the others.
@@ -364,7 +332,7 @@ def answer(calls: Any, python: Any, n_args: Any, args: Any, into: Any) -> Any:
         # other threads or a collection of garbage may drop this entry, or call it again, before it is done
         owner = entry[E_OWNER]
         call_1(python[P_INCREASE_COUNT], owner)
-        found = answer_of(entry, python, n_args, args, into)
+        found = answer_of(entry, python, n_args, args, names, into)
         failed = entry[E_FAILED]
         if found != MISSED:
             calls[C_N_ANSWERED] += 1
@@ -389,8 +357,8 @@ def answer_or_ask_python(self: Any, args: Any, n_args: Any, names: Any, into: An
     calls = integers_at(integers_at(integers_at(holder)[CONTENT])[DATA])
     python = integers_at(calls[C_PYTHON])
     found = MISSED
-    if names == 0 and n_args >= into:
-        found = answer(calls, python, n_args, integers_at(args), into)
+    if n_args >= into:
+        found = answer(calls, python, n_args, args, names, into)
     if found != MISSED:
         return found
     method = call_2(python[P_NEW_METHOD], calls[C_SLOW_INTO] if into else calls[C_SLOW_CALL], self)

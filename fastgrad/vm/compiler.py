@@ -10,11 +10,20 @@ from typing import Any
 
 from llvmlite import binding, ir
 
-from fastgrad.vm import array_kernels, call_kernels, kernels, numba_kernel, operations, planning_kernels
+from fastgrad.vm import (
+    array_kernels,
+    call_kernels,
+    kernels,
+    numba_kernel,
+    operations,
+    planning_kernels,
+    structure_kernels,
+)
 from fastgrad.vm.instructions import ENTRIES
 from fastgrad.vm.target import emit_object, optimise, target_machine, without_library_calls
 
-KERNEL_MODULES = (kernels, array_kernels, planning_kernels, call_kernels)  # importing them fills numba_kernel.KERNELS
+# importing them fills numba_kernel.KERNELS
+KERNEL_MODULES = (kernels, array_kernels, planning_kernels, structure_kernels, call_kernels)
 
 
 def compile_kernels() -> bytes:

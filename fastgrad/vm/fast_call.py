@@ -26,7 +26,7 @@ import sys
 import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,6 +36,7 @@ from fastgrad.recording.captured import ABSENT, Place, is_told_by_identity
 from fastgrad.recording.recorder import open_anywhere
 from fastgrad.vm import instructions as isa
 from fastgrad.vm.binary import kernels
+from fastgrad.vm.call_structures import NO_ARGUMENTS, SINGLE, Packing, Unpacking, addresses_of
 from fastgrad.vm.wiring import Wiring
 
 # Nanoseconds of work, about, above which a sweep lets go of the interpreter's lock.
@@ -50,10 +51,35 @@ _lock = threading.Lock()
 
 @dataclass(frozen=True)
 class Given:
-    """One argument of a call: the object, and the shape of the tape's input that it is, if it is one."""
+    """One leaf of a call's arguments: the object, and the shape and dtype of the tape's input that it is, if it is one.
+
+    ``layout`` is C, F or strided.
+    """
 
     value: Any
     shape: tuple[int, ...] | None
+    dtype: Any = _DTYPE
+    layout: str = "C"
+
+    @property
+    def kind(self) -> int | None:
+        """How the kernels take it; None where they do not."""
+        value = self.value
+        if self.shape is None:
+            return None if isinstance(value, np.ndarray) else isa.ARGUMENT_SAME
+        if type(value) is np.ndarray:
+            if not value.flags.aligned or self.layout not in _FLAGS or self.dtype is not value.dtype:
+                return None
+            if value.dtype is _DTYPE and self.layout == "C":
+                return isa.ARGUMENT_ARRAY if self.shape else isa.ARGUMENT_NUMBER
+            return isa.ARGUMENT_COPIED if value.dtype.isnative else None
+        if type(value) is int:
+            return isa.ARGUMENT_WHOLE
+        return isa.ARGUMENT_NUMBER if type(value) in (float, np.float64) else None
+
+
+# by layout: which flags of an array are looked at, and what they must be (C_CONTIGUOUS, F_CONTIGUOUS, ALIGNED)
+_FLAGS = {"C": (0x101, 0x101), "F": (0x103, 0x102), "strided": (0x103, 0x100)}
 
 
 class Executor(Protocol):
@@ -151,24 +177,30 @@ class Entry:
         branch: Any,
         executor: Executor,
         wiring: Wiring,
+        unpacking: Unpacking,
         given: Sequence[Given],
-        result_shapes: Sequence[tuple[int, ...]],
-        n_values: int = 0,
-        as_tuple: bool = False,
+        packing: Packing,
         bound: Any = None,
     ) -> None:
         """``bound`` holds the arrays that the job is bound to, if it is."""
         self.branch = branch
         self._executor = executor
         self._bound = bound
-        self.given = tuple(argument if argument.shape is None else Given(None, argument.shape) for argument in given)
+        self._unpacking, self._packing = unpacking, packing
+        self._given = tuple(map(_without_data, given))
+        self.input_shapes = [argument.shape for argument in given if argument.shape is not None]
         self._wiring = wiring
-        self._shapes = [np.array(shape, np.int64) for shape in result_shapes]
-        self._numbers = np.zeros(len(self._shapes))
-        self._objects = np.zeros(len(self._shapes), np.int64)
-        self._input_shapes = [np.array(argument.shape or (), np.int64) for argument in given]
+        shapes = executor.result_shapes if bound is None else ()
+        self._shapes = [np.array(shape, np.int64) for shape in shapes]
+        self._numbers = np.zeros(len(shapes))
+        self._objects = np.zeros(len(shapes), np.int64)
+        self._stack = np.zeros(packing.height, np.int64)
+        self._registers, self._scratch = np.zeros(unpacking.n_registers, np.int64), np.zeros(3, np.int64)
+        self._names = addresses_of(unpacking.names)
         self._places = Places([], ())
-        self._arguments, self._results = self._argument_records(), self._result_records()
+        self._copies: list[Any] = []
+        self._arguments, self._results = self._argument_records(given), self._result_records()
+        self._unpackings, self._packings = unpacking.records(), packing.records()
         self._record = np.zeros(1, isa.ENTRY)
         fields = {
             "releases": wiring.nanoseconds > MAX_LOCKED,
@@ -177,14 +209,25 @@ class Entry:
             "job": wiring.job,
             "reads": _address(wiring.reads),
             "n_reads": len(wiring.reads),
+            "n_positional": unpacking.n_positional,
+            "names": _address(self._names),
+            "n_names": len(self._names),
+            "registers": _address(self._registers),
+            "unpackings": _address(self._unpackings[0]),
+            "n_unpackings": len(self._unpackings[0]),
             "arguments": _address(self._arguments),
             "n_arguments": len(self._arguments),
+            # while it runs without the interpreter's lock, or Python steps in, containers may lose their items
+            "is_held": unpacking.is_nested,
             "places": _address(self._places.records),
             "results": _address(self._results),
             "n_results": len(self._results),
             "objects": _address(self._objects),
-            "n_values": n_values,
-            "as_tuple": as_tuple,
+            "packings": _address(self._packings[0]),
+            "n_packings": len(self._packings[0]),
+            "stack": _address(self._stack),
+            "scratch": _address(self._scratch),
+            "is_single": packing.is_single,
             "is_bound": bound is not None,
         }
         isa.set_fields(self._record, fields)
@@ -194,7 +237,7 @@ class Entry:
 
     def bound_to(self, arrays: Sequence[Floats], targets: Sequence[Floats]) -> Entry | None:
         """An entry for calls without arguments: it reads these arrays and writes those; None where that cannot be."""
-        wiring = self._executor.wiring()
+        wiring = self._executor.wiring() if self._is_plain else None
         if wiring is None or _would_overwrite(wiring, arrays, targets):
             return None
         for word, array in zip(wiring.input_words, arrays, strict=True):
@@ -202,9 +245,15 @@ class Entry:
         for words, target in zip(wiring.result_words, targets, strict=True):
             for word, offset in words.tolist():
                 _write_word(word, _address(target) + offset)
-        bound = Entry(self.branch, self._executor, wiring, [], [], bound=(arrays, targets))
+        bound = Entry(self.branch, self._executor, wiring, NO_ARGUMENTS, [], SINGLE, bound=(arrays, targets))
         bound.expect(self._places)
         return bound
+
+    @property
+    def _is_plain(self) -> bool:
+        """Whether calls take float64 arrays or numbers by position, and results are the leaves in their order."""
+        kinds = set(self._arguments["kind"].tolist()) - {isa.ARGUMENT_ARRAY, isa.ARGUMENT_NUMBER}
+        return not (kinds or self._unpacking.is_nested or self._unpacking.names) and self._packing.is_in_order
 
     def account(self) -> None:
         """Tell the tier how long the kernels have run, and them how often they may until it is to be told again."""
@@ -213,18 +262,15 @@ class Entry:
         self._granted = tier.runs_left(each)
         self._record["remaining"] = self._granted
 
-    def fits(self, branch: Any, given: Sequence[Given]) -> bool:
+    def fits(self, branch: Any, unpacking: Unpacking, given: Sequence[Given]) -> bool:
         """Whether the entry is for this branch and for arguments like these."""
-        return self.branch is branch and len(given) == len(self.given) and all(map(_alike, self.given, given))
+        alike = self.branch is branch and self._unpacking == unpacking and len(given) == len(self._given)
+        return alike and all(map(_alike, self._given, map(_without_data, given)))
 
     @property
     def last_use(self) -> int:
         """Larger for entries that answered later."""
         return int(self._record["used"][0])
-
-    @property
-    def input_shapes(self) -> list[tuple[int, ...]]:
-        return [argument.shape for argument in self.given if argument.shape is not None]
 
     def expect(self, places: Places) -> None:
         """From now on what these places tell must be so."""
@@ -232,28 +278,47 @@ class Entry:
         self._record["places"] = _address(places.records)
         del kept  # until now another thread's call may have read it
 
-    def _argument_records(self) -> NDArray[Any]:
-        records = np.zeros(len(self.given), isa.ARGUMENT)
-        position = 0
-        for record, argument, shape in zip(records, self.given, self._input_shapes, strict=True):
+    def _argument_records(self, given: Sequence[Given]) -> NDArray[Any]:
+        rows: list[tuple[Any, ...]] = []
+        exact = any(argument.shape is not None and argument.dtype != _DTYPE for argument in given)
+        spare = np.zeros(1, np.int64)  # takes addresses that nobody asks for
+        self._copies.append(spare)
+        places = [np.array([[word, 0]]) for word in self._wiring.input_words]
+        remaining = iter((*places, *self._wiring.seed_words))
+        for register, argument in zip(self._unpacking.registers, given, strict=True):
             if argument.shape is None:
-                record["kind"], record["object"] = isa.ARGUMENT_SAME, id(argument.value)
+                rows.append((isa.ARGUMENT_SAME, register, id(argument.value), 0, 0, 0, 0, 0, 0))
                 continue
-            record["kind"] = isa.ARGUMENT_ARRAY if argument.shape else isa.ARGUMENT_NUMBER
-            record["ndim"], record["shape"] = len(argument.shape), _address(shape)
-            record["target"] = self._wiring.input_words[position]
-            position += 1
-        return records
+            kind, dtype, copy, targets = argument.kind, 0, 0, next(remaining)
+            target = int(targets[0, 0]) if len(targets) == 1 else _address(spare)
+            if kind == isa.ARGUMENT_ARRAY and len(targets) > 1:
+                kind = isa.ARGUMENT_COPIED  # to one place, whose parts have been told
+            if kind == isa.ARGUMENT_COPIED:
+                array = np.empty(argument.shape)
+                dtype, copy = id(argument.dtype), id(array)
+                self._copies += [argument.dtype, array]
+                for word, offset in targets.tolist():
+                    _write_word(word, _address(array) + offset)
+            elif kind == isa.ARGUMENT_WHOLE:
+                array = np.zeros(1)
+                copy = _address(array)
+                self._copies.append(array)
+            elif kind == isa.ARGUMENT_NUMBER and exact:
+                dtype = id(type(argument.value))  # whether results are float32 hangs on it, too
+            shape = np.array(argument.shape, np.int64)
+            self._copies.append(shape)
+            mask, flags = _FLAGS[argument.layout]
+            rows.append((kind, register, dtype, mask, flags, len(shape), _address(shape), target, copy))
+        return np.array(rows, isa.ARGUMENT)
 
     def _result_records(self) -> NDArray[Any]:
-        records = np.zeros(len(self._shapes), isa.RESULT)
-        for k, (record, shape, targets) in enumerate(
-            zip(records, self._shapes, self._wiring.result_words, strict=self._bound is None)
-        ):
-            record["ndim"], record["shape"] = len(shape), _address(shape)
-            record["targets"], record["n_targets"] = _address(targets), len(targets)
-            record["number"] = _address(self._numbers) + self._numbers.itemsize * k
-        return records
+        rows = []
+        for k, (shape, cast) in enumerate(zip(self._shapes, self._packing.casts, strict=False)):
+            targets = self._wiring.result_words[k]
+            number = _address(self._numbers) + self._numbers.itemsize * k
+            cast_to = 0 if cast is None else id(cast)
+            rows.append((len(shape), _address(shape), _address(targets), len(targets), number, cast_to))
+        return np.array(rows, isa.RESULT)
 
 
 class Places:
@@ -273,22 +338,15 @@ def places_of(places: Sequence[Place], values: Sequence[Any]) -> Places | None:
     return Places([row for row in rows if row], (places, values, contents))
 
 
-def entry_for(executor: Executor, branch: Any, given: Sequence[Given], n_values: int, as_tuple: bool) -> Entry | None:
-    """A new entry for plain arguments; None where the kernels cannot do what it needs."""
+def entry_for(
+    executor: Executor, branch: Any, unpacking: Unpacking, given: Sequence[Given], packing: Packing
+) -> Entry | None:
+    """A new entry for arguments like these; None where the kernels cannot do what it needs."""
     wiring = executor.wiring() if _install() else None
-    if wiring is None:
+    n_data = sum(leaf.shape is not None for leaf in given)
+    if wiring is not None and len(wiring.input_words) + len(wiring.seed_words) != n_data:
         return None
-    return Entry(branch, executor, wiring, given, executor.result_shapes, n_values, as_tuple)
-
-
-def is_plain(argument: Given) -> bool:
-    """Whether the kernels take the argument: float64 in a row, a float, or by identity what is no data of the tape."""
-    value, shape = argument.value, argument.shape
-    if shape is None:
-        return not isinstance(value, np.ndarray)
-    if type(value) is np.ndarray:
-        return is_plain_array(value)
-    return type(value) in (float, np.float64)
+    return None if wiring is None else Entry(branch, executor, wiring, unpacking, given, packing)
 
 
 def is_plain_array(array: NDArray[Any]) -> bool:
@@ -307,8 +365,15 @@ def _would_overwrite(wiring: Wiring, arrays: Sequence[Floats], targets: Sequence
     )
 
 
+def _without_data(given: Given) -> Given:
+    """The leaf without what differs from call to call."""
+    return given if given.shape is None else Given(given.kind, given.shape, given.dtype, given.layout)
+
+
 def _alike(x: Given, y: Given) -> bool:
-    return x.shape == y.shape and (x.shape is not None or x.value is y.value)
+    if x.shape is None or y.shape is None:
+        return x.shape is y.shape and x.value is y.value
+    return x == y
 
 
 def _address(array: NDArray[Any]) -> int:
@@ -372,6 +437,11 @@ def _install() -> bool:
     return _installed
 
 
+class _Pair(NamedTuple):
+    one: Any
+    other: Any
+
+
 class _MethodDefinition(ctypes.Structure):
     _fields_ = (
         ("name", ctypes.c_char_p),
@@ -400,6 +470,8 @@ def _fill_python() -> None:
         "array_type": np.ndarray,
         "float_type": float,
         "float64_type": np.float64,
+        "whole_type": int,
+        "text_type": str,
         "float64_dtype": _DTYPE,
         "none": None,
         "open_recorders": open_anywhere,
@@ -410,8 +482,17 @@ def _fill_python() -> None:
         "decrease_count": "Py_DecRef",
         "clear_error": "PyErr_Clear",
         "dict_item": "PyDict_GetItemWithError",
+        "dict_size": "PyDict_Size",
+        "dict_next": "PyDict_Next",
+        "compare_text": "PyUnicode_Compare",
+        "whole_value": "PyLong_AsLongLongAndOverflow",
         "new_tuple": "PyTuple_New",
         "set_tuple_item": "PyTuple_SetItem",
+        "new_list": "PyList_New",
+        "set_list_item": "PyList_SetItem",
+        "new_dict": "PyDict_New",
+        "set_dict_item": "PyDict_SetItem",
+        "new_instance": "PyObject_Call",
         "new_method": "PyMethod_New",
         "call": "PyObject_Vectorcall",
         "release_lock": "PyEval_SaveThread",
@@ -422,12 +503,14 @@ def _fill_python() -> None:
     for name, function in functions.items():
         _python[name] = _function(function)
     table = _numpy_functions()
-    _python["new_array"], _python["new_scalar"] = table[_PYARRAY_EMPTY], table[_PYARRAY_SCALAR]
+    for name, place in _NUMPY_PLACES.items():
+        _python[name] = table[place]
 
 
 # ---- NumPy's binary interface: a table of addresses in which these places are fixed
 
-_VERSION, _ARRAY_TYPE, _PYARRAY_SCALAR, _PYARRAY_EMPTY = 0, 2, 60, 184
+_VERSION, _ARRAY_TYPE = 0, 2
+_NUMPY_PLACES = {"cast_array": 49, "copy_into": 50, "new_scalar": 60, "array_or_scalar": 76, "new_array": 184}
 _NUMPY_2 = 0x2000000
 
 
@@ -461,6 +544,13 @@ def _looks() -> Iterator[bool]:
     for number in (1.5, np.float64(2.5)):
         yield ctypes.c_double.from_address(id(number) + 16).value == number
         yield _words_of(number, 2)[1] == id(type(number))
+    for items in ((array, locked), _Pair(array, locked)):
+        yield _words_of(items, 5)[2:] == [2, id(array), id(locked)]
+    listed = [array, locked, None]
+    yield _words_of(listed, 3)[2] == 3
+    yield (ctypes.c_int64 * 3).from_address(_words_of(listed, 4)[3])[:] == list(map(id, listed))
+    for strided, seen in ((array.T, 0x102), (array[:, ::2], 0x100)):
+        yield _words_of(strided, 9)[8] & 0x103 == seen
     cell = (lambda: array).__closure__[0]  # type: ignore[index]
     yield _words_of(cell, 3)[2] == id(array)
     for owner in (_Holder, *(owner for owner, _ in _accelerated)):

@@ -313,9 +313,11 @@ ARRAY_JOB = _words(
 # A call from Python that the kernels answer by themselves; vm/fast_call.py tells the whole story. ``object`` stands
 # for the address of a Python object.
 PYTHON = _words(
-    "array_type",  # objects: numpy.ndarray, float, numpy.float64, the dtype float64, None
+    "array_type",  # objects: numpy.ndarray, float, numpy.float64, int, str, the dtype float64, None
     "float_type",
     "float64_type",
+    "whole_type",
+    "text_type",
     "float64_dtype",
     "none",
     "open_recorders",  # object: the list of recordings in progress
@@ -324,14 +326,26 @@ PYTHON = _words(
     "decrease_count",
     "clear_error",
     "dict_item",
+    "dict_size",
+    "dict_next",
+    "compare_text",
+    "whole_value",
     "new_tuple",
     "set_tuple_item",
+    "new_list",
+    "set_list_item",
+    "new_dict",
+    "set_dict_item",
+    "new_instance",
     "new_method",
     "call",
     "release_lock",
     "take_lock",
     "new_array",
     "new_scalar",
+    "copy_into",
+    "cast_array",
+    "array_or_scalar",
 )
 MAX_ENTRIES = 32  # a power of two up to 32: sets of entries are the bits of a word
 N_PREDICTIONS = 256  # a power of two
@@ -357,23 +371,48 @@ ENTRY = _words(
     "job",
     "reads",  # ARRAY: pairs, address and size in bytes, of captured memory read while results are written
     "n_reads",
-    "arguments",
+    "n_positional",  # arguments of the call by position, and names of those by name
+    "names",  # address of one object each
+    "n_names",
+    "registers",  # address of one int64 each, scratch: objects, first the arguments, then what UNPACKINGs find
+    "unpackings",
+    "n_unpackings",
+    "arguments",  # the leaves
     "n_arguments",
+    "is_held",  # 1: the leaves are kept alive by the entry itself, since other threads may run before they are read
     "places",  # one int64, how many, and then so many PLACEs: what must be unchanged
     "results",
     "n_results",
     "objects",  # address of one int64 per result, scratch
-    "n_values",  # 1 if the first result is the value beside the derivative, else 0
-    "as_tuple",  # 1 if the derivative is a tuple
+    "packings",
+    "n_packings",
+    "stack",  # address of one int64 for each object that PACKINGs leave behind, scratch
+    "is_single",  # 1: the one result is returned as it is, float64
     "is_bound",  # 1: arguments and results are bound to the job, and None is returned
+    "scratch",  # address of three int64
 )
-ARGUMENT_SAME, ARGUMENT_ARRAY, ARGUMENT_NUMBER = 0, 1, 2  # kind of an argument
+# What takes a nested argument apart: the object in ``register`` is of exactly this type and length, and its items go to
+# the registers from ``first`` on.
+UNPACK_TUPLE, UNPACK_LIST, UNPACK_DICT = 0, 1, 2  # kind of an unpacking; named tuples are tuples
+UNPACKING = _words(
+    "kind",
+    "type",  # object
+    "register",
+    "first",
+    "size",
+    "keys",  # DICT: address of one object each, in the order in which the dict has them
+)
+ARGUMENT_SAME, ARGUMENT_ARRAY, ARGUMENT_NUMBER, ARGUMENT_COPIED, ARGUMENT_WHOLE = range(5)  # kind of a leaf
 ARGUMENT = _words(
     "kind",
-    "object",  # SAME: the object that it must be
+    "register",
+    "object",  # SAME: the object that it must be; NUMBER: its type, or 0 for any; COPIED: its dtype
+    "mask",  # ARRAY, COPIED: these flags of the array must be ``flags``
+    "flags",
     "ndim",
     "shape",  # address of ndim int64
     "target",  # address of the word that takes the address of its numbers
+    "copy",  # COPIED: object, the array that takes its numbers; WHOLE: address of a float64
 )
 PLACE_CELL, PLACE_ITEM, PLACE_ASKED = 0, 1, 2  # kind of a place
 PLACE = _words(
@@ -388,6 +427,16 @@ RESULT = _words(
     "targets",  # address of pairs: the word that takes an address, what to add to it
     "n_targets",
     "number",  # address of a float64 for a result of rank 0
+    "cast",  # 0, or object: the dtype that the result is turned into
+)
+# What nests the results, on a stack: a result, or an object that is the same each time, is put there, or so many are
+# replaced by one that holds them.
+PACK_RESULT, PACK_SAME, PACK_TUPLE, PACK_LIST, PACK_DICT, PACK_NAMED = range(6)  # kind of a packing
+PACKING = _words(
+    "kind",
+    "count",  # RESULT: which; else how many it takes
+    "object",  # SAME: object; NAMED: the type of the named tuple
+    "keys",  # DICT: address of one object each
 )
 CONSTANT = _words("slot", "value")
 INPUT = _words("address", "position", "count")

@@ -313,19 +313,21 @@ class Runner:
 
     def wiring(self) -> Wiring:
         sweep = self.layout.sweep
-        result_words = []
-        for rows, offsets in self.output_places:
-            words = np.array([address_of_row(self.outputs, int(row)) for row in rows], np.int64)
-            result_words.append(np.stack([words, offsets], axis=-1))
         return Wiring(
             driver=isa.RUN_SCALAR,
             job=self.address,
             input_words=[address_of_row(self.inputs, k) for k in range(len(sweep.input_starts))],
-            result_words=result_words,
+            result_words=[_words_at(self.outputs, *place) for place in self.output_places],
+            seed_words=[_words_at(self.seeds, *place) for place in self.seed_places],
             reads=np.zeros((0, 2), np.int64),
             nanoseconds=sweep.n_instructions + len(sweep.edges),
             owner=self,
         )
+
+
+def _words_at(records: NDArray[Any], rows: NDArray[np.int64], offsets: NDArray[np.int64]) -> NDArray[np.int64]:
+    words = np.array([address_of_row(records, int(row)) for row in rows], np.int64)
+    return np.stack([words, offsets], axis=-1)
 
 
 def _moved(

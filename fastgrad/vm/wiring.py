@@ -19,8 +19,9 @@ class Wiring:
     """A job with memory of its own, and the words that addresses are written to before it runs.
 
     ``input_words`` has one address for each input. ``result_words`` has, for each result, pairs: the address of a word
-    that takes the result's address, and what to add to it. ``reads`` has pairs, address and size in bytes, of captured
-    memory that is read while results are written. ``nanoseconds`` is about the time of a run.
+    that takes the result's address, and what to add to it. ``seed_words`` has such pairs for each seed, unless seeds
+    are among the inputs. ``reads`` has pairs, address and size in bytes, of captured memory that is read while results
+    are written. ``nanoseconds`` is about the time of a run.
     """
 
     driver: int
@@ -30,6 +31,7 @@ class Wiring:
     reads: NDArray[np.int64]
     nanoseconds: int
     owner: Any
+    seed_words: Sequence[NDArray[np.int64]] = ()
 
 
 def address_of_row(records: NDArray[Any], row: int) -> int:

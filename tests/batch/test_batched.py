@@ -254,3 +254,22 @@ def test_a_forked_child_has_threads_of_its_own() -> None:
         os._exit(0 if equal else 1)
     _, status = os.waitpid(child, 0)
     assert os.waitstatus_to_exitcode(status) == 0
+
+
+@pytest.mark.parametrize(
+    "function",
+    [lambda p: sum(a * a for a in p), lambda p: p[0] * 2.0, lambda p: p / len(p), fg.grad(lambda p: p[1] * p[0])],
+)
+def test_an_error_about_an_example_without_axes_says_what_an_example_is(function):
+    with pytest.raises((TypeError, IndexError)) as caught:
+        fg.vmap(function)(np.array([1.0, 2.0]))
+    (note,) = caught.value.__notes__
+    assert "one example at a time" in note
+    assert "(p of shape (2,)). Pass one row for each example (x[None] for a single one)" in note
+    assert fg.vmap(lambda p: p[0] * p[1])(np.array([[3.0, 2.0]])) == [6.0]
+
+
+def test_an_error_of_another_kind_has_no_note_about_examples():
+    with pytest.raises(TypeError) as caught:
+        fg.vmap(lambda p: p + object())(np.array([1.0, 2.0]))
+    assert not hasattr(caught.value, "__notes__")

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 import fastgrad as fg
-from fastgrad.recording.captured import Surroundings
+from fastgrad.recording.captured import Surroundings, is_told_by_identity
 
 RATE = 2.0
 SETTINGS = {"rate": 2.0}
@@ -425,3 +425,9 @@ def test_a_new_object_at_an_old_address_is_another_object():
 def test_libraries_are_not_looked_into():
     places = Surroundings(lambda x: np.linalg.norm(x) + sys.maxsize).places
     assert [place.name for place in places if place.kind == "item"] == ["np", "sys"]
+
+
+@pytest.mark.parametrize("function", [np.linalg.det, np.sum, np.exp])
+def test_functions_of_numpy_have_nothing_that_can_change(function):
+    assert all(map(is_told_by_identity, Surroundings(function).values()))
+    assert all(map(is_told_by_identity, Surroundings(lambda x: function(x)).values()))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ast
+import json
 import math
 import operator
 from typing import Any
@@ -371,3 +373,38 @@ def test_an_operator_in_place_raises_numpys_own_error_where_the_result_does_not_
     with pytest.raises(expected.type) as raised:
         fg.record(function, x)
     assert str(raised.value) == str(expected.value)
+
+
+@pytest.mark.parametrize(
+    "number",
+    [
+        lambda x: float(str(x).split("e")[0]),
+        lambda x: float(str(x) + "0"),
+        lambda x: float("0" + f"{x:.3f}"),
+        lambda x: float(str(x).replace(",", "").rstrip("0").upper().partition(" ")[0]),
+        lambda x: int(str(x)[0]),
+        lambda x: np.float64(str(x)),
+        lambda x: np.fromstring(str(x), sep=" ")[0],
+        lambda x: json.loads(str(x)),
+        lambda x: ast.literal_eval(str(x).strip()),
+    ],
+)
+def test_numbers_are_not_made_of_the_text_of_recorded_values(number):
+    with pytest.raises(fg.LostDerivativeError, match=r"the text of a recorded value.*test_recorded_array.*Keep"):
+        fg.grad(lambda x: x * number(x))(1.5)
+    # text of other things is read as ever, meanwhile too
+    assert fg.grad(lambda x: x * json.loads("2") + float("3" + str(2.0)[1:]))(1.5) == 2.0
+
+
+def test_texts_of_recorded_values_are_strings():
+    texts = []
+
+    def function(x):
+        text = f"{x:.2f}"
+        texts.extend(
+            [text, "x = " + text, text + " m", text.split("."), text.partition("."), f"{text}!", text.zfill(6)]
+        )
+        return x
+
+    fg.grad(function)(1.5)
+    assert texts == ["1.50", "x = 1.50", "1.50 m", ["1", "50"], ("1", ".", "50"), "001.50"]

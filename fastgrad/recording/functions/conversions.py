@@ -140,8 +140,8 @@ def converted(x: RecordedArray, dtype: Any, what: str) -> RecordedArray:
         if x.dtype.kind == "f":
             if _has_derivative(x.recorder, x.node):
                 raise _lost(kind, what)
-            x = apply(ops.trunc, (x,))
-        elif not np.can_cast(x.dtype, kind) and kind.itemsize < 8:
+            x = _whole(x, kind)
+        elif not np.can_cast(x.dtype, kind) and (kind.itemsize < 8 or kind.kind == "u"):
             x = _wrapped(x, kind)
         return _shown_as(x, kind)
     raise _lost(kind, what)
@@ -149,6 +149,21 @@ def converted(x: RecordedArray, dtype: Any, what: str) -> RecordedArray:
 
 def _shown_as(x: RecordedArray, kind: np.dtype[Any]) -> RecordedArray:
     return RecordedArray(x.recorder, x.node, x.value.astype(kind))
+
+
+def _whole(x: RecordedArray, kind: np.dtype[Any]) -> RecordedArray:
+    """Numbers without their fractions in a whole kind: NumPy converts through 32 or 64 bits and keeps the lowest ones.
+
+    What does not fit there, which C leaves undefined, is NaN on the tape.
+    """
+    x = apply(ops.trunc, (x,))
+    if kind == np.int64:
+        return x
+    n_bits = 8 * max(kind.itemsize, 4)
+    lowest, above = -(2.0 ** (n_bits - 1)), 2.0 ** (n_bits if kind in (np.uint32, np.uint64) else n_bits - 1)
+    fits = apply(ops.logical_and, (apply(ops.greater_equal, (x, lowest)), apply(ops.less, (x, above))))
+    x = apply(ops.where, (fits, x, math.nan))
+    return x if kind == np.int32 else _wrapped(x, kind)
 
 
 def _wrapped(x: RecordedArray, kind: np.dtype[Any]) -> RecordedArray:

@@ -233,7 +233,7 @@ def _on_bits(ufunc: np.ufunc, operation: ops.Operation | None = None) -> Callabl
             result = apply(operation, operands)
         else:
             # what is counted are the bits of the operand's own kind of number
-            kind = np.asarray(values[0] if ufunc is np.bitwise_count else value).dtype
+            kind = np.asarray(values[0] if ufunc.__name__ == "bitwise_count" else value).dtype
             result = _of_whole_numbers(ufunc, operands, kind)
             if not np.array_equal(result.value, value):
                 raise unsupported(

@@ -34,6 +34,14 @@ OUTSIDE["numpy.lib.stride_tricks.as_strided"] = _refusing(
     "cannot be recorded, because it looks at memory and not at elements",
     "Use slices, np.broadcast_to or np.lib.stride_tricks.sliding_window_view.",
 )
+for _name in ("numpy.fromstring", "json.loads", "ast.literal_eval"):
+    # of the text of recorded values
+    OUTSIDE[_name] = _refusing(
+        _name.replace("numpy", "np"),
+        LostDerivativeError,
+        "was given the text of a recorded value, whose derivative it would drop",
+        "Keep the value itself.",
+    )
 OUTSIDE["numpy.nested_iters"] = FUNCTIONS[np.nditer] = _refusing(
     "np.nditer",
     UnsupportedError,

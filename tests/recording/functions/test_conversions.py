@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -185,3 +186,26 @@ def test_the_function_astype_does_what_the_method_does():
             fg.record(call, X)
     with pytest.raises(TypeError, match="Input should be a NumPy array or scalar"):
         fg.record(lambda x: np.astype([x[0]], int), X)
+
+
+@pytest.mark.parametrize("kind", ["int8", "uint8", "int16", "uint16", "int32", "uint32", "uint64"])
+def test_floats_as_whole_numbers_wrap_as_numpys_do_and_what_c_leaves_undefined_is_nan(kind):
+    def function(x):
+        return np.floor(x).astype(kind) * 1.0
+
+    defined = [300.7, -3.2, 127.0, 128.0, -129.0, 70000.1, -40000.0, 2.0**31 - 1, -(2.0**31)]
+    defined += [3e9, 2.0**32 - 1] if kind in ("uint32", "uint64") else []
+    value, _ = fg.vjp(function, np.array(defined))
+    np.testing.assert_array_equal(value, function(np.array(defined)))
+    value_and_slope = fg.value_and_grad(function)
+    for x in (0.5, *defined):
+        assert value_and_slope(x) == (function(np.float64(x)), 0.0)
+    for x in (math.nan, math.inf, 1e300, -1e300):
+        assert np.isnan(value_and_slope(x)[0])
+
+
+def test_negative_whole_numbers_as_unsigned_ones_of_64_bits_wrap():
+    def function(x):
+        return np.floor(x).astype(np.int64).astype(np.uint64) * 1.0
+
+    assert fg.value_and_grad(function)(-3.5) == (2.0**64 - 4, 0.0)
