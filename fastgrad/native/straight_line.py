@@ -93,8 +93,9 @@ class _Text:
                         self.last_touch[adjoint] = part.number
                 else:
                     read = event.read
-                    writer.update((slot, part.number) for slot in event.written)
                 self.crossing.update(slot for slot in read if writer.get(slot, part.number) != part.number)
+                if isinstance(event, Instruction):
+                    writer.update((slot, part.number) for slot in event.written)
         for result in self.routine.results:
             if result.sweep >= 0:
                 self.last_touch[result.sweep, result.position] = last
