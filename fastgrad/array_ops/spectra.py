@@ -7,6 +7,11 @@ Where values are equal (up to rounding), their vectors have no derivative: any t
 themselves share the derivative of their sum equally, so what depends on all of them alike is right. A singular value of
 0 is a kink, with derivative 0. See J. R. Magnus, *On differentiating eigenvalues and eigenvectors*, Econometric Theory
 1, 1985, and J. Townsend, *Differentiating the singular value decomposition*, 2016.
+
+A cotangent that does not turn the vectors of equal values (the antisymmetric part of v' ct is 0 among them) is NaN too,
+though the function may be smooth: the rule divides that 0 by the difference of the values, another 0, and the limit is
+not 0. Of trace(v diag(w) v' c), which is trace(a c), it is the part of c among these vectors, which no first derivative
+by v and w tells.
 """
 
 from __future__ import annotations

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterator, Sequence
 
 from fastgrad.native.c_names import Names
@@ -140,7 +141,7 @@ class CFile:
 
     def _entry(self) -> str:
         program, request = self.program, self.request
-        lines = ["double *w = workspace;"]
+        lines: list[str] = []
         sizes = zip(self.names.inputs, program.memory.input_places, self.sweep.input_sizes, strict=True)
         for name, place, size in sizes:
             lines.append(f"memcpy(w + {place}, {name}, {size} * sizeof(double));" if size else f"(void){name};")
@@ -155,7 +156,9 @@ class CFile:
             lines += self._values()
         else:
             lines += [*self._sweep(", ".join(["w", *self.names.seeds])), *self._values(), *self._derivatives()]
-        return "".join(f"    {line}\n" for line in [*lines, "return -1;"])
+        uses_workspace = any(re.search(r"\bw\b", line) for line in lines)
+        first = "double *w = workspace;" if uses_workspace else "(void)workspace;"
+        return "".join(f"    {line}\n" for line in [first, *lines, "return -1;"])
 
     def _sweep(self, seeds: str) -> list[str]:
         program = self.program

@@ -31,7 +31,7 @@ class Memory:
         self._starts = [start for _, start in sweep.captured]
         self._n_slots = sweep.n_slots
         self._inputs = [range(s, s + n) for s, n in zip(sweep.input_starts, sweep.input_sizes, strict=True)]
-        self.places: Mapping[int, int] = {}
+        self.places: Mapping[int, int] | range = {}
         self.size = 0
 
     def region(self, slot: int) -> Hashable:
@@ -50,7 +50,7 @@ class Memory:
 
     def place_all(self) -> None:
         """Every slot's place is its number: neighbours stay neighbours, as loops need them."""
-        self.places = range(self._n_slots)  # type: ignore[assignment]
+        self.places = range(self._n_slots)
         self.size = self._n_slots
 
     @property

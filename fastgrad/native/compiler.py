@@ -24,7 +24,7 @@ def compile_sources(sources: Sequence[Source], pause: Callable[[], None]) -> byt
     """An object file with a function for each source; ``pause`` is called often, to let other threads run."""
     machine = target_machine()
     text = assembly(sources, pause)
-    module = binding.parse_assembly(without_library_calls(text))
+    module = binding.parse_assembly(text)
     optimise(module, machine)
     return emit_object(module, machine)
 
@@ -40,7 +40,9 @@ def assembly(sources: Sequence[Source], pause: Callable[[], None] = lambda: None
         library = libraries.setdefault(width, Library(width, module))
         is_quick = long and not source.is_over_lanes
         texts.append(source.form(source.routine(), name, library, pause).write(is_quick))
-    return "\n".join([with_declarations(module, libraries.values()), *texts])
+    # a search through megabytes would hold the interpreter's lock for long: these lines are known
+    texts = [text.replace(") nounwind", ') nounwind "no-builtins"') for text in texts]
+    return "\n".join([without_library_calls(with_declarations(module, libraries.values())), *texts])
 
 
 def _lanes_at_once(long: bool) -> int:

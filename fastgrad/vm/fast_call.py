@@ -75,9 +75,13 @@ class Given:
             return isa.ARGUMENT_COPIED if value.dtype.isnative else None
         if type(value) is int:
             return isa.ARGUMENT_WHOLE
+        if type(value) in _CONVERTED:
+            return isa.ARGUMENT_SCALAR
         return isa.ARGUMENT_NUMBER if type(value) in (float, np.float64) else None
 
 
+# NumPy's other real numbers of at most 64 bits
+_CONVERTED = frozenset(np.dtype(code).type for code in "ef?bBhHiIlLqQ")
 # by layout: which flags of an array are looked at, and what they must be (C_CONTIGUOUS, F_CONTIGUOUS, ALIGNED)
 _FLAGS = {"C": (0x101, 0x101), "F": (0x103, 0x102), "strided": (0x103, 0x100)}
 
@@ -299,9 +303,9 @@ class Entry:
                 self._copies += [argument.dtype, array]
                 for word, offset in targets.tolist():
                     _write_word(word, _address(array) + offset)
-            elif kind == isa.ARGUMENT_WHOLE:
+            elif kind in (isa.ARGUMENT_WHOLE, isa.ARGUMENT_SCALAR):
                 array = np.zeros(1)
-                copy = _address(array)
+                dtype, copy = id(type(argument.value)), _address(array)
                 self._copies.append(array)
             elif kind == isa.ARGUMENT_NUMBER and exact:
                 dtype = id(type(argument.value))  # whether results are float32 hangs on it, too
@@ -510,7 +514,14 @@ def _fill_python() -> None:
 # ---- NumPy's binary interface: a table of addresses in which these places are fixed
 
 _VERSION, _ARRAY_TYPE = 0, 2
-_NUMPY_PLACES = {"cast_array": 49, "copy_into": 50, "new_scalar": 60, "array_or_scalar": 76, "new_array": 184}
+_NUMPY_PLACES = {
+    "cast_array": 49,
+    "copy_into": 50,
+    "new_scalar": 60,
+    "scalar_value": 63,
+    "array_or_scalar": 76,
+    "new_array": 184,
+}
 _NUMPY_2 = 0x2000000
 
 

@@ -344,6 +344,7 @@ PYTHON = _words(
     "new_array",
     "new_scalar",
     "copy_into",
+    "scalar_value",
     "cast_array",
     "array_or_scalar",
 )
@@ -402,17 +403,18 @@ UNPACKING = _words(
     "size",
     "keys",  # DICT: address of one object each, in the order in which the dict has them
 )
-ARGUMENT_SAME, ARGUMENT_ARRAY, ARGUMENT_NUMBER, ARGUMENT_COPIED, ARGUMENT_WHOLE = range(5)  # kind of a leaf
+# kind of a leaf
+ARGUMENT_SAME, ARGUMENT_ARRAY, ARGUMENT_NUMBER, ARGUMENT_COPIED, ARGUMENT_WHOLE, ARGUMENT_SCALAR = range(6)
 ARGUMENT = _words(
     "kind",
     "register",
-    "object",  # SAME: the object that it must be; NUMBER: its type, or 0 for any; COPIED: its dtype
+    "object",  # SAME: the object that it must be; NUMBER: its type, or 0 for any; SCALAR: its type; COPIED: its dtype
     "mask",  # ARRAY, COPIED: these flags of the array must be ``flags``
     "flags",
     "ndim",
     "shape",  # address of ndim int64
     "target",  # address of the word that takes the address of its numbers
-    "copy",  # COPIED: object, the array that takes its numbers; WHOLE: address of a float64
+    "copy",  # COPIED: object, the array that takes its numbers; WHOLE, SCALAR: address of a float64
 )
 PLACE_CELL, PLACE_ITEM, PLACE_ASKED = 0, 1, 2  # kind of a place
 PLACE = _words(

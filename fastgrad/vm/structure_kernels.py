@@ -43,7 +43,7 @@ P_COMPARE_TEXT, P_WHOLE_VALUE = P["compare_text"], P["whole_value"]
 P_NEW_TUPLE, P_SET_TUPLE_ITEM = P["new_tuple"], P["set_tuple_item"]
 P_NEW_LIST, P_SET_LIST_ITEM = P["new_list"], P["set_list_item"]
 P_NEW_DICT, P_SET_DICT_ITEM, P_NEW_INSTANCE = P["new_dict"], P["set_dict_item"], P["new_instance"]
-P_NEW_SCALAR, P_COPY_INTO = P["new_scalar"], P["copy_into"]
+P_NEW_SCALAR, P_COPY_INTO, P_SCALAR_VALUE = P["new_scalar"], P["copy_into"], P["scalar_value"]
 P_CAST_ARRAY, P_ARRAY_OR_SCALAR = P["cast_array"], P["array_or_scalar"]
 
 E_N_POSITIONAL = isa.field_offset(isa.ENTRY, "n_positional")
@@ -71,7 +71,7 @@ U_SIZE = isa.field_offset(isa.UNPACKING, "size")
 U_KEYS = isa.field_offset(isa.UNPACKING, "keys")
 
 ARGUMENT_SAME, ARGUMENT_ARRAY, ARGUMENT_NUMBER = isa.ARGUMENT_SAME, isa.ARGUMENT_ARRAY, isa.ARGUMENT_NUMBER
-ARGUMENT_COPIED, ARGUMENT_WHOLE = isa.ARGUMENT_COPIED, isa.ARGUMENT_WHOLE
+ARGUMENT_COPIED, ARGUMENT_WHOLE, ARGUMENT_SCALAR = isa.ARGUMENT_COPIED, isa.ARGUMENT_WHOLE, isa.ARGUMENT_SCALAR
 ARGUMENT_SIZE = isa.record_size(isa.ARGUMENT)
 A_KIND = isa.field_offset(isa.ARGUMENT, "kind")
 A_REGISTER = isa.field_offset(isa.ARGUMENT, "register")
@@ -224,6 +224,9 @@ def takes_arguments(entry: Any, python: Any, registers: Any) -> Any:
         elif kind == ARGUMENT_COPIED:
             if not is_array(python, given, expected[A_OBJECT], expected):
                 return 0
+        elif kind == ARGUMENT_SCALAR:
+            if given[TYPE] != expected[A_OBJECT]:
+                return 0
         elif not take_whole_number(entry, python, address, expected):
             return 0
     return 1
@@ -259,6 +262,10 @@ def load_arguments(entry: Any, python: Any, registers: Any) -> Any:
             found = integers_at(expected[A_COPY])[DATA]
         elif kind == ARGUMENT_WHOLE:
             found = expected[A_COPY]
+        elif kind == ARGUMENT_SCALAR:
+            found = expected[A_COPY]
+            if call_3(python[P_SCALAR_VALUE], address, found, python[P_FLOAT64_DTYPE]) & LOW_HALF != 0:
+                return 0
         elif given[TYPE] == python[P_ARRAY_TYPE]:
             found = given[DATA]
         else:

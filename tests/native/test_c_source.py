@@ -19,7 +19,7 @@ from fastgrad.native.c_source import CSource
 from fastgrad.ops import BY_NAME, TABLE
 from fastgrad.plan.request import Kind, Request, result_shapes
 from fastgrad.plan.scalar_program import scalar_program
-from fastgrad.tape import Tape, TapeBuilder
+from fastgrad.tape import Tape, TapeBuilder, number_array
 from fastgrad.vm.scalar_executor import ScalarExecutor
 from tests.elementary.checks import EDGES, random_floats
 from tests.native.c_compiler import COMPILER, Library, needs_compiler
@@ -279,6 +279,19 @@ def values_of(tape: Tape, x: np.ndarray) -> np.ndarray:
     results = machine.allocate()
     assert machine([x], (), results) == -1
     return results[0]
+
+
+def test_a_function_of_nothing_compiles_and_gives_its_constants(tmp_path: Path) -> None:
+    found = np.empty(())
+    tape = fg.record(lambda x: np.sum(x) + 3.0, np.zeros(0))
+    builder = TapeBuilder()
+    constant = builder.append_constant(number_array(2.5))
+    sources = [builder.build([constant]).to_c("constant"), tape.to_c("empty", "gradient")]
+    library = Library(sources, tmp_path, "-O1")
+    assert library.function("constant")(found) == -1
+    assert found == 2.5
+    assert library.function("empty")(np.zeros(0), found, np.zeros(0)) == -1
+    assert found == 3.0
 
 
 def test_only_the_asked_inputs_and_results_are_arguments(tmp_path: Path) -> None:

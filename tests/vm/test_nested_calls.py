@@ -22,6 +22,7 @@ import fastgrad as fg
 from fastgrad.derivative import Derivative
 from fastgrad.errors import InputError
 from fastgrad.vm import fast_call
+from fastgrad.vm.array_executor import _Runner
 from tests.vm.test_fast_call import Answers, CallsWhenFreed, run_in_threads, warmed
 
 X = np.array([-1.2, 1.0])
@@ -146,6 +147,15 @@ CALLS: dict[str, tuple[Callable[[], Any], tuple[Any, ...], dict[str, Any]]] = {
     "flags": (lambda: fg.value_and_grad(total), (np.array([True, False]),), {}),
     "a whole number": (lambda: fg.value_and_grad(total), (3,), {}),
     "whole numbers in a tuple": (lambda: fg.grad(total), ((3, -2.5, 2**53 + 1),), {}),
+    "a float32": (lambda: fg.value_and_grad(total), (np.float32(1.1),), {}),
+    "a float16": (lambda: fg.value_and_grad(total), (np.float16(1.1),), {}),
+    "a flag": (lambda: fg.value_and_grad(total), (np.True_,), {}),
+    "scalars of NumPy": (
+        lambda: fg.value_and_grad(total),
+        ((np.int64(2**53 + 1), np.uint8(3), np.float32(0.1), X),),
+        {},
+    ),
+    "float32 scalars": (lambda: fg.value_and_grad(total), ((np.float32(0.1), F),), {}),
     "strided": (lambda: fg.value_and_grad(total), (np.arange(6.0)[::2],), {}),
     "backwards": (lambda: fg.grad(total), (X[::-1],), {}),
     "columns": (lambda: fg.grad(lambda x: total(x.ravel() * np.arange(6.0))), (np.arange(6.0).reshape(2, 3).T,), {}),
@@ -327,7 +337,7 @@ def test_a_cast_that_overflows_warns_as_before() -> None:
 
 def test_whether_a_number_is_one_of_numpys_tells_the_dtype_of_the_value() -> None:
     v = fg.value_and_grad(lambda p: total(p))
-    for y in (2.0, np.float64(2.0), np.array(2.0), 2):
+    for y in (2.0, np.float64(2.0), np.array(2.0), 2, np.float32(2.0), np.int64(2), np.array(2)):
         for _ in range(3):
             assert_same(v((F, y)), fg.value_and_grad(lambda p: total(p))((F, y)))
 
@@ -381,6 +391,30 @@ def test_a_container_that_another_thread_empties_during_the_call_keeps_its_leave
         done.set()
         thread.join()
         sys.setswitchinterval(interval)
+
+
+def test_a_container_that_is_emptied_while_python_does_a_step_keeps_its_leaves(monkeypatch: pytest.MonkeyPatch) -> None:
+    def solving(p: Any) -> Any:
+        return np.sum(np.linalg.solve(p["a"], p["b"]))
+
+    a, b = np.eye(40) * 2.0, np.ones(40)
+    box = {"a": a.copy(), "b": b.copy()}
+    expected = fg.grad(solving)(box)
+    called_back, junk = _Runner._called_back, list[Any]()
+
+    def emptying(self: _Runner) -> int:
+        if armed and box:
+            box.clear()  # who else could hold the leaves now?
+            junk.extend(np.full((40, 40), np.nan) for _ in range(50))
+        return called_back(self)
+
+    armed = False
+    monkeypatch.setattr(_Runner, "_called_back", emptying)
+    g = warmed(fg.grad(solving), box)
+    armed = True
+    assert_same(g(box), expected)
+    assert not box
+    assert len(junk) == 50
 
 
 class Failing(NamedTuple):
@@ -619,6 +653,8 @@ LEAVES = st.one_of(
     st.just(np.arange(6.0)[::2]),
     st.just(np.array([1, 2])),
     st.just(np.float64(1.5)),
+    st.just(np.float32(1.1)),
+    st.just(np.int32(3)),
     st.just(np.array(0.5)),
     st.just(np.arange(4.0).reshape(2, 2).T),
 )
