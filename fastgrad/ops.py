@@ -446,13 +446,25 @@ cosh: Operation = _operation(
 )
 
 
-def _tanh_partials(x: Any, r: Any) -> tuple[Any]:
-    # 1/cosh(x)**2 keeps its digits where 1 - tanh(x)**2 has lost them
-    s = 1.0 / cosh(x)
-    return (s * s,)
-
-
-tanh = _operation("tanh", "numpy.tanh", hyperbolic.tanh, _tanh_partials, reference="tanh(x)", domain=(ANY,), ulp=2)
+tanh: Operation = _operation(
+    "tanh",
+    "numpy.tanh",
+    hyperbolic.tanh,
+    lambda x, r: (slope_of_tanh(x),),
+    reference="tanh(x)",
+    domain=(ANY,),
+    ulp=2,
+)
+# keeps its digits where 1 - tanh(x)**2 has lost them
+slope_of_tanh: Operation = _operation(
+    "slope_of_tanh",
+    "",
+    hyperbolic.slope_of_tanh,
+    lambda x, r: (-2.0 * tanh(x) * r,),
+    reference="sech(x) ** 2",
+    domain=((-350.0, 350.0),),
+    ulp=4,
+)
 arcsinh = _operation(
     "arcsinh",
     "numpy.arcsinh numpy.asinh",

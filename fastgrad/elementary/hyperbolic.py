@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from fastgrad.basis import absolute, copysign, fma, select, sqrt
+from fastgrad.basis import absolute, copysign, fma, rarely, select, sqrt
 from fastgrad.elementary._exponential_coefficients import COSH, EXP, LOG_2, SINH
 from fastgrad.elementary.exponential import (
     INFINITY,
@@ -28,6 +28,7 @@ from fastgrad.elementary.exponential import (
 )
 
 TINY = 2.0**-28  # below it f(x) = x to the last bit for every odd function here
+LARGE_SLOPE = 350.0  # beyond it exp(-2|x|) nears the smallest normal numbers
 HUGE = 2.0**28  # above it sqrt(x**2 + 1) = x to the last bit
 
 
@@ -69,19 +70,39 @@ def cosh(x: Any) -> Any:
     return _main_and_side(total, total_low, growing - falling, parts)
 
 
-def tanh(x: Any) -> Any:
-    """Hyperbolic tangent, 0.9 ULP: -e/(2 + e) with e = exp(-2|x|) - 1, the quotient corrected by its residual."""
+def _parts_of_tanh(x: Any) -> tuple[Any, ...]:
+    """With e = exp(-2|x|): e, e - 1 in two parts, 1 + e in two parts, and 1/(1 + e); |x| > 350 counts as 350."""
     size = absolute(x)
-    whole, r, r_low = reduce(select(size > 22.0, -44.0, -2.0 * size))
+    whole, r, r_low = reduce(select(size > LARGE_SLOPE, -2.0 * LARGE_SLOPE, -2.0 * size))
     factor = power_of_two(whole)
+    tail = fma(r * r, even_odd_polynomial(r, EXP), r_low)
     start, start_low = fast_two_sum(-1.0, factor)
     high, low = fast_two_sum(start, factor * r)
-    high, low = fast_two_sum(high, fma(factor, fma(r * r, even_odd_polynomial(r, EXP), r_low), low + start_low))
+    high, low = fast_two_sum(high, fma(factor, tail, low + start_low))
     divisor, divisor_low = fast_two_sum(2.0, high)
-    inverse = 1.0 / divisor
+    return fma(factor, r + tail, factor), high, low, divisor, divisor_low, 1.0 / divisor
+
+
+def tanh(x: Any) -> Any:
+    """Hyperbolic tangent, 0.9 ULP: -e/(2 + e) with e = exp(-2|x|) - 1, the quotient corrected by its residual."""
+    _, high, low, divisor, divisor_low, inverse = _parts_of_tanh(x)
     quotient = -(high * inverse)
     residual = fma(-quotient, divisor, -high) - fma(quotient, divisor_low + low, low)
-    return select(size < TINY, x, copysign(fma(residual, inverse, quotient), x))
+    return select(absolute(x) < TINY, x, copysign(fma(residual, inverse, quotient), x))
+
+
+def slope_of_tanh(x: Any) -> Any:
+    """1/cosh(x)**2, 3.2 ULP: 4e/(1 + e)**2 with e = exp(-2|x|). Beside tanh(x) it takes a few products more."""
+    e, _, low, divisor, divisor_low, inverse = _parts_of_tanh(x)
+    error = fma(-inverse, divisor, 1.0) - inverse * (divisor_low + low)
+    twice = 2.0 * fma(inverse, error, inverse)
+    return rarely(absolute(x) > LARGE_SLOPE, _small_slope_of_tanh, (x,), e * (twice * twice))
+
+
+def _small_slope_of_tanh(x: Any) -> Any:
+    """4 exp(-2|x|), down to the smallest numbers."""
+    t = 2.0 * exp(-absolute(x))
+    return t * t
 
 
 # ---- inverse hyperbolic functions

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from llvmlite import binding, ir
 
 from fastgrad.native.library import Library, with_declarations
-from fastgrad.native.source import MAX_OPTIMISED, Source, symbols_of
+from fastgrad.native.source import Source, is_long, symbols_of
 from fastgrad.vm.target import emit_object, has_wide_registers, optimise, target_machine, without_library_calls
 
 __all__ = ["assembly", "compile_sources"]
@@ -31,18 +31,19 @@ def compile_sources(sources: Sequence[Source], pause: Callable[[], None]) -> byt
 
 def assembly(sources: Sequence[Source], pause: Callable[[], None] = lambda: None) -> str:
     """The LLVM assembly of the sources' functions."""
-    is_quick = sum(source.length for source in sources) > MAX_OPTIMISED
     module = ir.Module("fastgrad")
     libraries: dict[int, Library] = {}
     texts = []
+    long = is_long(sources)
     for source, name in zip(sources, symbols_of(sources), strict=True):
-        width = _lanes_at_once() if source.is_over_lanes else 1
+        width = _lanes_at_once(long) if source.is_over_lanes else 1
         library = libraries.setdefault(width, Library(width, module))
+        is_quick = long and not source.is_over_lanes
         texts.append(source.form(source.routine(), name, library, pause).write(is_quick))
     # a search through megabytes would hold the interpreter's lock for long: these lines are known
     texts = [text.replace(") nounwind", ') nounwind "no-builtins"') for text in texts]
     return "\n".join([without_library_calls(with_declarations(module, libraries.values())), *texts])
 
 
-def _lanes_at_once() -> int:
-    return MANY_LANES if has_wide_registers() else LANES
+def _lanes_at_once(long: bool) -> int:
+    return MANY_LANES if has_wide_registers() and not long else LANES

@@ -17,11 +17,15 @@ from fastgrad.vm import instructions as isa
 if TYPE_CHECKING:
     from fastgrad.native.straight_line import Entry, Lanes, Scalar
 
-__all__ = ["MAX_OPTIMISED", "EntrySource", "Source", "digest_of", "symbols_of"]
+__all__ = ["MAX_OPTIMISED", "EntrySource", "Source", "digest_of", "is_long", "symbols_of"]
 
-# LLVM instructions up to which code is optimised. Beyond it straight-line code is translated as it stands, by the
-# quickest of LLVM's ways: 7.7 instead of 7.1 us for the gradient of 200 Runge-Kutta steps, in 0.4 instead of 6 s.
+# LLVM instructions up to which code is optimised. Beyond it code for one evaluation is translated as it stands, by the
+# quickest of LLVM's ways: 7.7 instead of 7.1 us for the gradient of 200 Runge-Kutta steps, in 0.4 instead of 6 s. Code
+# over lanes, which that would make four times as slow, is optimised in any case.
 MAX_OPTIMISED = 3_000
+# Longer programs over lanes are left to the VM, which is as fast on them: straight code that is longer than the caches
+# of instructions, and hundreds of rows that meet in the same sets of a cache, cost what registers gain.
+MAX_OVER_LANES = 2_000
 
 
 @dataclass(frozen=True)
@@ -56,6 +60,11 @@ class Source:
         from fastgrad.native import straight_line
 
         return straight_line.Lanes if self.is_over_lanes else straight_line.Scalar
+
+    @property
+    def is_native(self) -> bool:
+        """Whether there is code for it that the VM does not equal."""
+        return not self.is_over_lanes or self.length <= MAX_OVER_LANES
 
     def update(self, digest: Any) -> None:
         """Add everything that the code hangs on to a digest."""
@@ -119,6 +128,11 @@ class EntrySource(Source):
 def _at_array(table: str, places: NDArray[np.int64], place: Place) -> Place:
     number, first = places[place.record].tolist()
     return Place(table, number, first + place.element)
+
+
+def is_long(sources: Sequence[Source]) -> bool:
+    """Whether all of them together are more than is optimised at leisure."""
+    return sum(source.length for source in sources) > MAX_OPTIMISED
 
 
 def symbols_of(sources: Sequence[Source]) -> list[str]:

@@ -11,6 +11,7 @@ them computes and another needs goes through the job's memory.
 
 from __future__ import annotations
 
+import sys
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -43,6 +44,7 @@ class _Text:
 
     # the parameters of every function, and of the one that calls them
     parameters: str
+    max_length = MAX_FUNCTION
     # whether a factor of 0.0 gives 0.0, whatever the other is
     is_careful = False
 
@@ -69,7 +71,7 @@ class _Text:
         length = 0
         for event in events:
             length += 2 if isinstance(event, Edge) else self.library.length(event.opcode)
-            if length > MAX_FUNCTION:
+            if length > self.max_length:
                 parts.append([])
                 length = 0
             parts[-1].append(event)
@@ -91,8 +93,9 @@ class _Text:
                         self.last_touch[adjoint] = part.number
                 else:
                     read = event.read
-                    writer.update((slot, part.number) for slot in event.written)
                 self.crossing.update(slot for slot in read if writer.get(slot, part.number) != part.number)
+                if isinstance(event, Instruction):
+                    writer.update((slot, part.number) for slot in event.written)
         for result in self.routine.results:
             if result.sweep >= 0:
                 self.last_touch[result.sweep, result.position] = last
@@ -400,12 +403,14 @@ class Entry:
 
 
 class Lanes(_Text):
-    """``i64 name(rows, lanes, failed, memory, adjoints)``: a routine over a tile, eight lanes at a time.
+    """``i64 name(rows, lanes, failed, memory, adjoints)``: a routine over a tile, some lanes at a time.
 
     ``rows`` has the address of a row of lanes for each place. Results are written in any case, for the caller to do the
     tile again where NaN was found. A lane of ``failed`` keeps the number of the first guard that does not hold there.
     """
 
+    # one function in any case: longer programs are not for lanes (see Source.is_native)
+    max_length = sys.maxsize
     parameters = "ptr %rows, i64 %lanes, ptr %failed, ptr %memory, ptr %adjoints"
 
     def _begin(self) -> None:
@@ -439,16 +444,6 @@ class Lanes(_Text):
             self.before.append(f"{found} = shufflevector {self.type} {row}.first, {self.type} poison, {zeros}")
         return found
 
-    def _slot_place(self, slot: int) -> str:
-        return self._in_workspace("%memory", slot)
-
-    def _adjoint_place(self, adjoint: int) -> str:
-        return self._in_workspace("%adjoints", adjoint)
-
-    def _in_workspace(self, base: str, row: int) -> str:
-        start = self._line(f"mul i64 %lanes, {row}")
-        return self._at(base, self._line(f"add i64 {start}, %lane"))
-
     def _guard(self, number: int, holds: str) -> None:
         width, label = self.library.width, self.library.fresh()[1:]
         bits = self._line(f"bitcast {self.library.condition_type} {holds} to i{width}")
@@ -471,9 +466,7 @@ class Lanes(_Text):
 
     def _end(self, nan: str) -> None:
         condition, width = self.library.condition_type, self.library.width
-        found = "%nan"
-        if nan:
-            found = self._line(f"or {condition} %nan, {nan}")
+        found = self._line(f"or {condition} %nan, {nan}") if nan else "%nan"
         body = self.lines[1:]
         self.lines = ["entry:", *self.before, "br label %loop", "loop:"]
         self.lines.append(f"%lane = phi i64 [0, %entry], [%next, {self.last_block}]")

@@ -17,7 +17,7 @@ from typing import Any, Protocol
 from weakref import WeakMethod, WeakSet
 
 from fastgrad.native.routine import NotNativeError
-from fastgrad.native.source import MAX_OPTIMISED, Source
+from fastgrad.native.source import Source, is_long
 from fastgrad.vm.code_file import LoadedCode, say
 
 __all__ = ["Tier", "wait_until_idle"]
@@ -121,6 +121,10 @@ class Tier:
             self._next, self._is_waiting = following, False
 
     def _find(self, sources: Sequence[Source]) -> bool:
+        """Whether nothing is to be compiled."""
+        if not sources:
+            self.reason = "native code is not made for steps that NumPy does, nor for long programs over many elements"
+            return True
         code = _store().find(sources)
         if code:
             self.reason = "its code was in the cache"
@@ -158,7 +162,8 @@ class Tier:
 def expected_nanoseconds(sources: Sequence[Source]) -> float:
     """How long compiling takes, about."""
     length = sum(source.length for source in sources)
-    return FIXED + length * (OPTIMISED if length <= MAX_OPTIMISED else QUICK)
+    is_quick = is_long(sources) and not any(source.is_over_lanes for source in sources)
+    return FIXED + length * (QUICK if is_quick else OPTIMISED)
 
 
 def _no_pause() -> None:

@@ -101,6 +101,11 @@ class ArrayPlan:
         return 8 * sum(buffer.size for buffer in self.buffers if buffer.kind == "workspace")
 
 
+# What is computed again rather than stored, and how many of these may follow one another.
+RECOMPUTED = (ops.add, ops.subtract, ops.multiply, ops.negative, ops.square)
+MAX_RECOMPUTED = 3
+
+
 def array_plan(tape: Tape) -> ArrayPlan:
     """The plan of a tape's values."""
     return _Planner(tape).plan()
@@ -423,10 +428,10 @@ class _Planner:
             for operand in self.operands[node]:
                 if operand in members and operand in slots:
                     operands.append(slots[operand])
-                elif self.is_number(operand):
-                    operands.append(program.number(float(self.tape.constant_of(operand))))
+                elif self._is_recomputed(operand):
+                    operands.append(self._recompute(operand, group.shape, program))
                 else:
-                    operands.append(program.load(self._spread(operand, group.shape)))
+                    operands.append(self._operand(operand, group.shape, program))
             slots[node] = program.operation(self.opcodes[node], operands)
             for number, expected in self.guards.get(node, ()):
                 program.guard(number, slots[node], expected)
@@ -437,6 +442,36 @@ class _Planner:
             (slots[node], place, accumulate) for node, found in group.stores.items() for place, accumulate in found
         ]
         return program.finish(group.shape, stores)
+
+    def _operand(self, node: int, shape: Shape, program: _SegmentProgram) -> int:
+        """The slot of a number, or of a value that an earlier step left in memory."""
+        if self.is_number(node):
+            return program.number(float(self.tape.constant_of(node)))
+        return program.load(self._spread(node, shape))
+
+    def _is_recomputed(self, node: int) -> bool:
+        """Whether a value of an earlier segment is cheaper to compute again than to store and load.
+
+        It is where one array that is in memory anyway and a few sums and products give it, such as the derivative of
+        tanh from its value.
+        """
+        sources: set[int] = set()
+        return self._is_cheap(node, MAX_RECOMPUTED, sources) and len(sources) <= 1
+
+    def _is_cheap(self, node: int, n_left: int, sources: set[int]) -> bool:
+        if self.is_number(node):
+            return True
+        if node in self.places:
+            sources.add(node)
+            return True
+        cheap = self.is_segment_node(node) and ops.TABLE[self.opcodes[node]] in RECOMPUTED and n_left > 0
+        return cheap and all(self._is_cheap(operand, n_left - 1, sources) for operand in self.operands[node])
+
+    def _recompute(self, node: int, shape: Shape, program: _SegmentProgram) -> int:
+        if self.is_number(node) or node in self.places:
+            return self._operand(node, shape, program)
+        operands = [self._recompute(operand, shape, program) for operand in self.operands[node]]
+        return program.operation(self.opcodes[node], operands)
 
     def _group_of_is(self, node: int, group: _Group) -> bool:
         return self.groups.get((self.stages[node], self.shapes[node])) is group

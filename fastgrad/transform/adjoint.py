@@ -12,7 +12,7 @@ from typing import Any
 
 from fastgrad import array_ops, ops
 from fastgrad.array_ops import sum_to_shape
-from fastgrad.tape import ARRAY_OPERATION, CONSTANT, INPUT, Tape, operation_of
+from fastgrad.tape import ARRAY_OPERATION, CONSTANT, INPUT, Shape, Tape, operation_of
 from fastgrad.transform.symbolic import SymbolicTape, Value
 
 __all__ = ["active_nodes", "adjoint", "input_names", "is_zero"]
@@ -34,29 +34,71 @@ def adjoint(tape: Tape, wrt: Sequence[int], n_outputs: int, seeded: bool) -> Tap
     values = symbolic.replay(tape, inputs)
     wanted = [int(tape.inputs[position]) for position in wrt]
     active = active_nodes(tape, wanted)
-    cotangents: dict[int, Value] = {}
+    cotangents = _Cotangents(values, sums_are_late=_is_one_segment(tape))
     for node, seed in zip(tape.outputs.tolist()[:n_outputs], seeds, strict=True):
-        _accumulate(cotangents, node, seed)
+        cotangents.add(node, seed)
     sources = tape.source_indices.tolist()
     for index in range(len(tape) - 1, -1, -1):
-        if index in cotangents and active[index] and tape.opcodes[index] < INPUT:
+        if active[index] and tape.opcodes[index] < INPUT:
             symbolic.source_index = sources[index]
-            for operand, contribution in _contributions(tape, index, cotangents.pop(index), values, active):
-                _accumulate(cotangents, operand, contribution)
+            cotangent = cotangents.pop(index)
+            if cotangent is not None:
+                for operand, contribution in _contributions(tape, index, cotangent, values, active):
+                    cotangents.add(operand, contribution)
     outputs = [values[node] for node in tape.outputs.tolist()]
     return symbolic.build(
-        outputs + [cotangents.get(node) or symbolic.filled(0.0, tape.shape_of(node)) for node in wanted]
+        outputs + [cotangents.pop(node) or symbolic.filled(0.0, tape.shape_of(node)) for node in wanted]
+    )
+
+
+class _Cotangents:
+    """What has been added to the cotangent of each node so far; nodes of the same value share theirs.
+
+    Contributions to a node that was broadcast are arrays to be summed up. Where that costs no memory they are added to
+    each other first, so that a parameter that is used in each step of a loop takes one sum, not one for each step.
+    """
+
+    def __init__(self, values: Sequence[Value], sums_are_late: bool) -> None:
+        first: dict[int, int] = {}
+        self._same = [first.setdefault(value.node, index) for index, value in enumerate(values)]
+        self._values = values
+        self._sums_are_late = sums_are_late
+        self._found: dict[int, dict[Shape, Value]] = {}
+
+    def add(self, node: int, contribution: Value) -> None:
+        """``contribution`` is of the node's shape or of one that it broadcasts to."""
+        if not self._sums_are_late:
+            contribution = sum_to_shape(contribution, self._values[node].shape)
+        found = self._found.setdefault(self._same[node], {})
+        before = found.get(contribution.shape)
+        found[contribution.shape] = contribution if before is None else before + contribution  # type: ignore[operator]
+
+    def pop(self, node: int) -> Value | None:
+        """The cotangent of a node, after which no more is added to it; None where nothing was."""
+        found = self._found.pop(node, None)
+        if found is None:
+            return None
+        first, *others = (sum_to_shape(part, self._values[node].shape) for part in found.values())
+        for other in others:
+            first = first + other
+        return first  # type: ignore[no-any-return]
+
+
+def _is_one_segment(tape: Tape) -> bool:
+    """Whether all that the tape computes is elementwise, so that sums of arrays need not go through memory."""
+    codes = set(tape.opcodes.tolist())
+    return all(
+        code < ARRAY_OPERATION
+        or code >= INPUT
+        or array_ops.TABLE[code - ARRAY_OPERATION].movement
+        or array_ops.TABLE[code - ARRAY_OPERATION] is array_ops.sum_
+        for code in codes
     )
 
 
 def input_names(tape: Tape) -> Sequence[str]:
     """One name for each input, made up where the tape has none."""
     return tape.input_names or [f"input{k}" for k in range(len(tape.inputs))]
-
-
-def _accumulate(cotangents: dict[int, Value], node: int, contribution: Value) -> None:
-    found = cotangents.get(node)
-    cotangents[node] = contribution if found is None else found + contribution  # type: ignore[operator]
 
 
 def _contributions(
@@ -78,7 +120,7 @@ def _contributions(
         if active[operand] and not is_zero(partial):
             product = cotangent.tape.apply(ops.zero_product, (cotangent, partial))
             if not product.is_zero:
-                yield operand, sum_to_shape(product, tape.shape_of(operand))
+                yield operand, product
 
 
 def is_zero(partial: Any) -> bool:

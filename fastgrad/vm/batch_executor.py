@@ -57,7 +57,8 @@ class BatchExecutor:
         found = self.tiers.get(rows.uniform)
         if found is None:
             source = rows.source(self.sweep, self._template)
-            found = self.tiers.setdefault(rows.uniform, Tier(self._setting, lambda: [source]))
+            sources = [source] if source.is_native else []
+            found = self.tiers.setdefault(rows.uniform, Tier(self._setting, lambda: sources))
         return found
 
     def __call__(

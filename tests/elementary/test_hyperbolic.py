@@ -101,6 +101,15 @@ def test_error_is_within_2_ulp_in_every_region(name: str) -> None:
     check_error(function, reference, 2.0, np.concatenate(points))
 
 
+def test_slope_of_tanh() -> None:
+    generator = np.random.default_rng(2)
+    ends = (1e-3, 0.4, 1.1, 5, 20, 300, 373)
+    points = np.concatenate([generator.uniform(-end, end, N_POINTS) for end in ends])
+    check_error(hyperbolic.slope_of_tanh, lambda x: mp.sech(x) ** 2, 4.0, points)
+    special = evaluate(hyperbolic.slope_of_tanh, (0.0, -0.0, SMALLEST, INF, -INF, 1e300, -400.0, NAN))
+    assert same_bits(special, (1.0, 1.0, 1.0, 0.0, 0.0, 0.0, 0.0, NAN))
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_special_points_are_exact(name: str) -> None:
     function, _, _, points = CASES[name]

@@ -11,11 +11,6 @@ import fastgrad
 from tests.native.test_same_bits import bits
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="_Text._find_crossings notes what an instruction writes before it looks at what it reads: where the first "
-    "instruction of a part writes over its operand's slot, that operand is not passed on",
-)
 @pytest.mark.parametrize("n_steps", [600, 1500])
 def test_values_that_cross_into_a_slot_used_again(n_steps: int) -> None:
     def f(x: Any) -> Any:

@@ -103,7 +103,7 @@ def test_operations_in_optimised_code(operations: list[ops.Operation]) -> None:
 
 
 def test_operations_in_code_that_is_translated_as_it_stands(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("fastgrad.native.compiler.MAX_OPTIMISED", 0)
+    monkeypatch.setattr("fastgrad.native.source.MAX_OPTIMISED", 0)
     monkeypatch.setattr("fastgrad.native.store.find", lambda sources: None)
     check_operations([operation for operation in ops.TABLE if operation.domain])
 
@@ -156,7 +156,7 @@ def test_a_long_program_in_several_parts(monkeypatch: pytest.MonkeyPatch) -> Non
     point = np.array([0.3, -0.7, 1.1])
     expected = fastgrad.value_and_grad(long_simulation, tier="vm")(point)
     for limit in (MAX_OPTIMISED, 10**9):
-        monkeypatch.setattr("fastgrad.native.compiler.MAX_OPTIMISED", limit)
+        monkeypatch.setattr("fastgrad.native.source.MAX_OPTIMISED", limit)
         monkeypatch.setattr("fastgrad.native.store.find", lambda sources: None)
         derivative = fastgrad.value_and_grad(long_simulation, tier="native")
         found = derivative(point)
