@@ -512,7 +512,7 @@ def test_prepared_calls_check_what_they_are_given(args, message):
 
 
 def test_explain_says_what_runs():
-    gradient = fg.grad(lambda x: np.sum(x**2) if x[0] > 0 else np.sum(x))
+    gradient = fg.grad(lambda x: np.sum(x**2) if x[0] > 0 else np.sum(x), tier="vm")
     gradient(-X)
     found = gradient.explain(X)
     assert (found.tier, found.cached_branches, len(found.guards)) == ("vm", 2, 1)
