@@ -40,7 +40,7 @@ from fastgrad.recording.intercepted_calls import (
     vectorized,
 )
 from fastgrad.recording.intercepted_names import KNOWN_MODULES, MAKERS, OF_MODULES, TAKERS, UFUNCS_OF_LISTS
-from fastgrad.recording.numpy_protocol import load_outside
+from fastgrad.recording.numpy_protocol import load_outside, special_ufuncs
 from fastgrad.recording.replacing import (
     ABSENT,
     HOLDERS,
@@ -233,7 +233,7 @@ class _Interception:
             for name in names:
                 original = getattr(module, name)
                 self._stand_ins.setdefault(id(original), stand_in_for_taker(original))
-        for ufunc in UFUNCS_OF_LISTS:
+        for ufunc in (*UFUNCS_OF_LISTS, *special_ufuncs()):
             self._stand_ins.setdefault(id(ufunc), UfuncStandIn(ufunc))
         for name, original in found.items():
             if original is not None:

@@ -136,7 +136,8 @@ def _scipy_operation(ufunc: np.ufunc) -> ops.Operation | None:
 def _package_of(ufunc: np.ufunc) -> str:
     """Where a ufunc's user finds it; functions may wrap it there."""
     found: Any = getattr(sys.modules.get("scipy.special"), ufunc.__name__, None)
-    return "scipy.special" if inspect.unwrap(found) is ufunc else "np"
+    # while a recording runs, the name may hold a stand-in, which is equal
+    return "scipy.special" if inspect.unwrap(found) == ufunc else "np"
 
 
 def apply_function(function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
@@ -178,6 +179,19 @@ def load_outside() -> None:
     for package, name in _DEFINED_IN.items():
         if package in sys.modules:
             importlib.import_module(f"fastgrad.recording.functions.{name}")
+
+
+def special_ufuncs() -> list[np.ufunc]:
+    """The ufuncs of scipy.special that can be recorded, if it is loaded."""
+    operations = {name for operation in ops.TABLE for name in operation.answers_to}
+    found = list(vars(sys.modules.get("scipy.special", np)).items())
+    ufuncs = [(name, original_ufunc(x)) for name, x in found if isinstance(x, np.ufunc)]
+    return [x for name, x in ufuncs if f"scipy.special.{name}" in operations or (x in UFUNCS and not hasattr(np, name))]
+
+
+def original_ufunc(x: Any) -> np.ufunc:
+    ufunc: np.ufunc = getattr(x, "stands_for", x)
+    return ufunc
 
 
 def bound_method(x: RecordedArray, name: str) -> Any:

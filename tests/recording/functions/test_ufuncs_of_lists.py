@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import scipy.special
 
 import fastgrad as fg
 from tests.derivative_checks import check
@@ -130,3 +131,12 @@ def test_stand_ins_are_ufuncs_to_all_code_and_gone_afterwards():
     assert fg.grad(function)(0.5) == original(0.5)
     assert seen == [(True, "__call__")]
     assert np.exp is original
+
+
+@pytest.mark.parametrize("name", ["erf", "gammaln", "expit", "ndtr", "xlogy"])
+def test_ufuncs_of_scipy_take_lists_too(name):
+    def function(x):
+        ufunc = getattr(scipy.special, name)
+        return np.sum(ufunc([x, 0.2]) if ufunc.nin == 1 else ufunc([x, 0.2], [0.7, x]))
+
+    check(function, 0.6)
