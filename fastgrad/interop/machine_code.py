@@ -25,6 +25,7 @@ from fastgrad.recording.recorder import innermost_recorder
 from fastgrad.recording.structures import flatten
 from fastgrad.tape import Tape
 from fastgrad.transform.adjoint import input_names
+from fastgrad.vm.memory import is_plain
 
 __all__ = ["OK", "OUT_OF_MEMORY", "MachineCode", "NamedArray", "Way", "derivative_of", "machine_code"]
 
@@ -188,7 +189,7 @@ def _compiled(derivative: Derivative, branch: Branch, call: Call, lines: dict[st
     """The code of one branch. New lines are added to ``lines``."""
     form = derivative.form
     request = derivative.request(branch, call)
-    tape = branch.tape_for(form.order, call.wrt)
+    tape = _with_copies(branch.tape_for(form.order, call.wrt))
     entry = entry_for(tape, request)
     names = input_names(branch.tape)
     inputs = tuple(map(NamedArray, names, branch.tape.input_shapes))
@@ -206,6 +207,24 @@ def _compiled(derivative: Derivative, branch: Branch, call: Call, lines: dict[st
         nesting=_as_tuples(nesting),
         lines=(),
     )
+
+
+def _with_copies(tape: Tape) -> Tape:
+    """The tape with copies of captured arrays that code cannot read where they are, if nobody may write into them."""
+    copies = (
+        np.ascontiguousarray(array, np.float64) if not is_plain(array) and _is_read_only(array) else array
+        for array in tape.constants
+    )
+    return replace(tape, constants=tuple(copies))
+
+
+def _is_read_only(array: Any) -> bool:
+    """Whether neither the array nor what it is a view of can be written to."""
+    while isinstance(array, np.ndarray):
+        if array.flags.writeable:
+            return False
+        array = array.base
+    return array is None
 
 
 def _guard_lines(tape: Tape) -> list[str]:

@@ -128,6 +128,32 @@ def test_what_cannot_become_machine_code_is_refused(case: str) -> None:
         made(function, example)
 
 
+def test_read_only_arrays_may_be_captured_in_any_layout_and_dtype() -> None:
+    matrix, whole, order = np.arange(6.0).reshape(2, 3).copy(), np.array([3, 4]), np.array([1, 0])
+
+    def f(x: Any) -> Any:
+        return np.sum((matrix.T @ x) ** 2) + np.sum(whole * x) + np.sum(matrix[:, ::2] @ x[order]) + x[order][0]
+
+    with pytest.raises(fg.UnsupportedError, match="must hold float64 in C order"):
+        made(f, (UP,))
+    view = matrix.T
+    for array in (matrix, whole, order):
+        array.flags.writeable = False
+    assert view.flags.writeable  # so that its memory can still change
+    with pytest.raises(fg.UnsupportedError, match="must hold float64 in C order"):
+        made(lambda x: view @ x, (UP,))
+    code = made(fg.value_and_grad(f), (UP,))
+    way = code.ways[0].entry
+    value, gradient = np.empty(()), np.empty(2)
+    arrays = [UP, *way.captured]
+    inputs, outputs = (np.array([a.ctypes.data for a in group]) for group in (arrays, (value, gradient)))
+    workspace = np.empty(way.workspace)
+    assert way.function(inputs.ctypes.data, outputs.ctypes.data, workspace.ctypes.data) == -1
+    expected = fg.value_and_grad(f)(UP)
+    np.testing.assert_allclose(value, expected[0], rtol=1e-15)
+    np.testing.assert_allclose(gradient, expected[1], rtol=1e-15)
+
+
 def test_compiling_while_another_function_is_recorded_is_refused() -> None:
     def outer(x: Any) -> Any:
         made(two_ways, (UP,))
