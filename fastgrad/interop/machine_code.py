@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fastgrad import array_ops
 from fastgrad.branches import Branch
 from fastgrad.calls import Argnums, Call
 from fastgrad.derivative import Derivative
@@ -23,7 +24,7 @@ from fastgrad.native.entry import Entry, entry_for
 from fastgrad.plan.request import Shape
 from fastgrad.recording.recorder import innermost_recorder
 from fastgrad.recording.structures import flatten
-from fastgrad.tape import Tape
+from fastgrad.tape import ARRAY_OPERATION, CONSTANT, INPUT, Tape
 from fastgrad.transform.adjoint import input_names
 from fastgrad.vm.memory import is_plain
 
@@ -190,6 +191,7 @@ def _compiled(derivative: Derivative, branch: Branch, call: Call, lines: dict[st
     form = derivative.form
     request = derivative.request(branch, call)
     tape = _with_copies(branch.tape_for(form.order, call.wrt))
+    _check_operations(tape)
     entry = entry_for(tape, request)
     names = input_names(branch.tape)
     inputs = tuple(map(NamedArray, names, branch.tape.input_shapes))
@@ -207,6 +209,25 @@ def _compiled(derivative: Derivative, branch: Branch, call: Call, lines: dict[st
         nesting=_as_tuples(nesting),
         lines=(),
     )
+
+
+def _check_operations(tape: Tape) -> None:
+    """Raise UnsupportedError at the first operation that only NumPy or LAPACK does."""
+    for index in np.flatnonzero((tape.opcodes >= ARRAY_OPERATION) & (tape.opcodes < INPUT)).tolist():
+        operation = array_ops.TABLE[int(tape.opcodes[index]) - ARRAY_OPERATION]
+        operands = tape.operands_of(index)
+        is_known = all(tape.opcodes[operands[k]] == CONSTANT for k in operation.position_operands)
+        if not operation.movement and (operation.scalar_code is None or not is_known):
+            source = tape.source_of(index)
+            raise UnsupportedError(
+                located(
+                    f"{operation.name}{'' if is_known else ' at computed positions'} cannot become machine code",
+                    "" if source is None else str(source),
+                    "It is one of the operations that only NumPy and LAPACK do here: compute it beforehand and hand "
+                    "its result in as an argument, write it with elementary operations, sums, products and indexing, "
+                    "or call the derivative from Python.",
+                )
+            )
 
 
 def _with_copies(tape: Tape) -> Tape:
