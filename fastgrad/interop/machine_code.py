@@ -103,7 +103,15 @@ class MachineCode:
         """Differs for different code, captured data or lines: 32 hexadecimal digits."""
         digest = hashlib.blake2b(digest_size=16)
         names = [way.entry.name for way in self.ways]
-        parts = (names, self.arguments, self.results, self.nesting, self.lines, [way.lines for way in self.ways])
+        parts = (
+            self.label,
+            names,
+            self.arguments,
+            self.results,
+            self.nesting,
+            self.lines,
+            [way.lines for way in self.ways],
+        )
         digest.update(repr(parts).encode())
         for array in self.captured:
             digest.update(repr(array.shape).encode() + np.ascontiguousarray(array).tobytes())
@@ -137,7 +145,8 @@ def machine_code(derivative: Derivative, examples: Sequence[Sequence[Any]]) -> M
     """
     if innermost_recorder() is not None:
         raise UnsupportedError("a function cannot be compiled while another is recorded. Compile it beforehand.")
-    label = repr(derivative)[1:-1]
+    function = derivative.function
+    label = f"{derivative.form.value} of {getattr(function, '__name__', type(function).__name__)}"
     signature: Any = None
     found: dict[int, tuple[Branch, Call]] = {}
     for example in examples:
