@@ -1,4 +1,4 @@
-"""How long machine code for a value and its gradient takes to make, and that this does not grow faster than the program."""
+"""How long machine code for a value and its gradient takes to make; it does not grow faster than the program."""
 
 from __future__ import annotations
 

@@ -90,7 +90,8 @@ class Branch:
         """Leading outputs of the tape that are differentiated; the rest are auxiliary."""
         return sum(leaf.dtype is not None for leaf in self.leaves)
 
-    def _once(self, key: Any, make: Callable[[], Any]) -> Any:
+    def once(self, key: Any, make: Callable[[], Any]) -> Any:
+        """What was made for this key, which is made now if that is the first time."""
         found = self._made.get(key)
         if found is None:
             with self._lock:
@@ -105,7 +106,7 @@ class Branch:
         def make() -> Tape:
             return adjoint(self.tape, wrt, self.n_main_outputs, seeded=False)
 
-        return self._once(("gradient", wrt), make)  # type: ignore[no-any-return]
+        return self.once(("gradient", wrt), make)  # type: ignore[no-any-return]
 
     def tape_for(self, order: int, wrt: tuple[int, ...]) -> Tape:
         """The recorded tape (order 0), or the gradient and the auxiliary outputs (order 1)."""
@@ -123,7 +124,7 @@ class Branch:
             tape = self.tape_for(order, wrt)
             return (scalar_program(tape) if is_scalar_code(self.tape) else None,)
 
-        return self._once(("program", order, wrt), make)[0]  # type: ignore[no-any-return]
+        return self.once(("program", order, wrt), make)[0]  # type: ignore[no-any-return]
 
     def executor(self, order: int, request: Request, wrt: tuple[int, ...], tier: str = "vm") -> Executor:
         """What runs ``request`` on the tape of that order, in the VM or, as ``tier`` says, in machine code."""
@@ -136,7 +137,7 @@ class Branch:
             shapes = result_shapes(tape.output_shapes, tape.input_shapes, request)
             return ScalarExecutor(program, request, shapes, tier)
 
-        return self._once(("executor", order, request, wrt, tier), make)  # type: ignore[no-any-return]
+        return self.once(("executor", order, request, wrt, tier), make)  # type: ignore[no-any-return]
 
     def batch_executor(
         self, order: int, request: Request, wrt: tuple[int, ...], tier: str = "vm"
@@ -149,7 +150,7 @@ class Branch:
                 return ExampleLoop(self.executor(order, request, wrt, tier))
             return BatchExecutor(program, request, self.tape.input_shapes, tier)
 
-        return self._once(("batch", order, request, wrt, tier), make)  # type: ignore[no-any-return]
+        return self.once(("batch", order, request, wrt, tier), make)  # type: ignore[no-any-return]
 
     def divergence(self, other: Branch) -> int:
         """The first guard whose outcome differs from that in another branch of the same signature.
@@ -182,7 +183,7 @@ class Branch:
             tape = replace(self.tape, guard_nodes=none, guard_values=np.zeros(0), guard_sources=np.zeros(0, np.int32))
             return replace(self, tape=tape, _made={}, _divergences=WeakKeyDictionary(), _lock=threading.RLock())
 
-        return self._once("unguarded", make)  # type: ignore[no-any-return]
+        return self.once("unguarded", make)  # type: ignore[no-any-return]
 
 
 def _divergence(tape: Tape, other: Tape) -> int:

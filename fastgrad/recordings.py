@@ -45,12 +45,15 @@ class Recordings:
     def fitting_branch(self, call: Call, run: Callable[[Branch, Call], int]) -> tuple[Branch, Call]:
         """Run on the branch that fits the call, recording it if need be; also says which data was taken as static."""
         signature = self.signature(call)
-        if not self._cache.branches(signature):
+        branches = self._cache.branches(signature)
+        if not branches:
             static = call.with_static_data()
             # data that could not be recorded is part of the signature
-            if len(static.inputs) < len(call.inputs) and self._cache.branches(self.signature(static)):
-                call, signature = static, self.signature(static)
-        trial = Trial(self._cache.branches(signature))
+            if len(static.inputs) < len(call.inputs):
+                of_static = self.signature(static)
+                branches = self._cache.branches(of_static)
+                call, signature = (static, of_static) if branches else (call, signature)
+        trial = Trial(branches)
         while branch := trial.next():
             failed = run(branch, call)
             if failed < 0:

@@ -155,6 +155,8 @@ class Way:
         found = next((entry for entry in self.fast.entries if entry.fits(branch, self.unpacking, self.given)), None)
         if found is not None:
             return found
+        if any(entry.is_for_the_same(branch, self.unpacking, self.given) for entry in self.fast.entries):
+            return None  # else there would be a new entry for each call
         packing = self.pack(executor.allocate())
         return None if packing is None else entry_for(executor, branch, self.unpacking, self.given, packing)
 

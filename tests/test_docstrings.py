@@ -6,7 +6,16 @@ from importlib import import_module
 import pytest
 
 
-@pytest.mark.parametrize("name", ["api", "batch.batched", "batch.chunks", "check", "interop.dask"])
+MODULES = [
+    "api",
+    "batch.batched",
+    "batch.chunks",
+    "check",
+    *(f"interop.{name}" for name in ("c", "dask", "numba", "scipy")),
+]
+
+
+@pytest.mark.parametrize("name", MODULES)
 def test_the_examples_of_a_module_give_what_they_show(name: str) -> None:
     found = doctest.testmod(import_module(f"fastgrad.{name}"))
     assert found.attempted > 0

@@ -13,6 +13,7 @@ from typing import Any
 from llvmlite import binding, ir
 
 from fastgrad.interop.c_calls import LONG, POINTER, CFunction, compiled_function, element
+from fastgrad.vm.code_file import LoadedCode
 
 __all__ = ["FIND", "ensure_findable", "halves", "known", "register"]
 
@@ -34,7 +35,7 @@ _head = ctypes.c_uint64(0)
 _lock = threading.Lock()
 # kept for ever: compiled code may have found any of them
 _kept: dict[str, tuple[CFunction, _Entry]] = {}
-_finder: list[CFunction] = []
+_finder: list[LoadedCode] = []
 
 
 def halves(name: str) -> tuple[int, int]:
@@ -62,7 +63,7 @@ def ensure_findable() -> None:
     with _lock:
         if not _finder:
             _finder.append(compiled_function(POINTER, [LONG, LONG], _write_find))
-            binding.add_symbol(FIND, _finder[0].address)
+            binding.add_symbol(FIND, _finder[0].addresses[0])
 
 
 def _write_find(function: ir.Function) -> None:

@@ -19,7 +19,7 @@ from llvmlite import ir
 from fastgrad.calls import Argnums
 from fastgrad.derivative import Derivative
 from fastgrad.errors import InputError
-from fastgrad.interop.c_calls import DOUBLE, LONG, POINTER, Caller, compiled
+from fastgrad.interop.c_calls import DOUBLE, LONG, POINTER, Caller, CFunction, compiled
 from fastgrad.interop.machine_code import OK, OUT_OF_MEMORY, MachineCode, NamedArray, derivative_of, machine_code
 from fastgrad.native.c_names import RESERVED, check_name
 
@@ -44,7 +44,7 @@ class Function:
     signature: str
     ctypes: Any = field(repr=False)
     comment: str = field(repr=False)
-    owner: Any = field(repr=False)
+    code: MachineCode = field(repr=False)
 
     def header(self, name: str) -> str:
         """The text of a C header that explains the function and names the type of pointers to it."""
@@ -108,7 +108,7 @@ def compile(
     writes = [_array_type(array, ["C", "ALIGNED", "WRITEABLE"]) for array in code.results]
     prototype = ctypes.CFUNCTYPE(ctypes.c_int64, *reads, *writes)
     signature = f"int64_t ({', '.join(parameters)})"
-    return Function(made.address, signature, prototype(made.address), _comment(code, names), (made, code))
+    return _function(made, signature, prototype, _comment(code, names))
 
 
 def log_density(function: Callable[..., Any], *example: Any, examples: Sequence[Sequence[Any]] = ()) -> Function:
@@ -152,7 +152,13 @@ def log_density(function: Callable[..., Any], *example: Any, examples: Sequence[
     signature = "int (size_t n, const double *x, double *gradient, double *value, void *user_data)"
     layout = "\n".join(f"x[{start}]: {array.name} {array.shape}" for array, start in _starts(code.inputs))
     comment = f"{code.label}\n{layout}\n{_LOG_DENSITY_COMMENT}{_lines_text(code)}"
-    return Function(made.address, signature, prototype(made.address), comment, (made, code))
+    return _function(made, signature, prototype, comment)
+
+
+def _function(made: CFunction, signature: str, prototype: Any, comment: str) -> Function:
+    called = prototype(made.address)
+    called.owner = made  # what is called from Python may outlive the rest
+    return Function(made.address, signature, called, comment, made.code)
 
 
 def _is_finite(builder: ir.IRBuilder, value: Any) -> Any:

@@ -16,7 +16,7 @@ from llvmlite import binding, ir
 
 from fastgrad.interop.machine_code import OK, OUT_OF_MEMORY, MachineCode, Way
 from fastgrad.vm.addresses import address_of
-from fastgrad.vm.code_file import image_of, load_from_memory
+from fastgrad.vm.code_file import LoadedCode, image_of, load_from_memory
 from fastgrad.vm.target import emit_object, optimise, target_machine, without_library_calls
 
 __all__ = [
@@ -42,9 +42,10 @@ _SYMBOL = "fastgrad.call"
 
 @dataclass(frozen=True)
 class CFunction:
-    """The address of a C function, valid as long as this object lives."""
+    """The address of a C function, valid as long as this object lives, and the code that it calls."""
 
     address: int
+    code: MachineCode
     owner: Any = field(repr=False)
 
 
@@ -56,21 +57,20 @@ def compiled(
     def write(function: ir.Function) -> None:
         body(Caller(code, _run(function.module, code), function))
 
-    made = compiled_function(returns, parameters, write)
-    return CFunction(made.address, (made.owner, code))
+    loaded = compiled_function(returns, parameters, write)
+    return CFunction(loaded.addresses[0], code, loaded)
 
 
 def compiled_function(
     returns: ir.Type, parameters: Sequence[ir.Type], write: Callable[[ir.Function], None]
-) -> CFunction:
+) -> LoadedCode:
     """A C function of which ``write`` writes the blocks."""
     module = ir.Module("fastgrad")
     write(ir.Function(module, ir.FunctionType(returns, parameters), _SYMBOL))
     machine = target_machine()
     parsed = binding.parse_assembly(without_library_calls(str(module)))
     optimise(parsed, machine)
-    loaded = load_from_memory(image_of(emit_object(parsed, machine), [_SYMBOL]), [_SYMBOL])
-    return CFunction(loaded.addresses[0], loaded)
+    return load_from_memory(image_of(emit_object(parsed, machine), [_SYMBOL]), [_SYMBOL])
 
 
 class Caller:

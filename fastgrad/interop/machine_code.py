@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fastgrad import array_ops
 from fastgrad.branches import Branch
 from fastgrad.calls import Argnums, Call
 from fastgrad.derivative import Derivative
@@ -23,8 +24,9 @@ from fastgrad.native.entry import Entry, entry_for
 from fastgrad.plan.request import Shape
 from fastgrad.recording.recorder import innermost_recorder
 from fastgrad.recording.structures import flatten
-from fastgrad.tape import Tape
+from fastgrad.tape import ARRAY_OPERATION, CONSTANT, INPUT, Tape
 from fastgrad.transform.adjoint import input_names
+from fastgrad.vm.memory import is_plain
 
 __all__ = ["OK", "OUT_OF_MEMORY", "MachineCode", "NamedArray", "Way", "derivative_of", "machine_code"]
 
@@ -101,7 +103,15 @@ class MachineCode:
         """Differs for different code, captured data or lines: 32 hexadecimal digits."""
         digest = hashlib.blake2b(digest_size=16)
         names = [way.entry.name for way in self.ways]
-        parts = (names, self.arguments, self.results, self.nesting, self.lines, [way.lines for way in self.ways])
+        parts = (
+            self.label,
+            names,
+            self.arguments,
+            self.results,
+            self.nesting,
+            self.lines,
+            [way.lines for way in self.ways],
+        )
         digest.update(repr(parts).encode())
         for array in self.captured:
             digest.update(repr(array.shape).encode() + np.ascontiguousarray(array).tobytes())
@@ -135,7 +145,8 @@ def machine_code(derivative: Derivative, examples: Sequence[Sequence[Any]]) -> M
     """
     if innermost_recorder() is not None:
         raise UnsupportedError("a function cannot be compiled while another is recorded. Compile it beforehand.")
-    label = repr(derivative)[1:-1]
+    function = derivative.function
+    label = f"{derivative.form.value} of {getattr(function, '__name__', type(function).__name__)}"
     signature: Any = None
     found: dict[int, tuple[Branch, Call]] = {}
     for example in examples:
@@ -188,7 +199,8 @@ def _compiled(derivative: Derivative, branch: Branch, call: Call, lines: dict[st
     """The code of one branch. New lines are added to ``lines``."""
     form = derivative.form
     request = derivative.request(branch, call)
-    tape = branch.tape_for(form.order, call.wrt)
+    tape = _with_copies(branch.tape_for(form.order, call.wrt))
+    _check_operations(tape)
     entry = entry_for(tape, request)
     names = input_names(branch.tape)
     inputs = tuple(map(NamedArray, names, branch.tape.input_shapes))
@@ -206,6 +218,43 @@ def _compiled(derivative: Derivative, branch: Branch, call: Call, lines: dict[st
         nesting=_as_tuples(nesting),
         lines=(),
     )
+
+
+def _check_operations(tape: Tape) -> None:
+    """Raise UnsupportedError at the first operation that only NumPy or LAPACK does."""
+    for index in np.flatnonzero((tape.opcodes >= ARRAY_OPERATION) & (tape.opcodes < INPUT)).tolist():
+        operation = array_ops.TABLE[int(tape.opcodes[index]) - ARRAY_OPERATION]
+        operands = tape.operands_of(index)
+        is_known = all(tape.opcodes[operands[k]] == CONSTANT for k in operation.position_operands)
+        if not operation.movement and (operation.scalar_code is None or not is_known):
+            source = tape.source_of(index)
+            raise UnsupportedError(
+                located(
+                    f"{operation.name}{'' if is_known else ' at computed positions'} cannot become machine code",
+                    "" if source is None else str(source),
+                    "It is one of the operations that only NumPy and LAPACK do here: compute it beforehand and hand "
+                    "its result in as an argument, write it with elementary operations, sums, products and indexing, "
+                    "or call the derivative from Python.",
+                )
+            )
+
+
+def _with_copies(tape: Tape) -> Tape:
+    """The tape with copies of captured arrays that code cannot read where they are, if nobody may write into them."""
+    copies = (
+        np.ascontiguousarray(array, np.float64) if not is_plain(array) and _is_read_only(array) else array
+        for array in tape.constants
+    )
+    return replace(tape, constants=tuple(copies))
+
+
+def _is_read_only(array: Any) -> bool:
+    """Whether neither the array nor what it is a view of can be written to."""
+    while isinstance(array, np.ndarray):
+        if array.flags.writeable:
+            return False
+        array = array.base
+    return array is None
 
 
 def _guard_lines(tape: Tape) -> list[str]:

@@ -83,7 +83,7 @@ class Function:
         name = self.code.digest()
         function = by_name.known(name)
         # code that captures other arrays of the same content has the name already; it cannot be kept on disk then
-        self.is_lasting = function is None or _places(function.owner[1]) == _places(self.code)
+        self.is_lasting = function is None or _places(function.code) == _places(self.code)
         if not self.is_lasting:
             places = repr((name, _places(self.code))).encode()
             name = hashlib.blake2b(places, digest_size=16).hexdigest()

@@ -54,8 +54,7 @@ def model(
     differently than in all examples. Errors as for ``fastgrad.interop.c.log_density``.
     """
     density = log_density(function, *example, examples=examples)
-    code = density.owner[1]
-    n = sum(array.size for array in code.inputs)
+    n = sum(array.size for array in density.code.inputs)
     expand, names, shapes = _variables(variables or _arguments_of(function), example, examples)
     sizes = [math.prod(shape) for shape in shapes]
     stops = np.cumsum(sizes).tolist()

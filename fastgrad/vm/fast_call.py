@@ -66,7 +66,9 @@ class Given:
         """How the kernels take it; None where they do not."""
         value = self.value
         if self.shape is None:
-            return None if isinstance(value, np.ndarray) else isa.ARGUMENT_SAME
+            if isinstance(value, np.ndarray):
+                return None
+            return isa.ARGUMENT_EQUAL if _is_told_by_value(value) else isa.ARGUMENT_SAME
         if type(value) is np.ndarray:
             if not value.flags.aligned or self.layout not in _FLAGS or self.dtype is not value.dtype:
                 return None
@@ -82,6 +84,16 @@ class Given:
 
 # NumPy's other real numbers of at most 64 bits
 _CONVERTED = frozenset(np.dtype(code).type for code in "ef?bBhHiIlLqQ")
+_COMPARED = frozenset({str, int, bytes, *(np.dtype(code).type for code in "bBhHiIlLqQ")})
+
+
+def _is_told_by_value(value: Any) -> bool:
+    """Whether any object of its type that equals it will do, and comparing them runs no Python code."""
+    if type(value) in (float, np.float64):
+        return bool(value == value and value != 0.0)
+    return type(value) in _COMPARED
+
+
 # by layout: which flags of an array are looked at, and what they must be (C_CONTIGUOUS, F_CONTIGUOUS, ALIGNED)
 _FLAGS = {"C": (0x101, 0x101), "F": (0x103, 0x102), "strided": (0x103, 0x100)}
 
@@ -271,6 +283,12 @@ class Entry:
         alike = self.branch is branch and self._unpacking == unpacking and len(given) == len(self._given)
         return alike and all(map(_alike, self._given, map(_without_data, given)))
 
+    def is_for_the_same(self, branch: Any, unpacking: Unpacking, given: Sequence[Given]) -> bool:
+        """Whether it is for such arguments but for objects that are the same to the function, and new at each call."""
+        data = [_without_data(leaf) for leaf in given if leaf.shape is not None]
+        kept = [leaf for leaf in self._given if leaf.shape is not None]
+        return self.branch is branch and self._unpacking == unpacking and kept == data
+
     @property
     def last_use(self) -> int:
         """Larger for entries that answered later."""
@@ -291,7 +309,7 @@ class Entry:
         remaining = iter((*places, *self._wiring.seed_words))
         for register, argument in zip(self._unpacking.registers, given, strict=True):
             if argument.shape is None:
-                rows.append((isa.ARGUMENT_SAME, register, id(argument.value), 0, 0, 0, 0, 0, 0))
+                rows.append((argument.kind, register, id(argument.value), 0, 0, 0, 0, 0, 0))
                 continue
             kind, dtype, copy, targets = argument.kind, 0, 0, next(remaining)
             target = int(targets[0, 0]) if len(targets) == 1 else _address(spare)
@@ -374,9 +392,13 @@ def _without_data(given: Given) -> Given:
     return given if given.shape is None else Given(given.kind, given.shape, given.dtype, given.layout)
 
 
+def _are_equal(x: Any, y: Any) -> bool:
+    return type(x) is type(y) and _is_told_by_value(x) and bool(x == y)
+
+
 def _alike(x: Given, y: Given) -> bool:
     if x.shape is None or y.shape is None:
-        return x.shape is y.shape and x.value is y.value
+        return x.shape is y.shape and (x.value is y.value or _are_equal(x.value, y.value))
     return x == y
 
 
@@ -489,6 +511,7 @@ def _fill_python() -> None:
         "dict_size": "PyDict_Size",
         "dict_next": "PyDict_Next",
         "compare_text": "PyUnicode_Compare",
+        "compare": "PyObject_RichCompareBool",
         "whole_value": "PyLong_AsLongLongAndOverflow",
         "new_tuple": "PyTuple_New",
         "set_tuple_item": "PyTuple_SetItem",

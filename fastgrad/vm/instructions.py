@@ -329,6 +329,7 @@ PYTHON = _words(
     "dict_size",
     "dict_next",
     "compare_text",
+    "compare",
     "whole_value",
     "new_tuple",
     "set_tuple_item",
@@ -404,16 +405,18 @@ UNPACKING = _words(
     "keys",  # DICT: address of one object each, in the order in which the dict has them
 )
 # kind of a leaf
-ARGUMENT_SAME, ARGUMENT_ARRAY, ARGUMENT_NUMBER, ARGUMENT_COPIED, ARGUMENT_WHOLE, ARGUMENT_SCALAR = range(6)
+ARGUMENT_SAME, ARGUMENT_EQUAL, ARGUMENT_ARRAY, ARGUMENT_NUMBER, ARGUMENT_COPIED = range(5)
+ARGUMENT_WHOLE, ARGUMENT_SCALAR = 5, 6
 ARGUMENT = _words(
     "kind",
     "register",
-    "object",  # SAME: the object that it must be; NUMBER: its type, or 0 for any; SCALAR: its type; COPIED: its dtype
+    "object",  # SAME: the object that it must be; EQUAL: one that it must equal and have the type of;
+    # NUMBER: its type, or 0 for any; SCALAR: its type; COPIED: its dtype
     "mask",  # ARRAY, COPIED: these flags of the array must be ``flags``
     "flags",
     "ndim",
     "shape",  # address of ndim int64
-    "target",  # address of the word that takes the address of its numbers
+    "target",  # address of the word that takes the address of its numbers; 0: SAME, EQUAL
     "copy",  # COPIED: object, the array that takes its numbers; WHOLE, SCALAR: address of a float64
 )
 PLACE_CELL, PLACE_ITEM, PLACE_ASKED = 0, 1, 2  # kind of a place

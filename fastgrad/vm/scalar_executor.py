@@ -19,6 +19,7 @@ from fastgrad.plan.request import Kind, Request
 from fastgrad.plan.scalar_program import ScalarProgram
 from fastgrad.plan.sweep import Sweep, plan_sweep
 from fastgrad.vm import instructions as isa
+from fastgrad.vm.addresses import address_of
 from fastgrad.vm.binary import kernels
 from fastgrad.vm.memory import Captured, aligned, taken
 from fastgrad.vm.wiring import Wiring, address_of_row
@@ -304,11 +305,11 @@ class Runner:
     def run(self, inputs: Sequence[Floats], seeds: Sequence[Floats], results: Sequence[Floats]) -> int:
         self.captured.refresh()
         for k, array in enumerate(inputs):
-            self.inputs["address"][k] = array.ctypes.data
+            self.inputs["address"][k] = address_of(array)
         for array, (place, offsets) in zip(seeds, self.seed_places, strict=True):
-            self.seeds["address"][place] = array.ctypes.data + offsets
+            self.seeds["address"][place] = address_of(array) + offsets
         for array, (place, offsets) in zip(results, self.output_places, strict=True):
-            self.outputs["address"][place] = array.ctypes.data + offsets
+            self.outputs["address"][place] = address_of(array) + offsets
         return int(kernels().run_scalar(self.address))
 
     def wiring(self) -> Wiring:

@@ -33,12 +33,13 @@ DATA, NDIM, SHAPE, DTYPE, FLAGS = 2, 3, 4, 7, 8  # of an array; NDIM and FLAGS h
 LOW_HALF = 0xFFFFFFFF  # of what a C function returns as an int, too
 
 WORD_BYTES = 8
+PY_EQ = 2  # CPython's number of the comparison ==
 
 P = {name: isa.field_offset(isa.PYTHON, name) for name in isa.PYTHON.names or ()}
 P_ARRAY_TYPE, P_FLOAT_TYPE, P_FLOAT64_TYPE = P["array_type"], P["float_type"], P["float64_type"]
 P_WHOLE_TYPE, P_TEXT_TYPE, P_FLOAT64_DTYPE = P["whole_type"], P["text_type"], P["float64_dtype"]
 P_INCREASE_COUNT, P_DECREASE_COUNT = P["increase_count"], P["decrease_count"]
-P_DICT_SIZE, P_DICT_NEXT = P["dict_size"], P["dict_next"]
+P_DICT_SIZE, P_DICT_NEXT, P_COMPARE = P["dict_size"], P["dict_next"], P["compare"]
 P_COMPARE_TEXT, P_WHOLE_VALUE = P["compare_text"], P["whole_value"]
 P_NEW_TUPLE, P_SET_TUPLE_ITEM = P["new_tuple"], P["set_tuple_item"]
 P_NEW_LIST, P_SET_LIST_ITEM = P["new_list"], P["set_list_item"]
@@ -71,6 +72,7 @@ U_SIZE = isa.field_offset(isa.UNPACKING, "size")
 U_KEYS = isa.field_offset(isa.UNPACKING, "keys")
 
 ARGUMENT_SAME, ARGUMENT_ARRAY, ARGUMENT_NUMBER = isa.ARGUMENT_SAME, isa.ARGUMENT_ARRAY, isa.ARGUMENT_NUMBER
+ARGUMENT_EQUAL = isa.ARGUMENT_EQUAL
 ARGUMENT_COPIED, ARGUMENT_WHOLE, ARGUMENT_SCALAR = isa.ARGUMENT_COPIED, isa.ARGUMENT_WHOLE, isa.ARGUMENT_SCALAR
 ARGUMENT_SIZE = isa.record_size(isa.ARGUMENT)
 A_KIND = isa.field_offset(isa.ARGUMENT, "kind")
@@ -200,6 +202,16 @@ def take_whole_number(entry: Any, python: Any, given: Any, expected: Any) -> Any
     return 1
 
 
+@kernel(INTEGER, INTEGERS, INTEGER, INTEGER)
+def is_equal(python: Any, found: Any, expected: Any) -> Any:
+    """Whether it is of the same type, whose comparison runs no Python code, and equal."""
+    if found == expected:
+        return 1
+    if integers_at(found)[TYPE] != integers_at(expected)[TYPE]:
+        return 0
+    return 1 if call_3(python[P_COMPARE], found, expected, PY_EQ) & LOW_HALF == 1 else 0
+
+
 @kernel(INTEGER, INTEGERS, INTEGERS, INTEGERS)
 def takes_arguments(entry: Any, python: Any, registers: Any) -> Any:
     """Whether the leaves of the arguments are of the entry's kinds."""
@@ -209,6 +221,9 @@ def takes_arguments(entry: Any, python: Any, registers: Any) -> Any:
         kind, given = expected[A_KIND], integers_at(address)
         if kind == ARGUMENT_SAME:
             if address != expected[A_OBJECT]:
+                return 0
+        elif kind == ARGUMENT_EQUAL:
+            if not is_equal(python, address, expected[A_OBJECT]):
                 return 0
         elif kind == ARGUMENT_NUMBER:
             if expected[A_OBJECT] != 0 and given[TYPE] != expected[A_OBJECT]:
@@ -254,8 +269,8 @@ def load_arguments(entry: Any, python: Any, registers: Any) -> Any:
         expected = integers_at(entry[E_ARGUMENTS] + WORD_BYTES * ARGUMENT_SIZE * k)
         kind, address = expected[A_KIND], registers[expected[A_REGISTER]]
         given = integers_at(address)
-        if kind == ARGUMENT_SAME:
-            continue
+        if expected[A_TARGET] == 0:
+            continue  # no data
         if kind == ARGUMENT_COPIED:
             if call_2(python[P_COPY_INTO], expected[A_COPY], address) & LOW_HALF != 0:
                 return 0

@@ -111,7 +111,12 @@ def written_into(x: Any, y: Any) -> Any:
 
 WHOLE = np.arange(2)
 UNSUPPORTED: dict[str, tuple[Any, tuple[Any, ...], str]] = {
-    "LAPACK": (lambda a: np.linalg.eigvalsh(a)[0], (np.eye(3),), "operations that only NumPy and LAPACK do"),
+    "LAPACK": (lambda a: np.linalg.eigvalsh(a)[0], (np.eye(3),), r"eigvalsh cannot become .*\(at .*test_machine_code"),
+    "positions that are computed": (
+        lambda x: UP[np.argmax(x)] * x,
+        (UP,),
+        "only NumPy and LAPACK do here: compute it beforehand",
+    ),
     "writing into one of several arguments": (written_into, (UP, DOWN), "Have it write into a copy"),
     "whole numbers captured": (
         lambda x: np.sum(x * WHOLE),
@@ -126,6 +131,32 @@ def test_what_cannot_become_machine_code_is_refused(case: str) -> None:
     function, example, message = UNSUPPORTED[case]
     with pytest.raises(fg.UnsupportedError, match=message):
         made(function, example)
+
+
+def test_read_only_arrays_may_be_captured_in_any_layout_and_dtype() -> None:
+    matrix, whole, order = np.arange(6.0).reshape(2, 3).copy(), np.array([3, 4]), np.array([1, 0])
+
+    def f(x: Any) -> Any:
+        return np.sum((matrix.T @ x) ** 2) + np.sum(whole * x) + np.sum(matrix[:, ::2] @ x[order]) + x[order][0]
+
+    with pytest.raises(fg.UnsupportedError, match="must hold float64 in C order"):
+        made(f, (UP,))
+    view = matrix.T
+    for array in (matrix, whole, order):
+        array.flags.writeable = False
+    assert view.flags.writeable  # so that its memory can still change
+    with pytest.raises(fg.UnsupportedError, match="must hold float64 in C order"):
+        made(lambda x: view @ x, (UP,))
+    code = made(fg.value_and_grad(f), (UP,))
+    way = code.ways[0].entry
+    value, gradient = np.empty(()), np.empty(2)
+    arrays = [UP, *way.captured]
+    inputs, outputs = (np.array([a.ctypes.data for a in group]) for group in (arrays, (value, gradient)))
+    workspace = np.empty(way.workspace)
+    assert way.function(inputs.ctypes.data, outputs.ctypes.data, workspace.ctypes.data) == -1
+    expected = fg.value_and_grad(f)(UP)
+    np.testing.assert_allclose(value, expected[0], rtol=1e-15)
+    np.testing.assert_allclose(gradient, expected[1], rtol=1e-15)
 
 
 def test_compiling_while_another_function_is_recorded_is_refused() -> None:

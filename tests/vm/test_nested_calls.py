@@ -255,6 +255,33 @@ def test_key_objects_that_are_equal_text_are_taken(answers: Answers) -> None:
     assert answers.during(lambda: assert_same(g(same), fg.grad(total)(PARAMETERS))) == 1  # of the fresh derivative
 
 
+@pytest.mark.parametrize(
+    "make", [lambda: "".join(["a", " b"]), lambda: int("12345"), lambda: bytes([120, 121]), lambda: np.int32(7)]
+)
+def test_equal_text_and_whole_numbers_in_new_objects_are_taken(make: Callable[[], Any], answers: Answers) -> None:
+    def function(x: Any, how: Any) -> Any:
+        return np.sum(x**3) * (2.0 if how == make() else 1.0)
+
+    g = fg.grad(function)
+    for _ in range(3):
+        g(X, make())
+    assert make() is not make()
+    assert answers.during(lambda: assert_same(g(X, make()), fg.grad(function)(X, make()))) == 1  # the fresh derivative
+    assert len(g._fast.entries) == 1
+    for other in ("a c", 12346, True, b"xz", np.int32(8), np.int64(7), 7, TextSubclass("a b"), None):
+        for _ in range(3):
+            assert_same(g(X, other), fg.grad(function)(X, other))
+            assert_same(g(X, make()), fg.grad(function)(X, make()))
+
+
+@pytest.mark.parametrize("make", [lambda: np.str_("a b"), lambda: complex("1+2j"), lambda: np.longdouble(1)])
+def test_other_equal_objects_do_not_make_an_entry_each(make: Callable[[], Any]) -> None:
+    g = fg.grad(lambda x, how: np.sum(x**3) * (2.0 if how == make() else 1.0))
+    for _ in range(6):
+        assert_same(g(X, make()), 2 * fg.grad(lambda x: np.sum(x**3))(X))
+    assert len(g._fast.entries) <= 1
+
+
 def test_each_order_of_keys_is_kept(answers: Answers) -> None:
     g = fg.grad(total)
     orders = [{"b": 0.5, "w": X}, {"w": X, "b": 0.5}]
