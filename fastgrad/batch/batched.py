@@ -98,16 +98,25 @@ class Batched:
         return by_reference(self) or (Batched, arguments)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        if not kwargs and innermost_recorder() is None:
-            recordings = self.derivative.recordings
-            result = self._plans.answer(args, recordings.surroundings, resolve_threads(self.threads))
-            if result is not MISSED:
-                recordings.watch.called()
-                return result
         options = {name: kwargs.pop(name) for name in self._options if name in kwargs}
+        if not kwargs:
+            result = self._answer_as_before(args, **options)
+            if result is not MISSED:
+                return result
         if "dask" in sys.modules and any(hasattr(leaf, "__dask_graph__") for leaf in flatten((args, kwargs))[0]):
             return self._in_dask(args, kwargs, **options)
         return self.run(args, kwargs, **options)
+
+    def _answer_as_before(self, args: tuple[Any, ...], out: Any = None, threads: int | None = None) -> Any:
+        """The results where a call like this one has been answered before; else MISSED."""
+        if innermost_recorder() is not None:
+            return MISSED
+        recordings = self.derivative.recordings
+        n_threads = resolve_threads(self.threads if threads is None else threads)
+        result = self._plans.answer(args, recordings.surroundings, n_threads, out)
+        if result is not MISSED:
+            recordings.watch.called()
+        return result
 
     def _in_dask(self, args: tuple[Any, ...], kwargs: dict[str, Any], **options: Any) -> Any:
         """Dask arrays for Dask arrays; see ``fastgrad.interop.dask``."""
@@ -123,7 +132,8 @@ class Batched:
     def into(self, *args: Any, threads: int | None = None, **kwargs: Any) -> None:
         """Write the results at the leading arguments into the last one, ``out``, nested as they would be."""
         *given, out = args
-        self.run(tuple(given), kwargs, out, threads)
+        if kwargs or self._answer_as_before(tuple(given), out, threads) is MISSED:
+            self.run(tuple(given), kwargs, out, threads)
 
     def run(self, args: tuple[Any, ...], kwargs: dict[str, Any], out: Any = None, threads: int | None = None) -> Any:
         """The results for these arguments; for ``out`` and ``threads`` see :func:`vmap`."""

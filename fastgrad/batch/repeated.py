@@ -20,6 +20,8 @@ from fastgrad.batch.plain import Given
 from fastgrad.branches import Branch
 from fastgrad.recording.captured import Place, Surroundings, is_told_by_identity
 from fastgrad.recording.structures import Structure, flatten
+from fastgrad.vm.addresses import address_of
+from fastgrad.vm.fast_call import is_plain_array
 from fastgrad.vm.memory import allocate_together
 
 __all__ = ["MISSED", "Plan", "Plans", "plan_for"]
@@ -58,8 +60,8 @@ class Plan:
     leaves: tuple[tuple[int | None, Any], ...]
     structure: Structure
 
-    def answer(self, args: tuple[Any, ...], surroundings: Surroundings, n_threads: int) -> Any:
-        """The results; MISSED where the call goes another way."""
+    def answer(self, args: tuple[Any, ...], surroundings: Surroundings, n_threads: int, out: Any = None) -> Any:
+        """The results, in the arrays of ``out`` if that is given; MISSED where the call goes another way."""
         n = -1
         if len(args) != len(self.given) or surroundings.places is not self.places:
             return MISSED
@@ -74,12 +76,55 @@ class Plan:
         if n < 1 or not all(read() is value for read, value in self.reads):
             return MISSED
         inputs = [given.rows(value) for given, value in zip(self.given, args, strict=True)]
-        results = allocate_together([(n, *shape) for shape in self.shapes])
+        if out is None:
+            results = allocate_together([(n, *shape) for shape in self.shapes])
+        else:
+            given_results = self._results_in(out, n, [rows for rows, _ in inputs])
+            if given_results is None:
+                return MISSED
+            results = given_results
         failed = np.empty(n, np.int64) if self.guarded else None
         self.executor(n, inputs, [], results, n_threads, failed)
         if failed is not None and failed.max() >= 0:
             return MISSED
-        return self.structure.unflatten([_leaf(results, *leaf) for leaf in self.leaves])
+        return out if out is not None else self.structure.unflatten([_leaf(results, *leaf) for leaf in self.leaves])
+
+    def _results_in(self, out: Any, n: int, inputs: Sequence[Floats]) -> list[Floats] | None:
+        """The arrays of ``out`` with their axis of examples first; None where they need a closer look."""
+        targets, structure = flatten(out)
+        captured = captured_by(self.executor)
+        if structure != self.structure or captured is None or len(targets) != len(self.shapes):
+            return None
+        results: list[Any] = [None] * len(targets)
+        for target, (number, axis) in zip(targets, self.leaves, strict=True):
+            if number is None or type(target) is not np.ndarray or not is_plain_array(target):
+                return None
+            if not target.flags.writeable:
+                return None
+            shape = self.shapes[number]
+            if target.shape != (*shape[:axis], n, *shape[axis:]):
+                return None
+            results[number] = target if axis == 0 else np.moveaxis(target, axis, 0)
+        # in memory each after the other: whatever begins before the last one has ended is looked at closely
+        read = [array for array in (*inputs, *captured) if array.size]
+        if any(result is None for result in results) or not all(map(is_plain_array, read)):
+            return None
+        spans = sorted(
+            (*((address_of(a), a.nbytes, False) for a in read), *((address_of(t), t.nbytes, True) for t in targets))
+        )
+        end, written_end = 0, 0
+        for start, size, is_written in spans:
+            if start < (end if is_written else written_end):
+                return None
+            end = max(end, start + size)
+            written_end = max(written_end, start + size) if is_written else written_end
+        return results
+
+
+def captured_by(executor: Any) -> list[NDArray[Any]] | None:
+    """The arrays that an executor reads besides its arguments; None where it does not say."""
+    sweep = getattr(executor, "sweep", None)
+    return None if sweep is None else [array for array, _ in sweep.captured]
 
 
 def _leaf(results: Sequence[Floats], number: int | None, axis: Any) -> Any:
@@ -94,10 +139,10 @@ class Plans:
     def __init__(self) -> None:
         self._plans: tuple[Plan, ...] = ()
 
-    def answer(self, args: tuple[Any, ...], surroundings: Surroundings, n_threads: int) -> Any:
+    def answer(self, args: tuple[Any, ...], surroundings: Surroundings, n_threads: int, out: Any = None) -> Any:
         plans = self._plans
         for plan in plans:
-            result = plan.answer(args, surroundings, n_threads)
+            result = plan.answer(args, surroundings, n_threads, out)
             if result is not MISSED:
                 if plan is not plans[0]:
                     self._plans = (plan, *(other for other in plans if other is not plan))

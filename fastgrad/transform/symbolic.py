@@ -297,9 +297,13 @@ class SymbolicTape:
                 else:
                     entry = array_ops.TABLE[opcode - ARRAY_OPERATION]
                     values.append(self.apply_array(entry, parts, tape.attribute_of(index)))
-        guards = zip(tape.guard_nodes.tolist(), tape.guard_values.tolist(), tape.guard_sources.tolist(), strict=True)
-        self._builder.guards.extend((values[node].node, expected, source) for node, expected, source in guards)
+        self.guard([values[node] for node in tape.guard_nodes.tolist()], tape)
         return values
+
+    def guard(self, values: Sequence[Value], tape: Tape) -> None:
+        """The guards of ``tape``, on these values."""
+        guards = zip(values, tape.guard_values.tolist(), tape.guard_sources.tolist(), strict=True)
+        self._builder.guards.extend((value.node, expected, source) for value, expected, source in guards)
 
     def build(self, outputs: Sequence[Value]) -> Tape:
         """The tape with these outputs, without the nodes that they do not need."""

@@ -18,6 +18,7 @@ from fastgrad.plan.array_plan import ArrayPlan, Copy, Evaluation, Place, Segment
 from fastgrad.plan.derived import derived_tape
 from fastgrad.plan.request import Kind, Request, result_shapes
 from fastgrad.tape import Tape
+from fastgrad.transform.batch import batched_jacobian
 from fastgrad.transform.symbolic import without_dead_nodes
 from fastgrad.vm import instructions as isa
 from fastgrad.vm.binary import kernels
@@ -44,7 +45,10 @@ class ArrayExecutor:
         self.result_shapes = result_shapes(tape.output_shapes, tape.input_shapes, request)
         self._n_values = len(tape.outputs) - request.n_hidden
         self._main_shapes = tape.output_shapes[: request.n_outputs]
-        derived = _derived(tape, request)
+        batched = batched_jacobian(tape, request.wrt, request.n_outputs) if request.kind is Kind.JACOBIAN else None
+        # otherwise the tape is run for one seed after the other
+        self._is_repeated = request.kind is Kind.JACOBIAN and batched is None
+        derived = _derived(tape, request) if batched is None else _shown(batched, request)
         self._row_shapes = derived.output_shapes
         self.plan = array_plan(derived)
         self.nanoseconds = float(sum(s.nanoseconds for s in self.plan.steps if isinstance(s, Segment)))
@@ -68,8 +72,8 @@ class ArrayExecutor:
         return len(self.plan.steps)
 
     def wiring(self) -> Wiring | None:
-        """A runner for the kernels, which call back where NumPy does a step; None for Jacobians, of many runs."""
-        if self.request.kind is Kind.JACOBIAN:
+        """A runner for the kernels, which call back where NumPy does a step; None where a call takes many runs."""
+        if self._is_repeated:
             return None
         return self._runner().wiring()
 
@@ -79,7 +83,7 @@ class ArrayExecutor:
     def __call__(self, inputs: Sequence[Floats], seeds: Sequence[Floats], results: Sequence[Floats]) -> int:
         """Run on C-contiguous float64 arrays; returns the first failed guard, or -1."""
         runner = taken(self._pool) or self._runner()
-        if self.request.kind is Kind.JACOBIAN:
+        if self._is_repeated:
             failed = self._jacobian(runner, inputs, results)
         else:
             failed = runner.run([*inputs, *seeds], results)
@@ -115,6 +119,11 @@ def _derived(tape: Tape, request: Request) -> Tape:
     derived = derived_tape(tape, replace(request, kind=kind))
     if derived is tape:
         return tape
+    return _shown(derived, request)
+
+
+def _shown(derived: Tape, request: Request) -> Tape:
+    """The tape without what the request hides."""
     return without_dead_nodes(replace(derived, outputs=derived.outputs[request.n_hidden :]))
 
 

@@ -77,8 +77,7 @@ OTHER_CALLS = {
     "unaligned": lambda batched: batched(np.zeros(8 * X.size + 1, np.uint8)[1:].view(np.float64).reshape(X.shape)),
     "a subclass": lambda batched: batched(X.view(np.recarray)),
     "no examples": lambda batched: batched(X[:0]),
-    "out": lambda batched: batched(X, out=np.empty(X.shape)),
-    "threads": lambda batched: batched(X, threads=1),
+    "strided out": lambda batched: batched(X, out=np.empty((len(X), 6))[:, ::2]),
 }
 
 
@@ -94,6 +93,58 @@ def test_what_differs_goes_the_long_way(name: str, long_ways: list[int]) -> None
     assert len(long_ways) == 1
     assert_same(found, OTHER_CALLS[name](fresh))
     assert_same(batched(X), fresh(X))
+
+
+def test_out_and_threads_are_answered_by_plans(long_ways: list[int]) -> None:
+    def f(x: Any, w: Any) -> Any:
+        return np.sum(np.sin(x) * w)
+
+    w = np.array([1.0, 2.0, 3.0])
+    batched = fg.vmap(fg.value_and_grad(f, (0, 1)), in_axes=(0, None), out_axes=(0, (0, 1)))
+    expected = batched(X, w)
+    batched(X, w)
+    long_ways.clear()
+    out = (np.empty(200), (np.empty((200, 3)), np.empty((3, 200))))
+    assert batched(X, w, out=out) is out
+    assert_same(out, expected)
+    for array in (out[0], *out[1]):
+        array[...] = np.nan
+    assert_same(batched(X, w, out=out, threads=2), expected)
+    for array in (out[0], *out[1]):
+        array[...] = np.nan
+    batched.into(X, w, out)
+    assert_same(out, expected)
+    assert not long_ways
+
+
+BAD_OUTS = {
+    "the argument": (lambda x: x, "shares memory|overlap"),
+    "part of the argument": (lambda x: x[:100], "shape|shares"),
+    "another shape": (lambda x: np.empty((200, 4)), "shape"),
+    "read-only": (lambda x: np.broadcast_to(0.0, (200, 3)), "read-only|written"),
+    "nested": (lambda x: (np.empty((200, 3)),), "nested"),
+    "no array": (lambda x: [[0.0] * 3] * 200, "nested|array"),
+}
+
+
+@pytest.mark.parametrize("name", BAD_OUTS)
+def test_a_bad_out_is_refused_also_by_plans(name: str) -> None:
+    make, message = BAD_OUTS[name]
+    batched, x = fg.vmap(fg.grad(smooth)), X.copy()
+    batched(x)
+    batched(x)
+    with pytest.raises(fg.InputError, match=message):
+        batched(x, out=make(x))
+    np.testing.assert_array_equal(x, X)
+
+
+def test_an_out_that_is_captured_is_refused_also_by_plans() -> None:
+    weights = X.copy()
+    batched = fg.vmap(fg.grad(lambda x: np.sum(x * weights[0] * weights[1])))
+    batched(X)
+    batched(X)
+    with pytest.raises(fg.InputError, match="shares memory"):
+        batched(X, out=weights)
 
 
 def test_what_is_wrong_is_still_said() -> None:
