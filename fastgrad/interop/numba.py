@@ -7,24 +7,29 @@ captures.
 
 from __future__ import annotations
 
+import ctypes
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
 from typing import Any
 
-import numba
+import numpy as np
 from numba.core.extending import typeof_impl
+from numpy.typing import NDArray
 
 from fastgrad.calls import Argnums
 from fastgrad.derivative import Derivative
 from fastgrad.errors import InputError
 from fastgrad.interop import by_name
 from fastgrad.interop.c_calls import LONG, POINTER, Caller, compiled
-from fastgrad.interop.machine_code import MachineCode, derivative_of, machine_code
+from fastgrad.interop.machine_code import OK, OUT_OF_MEMORY, MachineCode, derivative_of, machine_code
 from fastgrad.interop.numba_calls import FUNCTIONS, FunctionType
+from fastgrad.interop.numba_text import other_shape
 from fastgrad.vm.addresses import address_of
 
 __all__ = ["Function", "compile"]
+
+Floats = NDArray[np.float64]
 
 
 def compile(
@@ -74,7 +79,7 @@ def compile(
 
 
 class Function:
-    """A function or derivative that compiled code calls; calls from Python go through compiled code, too."""
+    """A function or derivative that compiled code calls. Calls from Python run the same machine code."""
 
     def __init__(self, derivative: Derivative, examples: Sequence[Sequence[Any]], gives_nan: bool) -> None:
         self._made_from = derivative, examples, gives_nan
@@ -102,18 +107,74 @@ class Function:
         return _again, (*self._made_from, self.type_name)
 
     def __call__(self, *arguments: Any) -> Any:
-        return self._from_python[0](*arguments)
+        results = [np.empty(array.shape) for array in self.code.results]
+        self._run(arguments, results)
+        return _nested(self.code.nesting, results)
 
     def into(self, *arguments: Any) -> None:
         """Write the results for all arguments but the last into the last one."""
-        self._from_python[1](*arguments)
+        *given, out = arguments
+        targets = dict(_targets(self.code.nesting, out))
+        for k, array in enumerate(self.code.results):
+            target = targets.get(k)
+            if not isinstance(target, np.ndarray) or target.dtype != np.float64 or not target.flags.writeable:
+                raise InputError(
+                    f"out must have float64 arrays that can be written to, nested as the results of {self.code.label} "
+                    f"are; for {array.name} it has {type(target).__name__}."
+                )
+        results = [np.empty(array.shape) for array in self.code.results]
+        if any(targets[k].shape != result.shape for k, result in enumerate(results)):
+            self._fail(results, "out must have arrays of the results' shapes; one has another shape.")
+        else:
+            self._run(given, results)
+        for k, result in enumerate(results):
+            targets[k][...] = result if result.shape == targets[k].shape else np.nan
+
+    def _run(self, arguments: Sequence[Any], results: Sequence[Floats]) -> None:
+        """What compiled code does, from Python."""
+        code = self.code
+        if len(arguments) != len(code.arguments):
+            raise InputError(f"{code.label} takes {len(code.arguments)} arguments; the call has {len(arguments)}.")
+        arrays = []
+        for argument, expected in zip(arguments, code.arguments, strict=True):
+            array = np.asarray(argument)
+            if array.dtype.kind not in "fiub":
+                raise InputError(f"{expected.name} must hold real numbers; it has {array.dtype}.")
+            if array.shape != expected.shape:
+                self._fail(results, other_shape(code, expected))
+                return
+            arrays.append(np.ascontiguousarray(array, np.float64))
+        given, written = ([address_of(array) for array in group] for group in (arrays, results))
+        status = self._called((ctypes.c_int64 * len(given))(*given), (ctypes.c_int64 * len(written))(*written))
+        if status == OUT_OF_MEMORY:
+            raise MemoryError
+        if status != OK:
+            self._fail(results, code.remedy(status))
+
+    def _fail(self, results: Sequence[Floats], message: str) -> None:
+        if not self.gives_nan:
+            raise InputError(message)
+        for result in results:
+            result[...] = np.nan
 
     @cached_property
-    def _from_python(self) -> tuple[Any, Any]:
-        return (
-            numba.njit(nogil=True)(lambda *arguments: self(*arguments)),
-            numba.njit(nogil=True)(lambda *arguments: self.into(*arguments)),
-        )
+    def _called(self) -> Any:
+        return ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_void_p, ctypes.c_void_p)(self.function.address)
+
+
+def _nested(nesting: Any, results: Sequence[Floats]) -> Any:
+    if isinstance(nesting, int):
+        return results[nesting][()]
+    return tuple(_nested(part, results) for part in nesting)
+
+
+def _targets(nesting: Any, out: Any) -> Iterator[tuple[int, Any]]:
+    """Each result's number and its target, as far as ``out`` is nested as the results are."""
+    if isinstance(nesting, int):
+        yield nesting, out
+    elif isinstance(out, (tuple, list)) and len(out) == len(nesting):
+        for part, target in zip(nesting, out, strict=True):
+            yield from _targets(part, target)
 
 
 def _again(derivative: Derivative, examples: Sequence[Sequence[Any]], gives_nan: bool, type_name: str) -> Function:

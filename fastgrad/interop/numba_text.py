@@ -9,9 +9,9 @@ from typing import Any
 from numba.core import types
 from numba.core.errors import TypingError
 
-from fastgrad.interop.machine_code import OK, OUT_OF_MEMORY, MachineCode
+from fastgrad.interop.machine_code import OK, OUT_OF_MEMORY, MachineCode, NamedArray
 
-__all__ = ["NOT_FOUND", "call_statements", "into_statements"]
+__all__ = ["NOT_FOUND", "call_statements", "into_statements", "other_shape"]
 
 # the status where no machine code has the name that a caller looks for
 NOT_FOUND = -3
@@ -89,11 +89,15 @@ def _fits(code: MachineCode, kinds: Sequence[Any]) -> list[Fit]:
     return [
         Fit(
             f"args[{k}].shape == {array.shape}",
-            f"{code.label} was compiled for {array.name} of shape {array.shape}; it has another shape.",
+            other_shape(code, array),
         )
         for k, (array, kind) in enumerate(zip(code.arguments, kinds, strict=True))
         if array.shape
     ]
+
+
+def other_shape(code: MachineCode, array: NamedArray) -> str:
+    return f"{code.label} was compiled for {array.name} of shape {array.shape}; it has another shape."
 
 
 def _targets(code: MachineCode, nesting: Any, place: str, kind: Any) -> Iterator[tuple[int, str, Any]]:

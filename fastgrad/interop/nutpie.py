@@ -50,8 +50,8 @@ def model(
     starting points are uniform between -1 and 1 around the example. Each of ``examples`` is a tuple of arguments more,
     where comparisons may come out differently. ``dims`` and ``coords`` are as in PyMC.
 
-    A point is rejected where the density or its gradient is not finite. Sampling stops where a comparison comes out
-    differently than in all examples. Errors as for ``fastgrad.interop.c.log_density``.
+    A point is rejected where the density or its gradient is not finite. Where a comparison comes out differently than
+    in all examples, nutpie stops with ``ErrorCode(-3)``. Errors as for ``fastgrad.interop.c.log_density``.
     """
     density = log_density(function, *example, examples=examples)
     n = sum(array.size for array in density.code.inputs)

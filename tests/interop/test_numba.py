@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import pickle
+import subprocess
+import sys
 import threading
 from typing import Any
 
@@ -60,17 +63,15 @@ def call3(function: Any, x: Any, y: Any, z: Any) -> Any:
 
 
 @pytest.mark.parametrize("name", ANALYTIC)
-def test_values_and_jacobians_of_whole_programs(name: str) -> None:
+def test_jacobians_of_whole_programs(name: str) -> None:
     function, operands = ANALYTIC[name]
     argnums = tuple(range(len(operands)))
     calls = {1: call, 2: call2, 3: call3}
-    for derivative, reference in (("value", function), ("jacobian", fg.jacobian(function, argnums))):
-        compiled = compile(function, *operands, derivative=derivative, argnums=argnums)
-        expected = reference(*operands)
-        leaves, found = flatten(expected)[0], flatten(calls[len(operands)](compiled, *operands))[0]
-        for x, y in zip(found, leaves, strict=True):
-            assert np.shape(x) == np.shape(y)
-            np.testing.assert_allclose(x, y, rtol=1e-13, atol=1e-14)
+    compiled = compile(function, *operands, derivative="jacobian", argnums=argnums)
+    expected = flatten(fg.jacobian(function, argnums)(*operands))[0]
+    for x, y in zip(flatten(calls[len(operands)](compiled, *operands))[0], expected, strict=True):
+        assert np.shape(x) == np.shape(y)
+        np.testing.assert_allclose(x, y, rtol=1e-13, atol=1e-14)
 
 
 @pytest.mark.parametrize(
@@ -119,6 +120,49 @@ def test_calls_from_python_run_the_same_code() -> None:
     compiled.into(X, 2.0, (value, gradient))
     same((value, gradient), fg.value_and_grad(smooth)(X, 2.0))
     assert "value_and_grad of smooth" in repr(compiled)
+    strided, whole = np.zeros(6)[::2], [1, 2, 3]
+    compiled.into(whole, 2, (value, strided))
+    same((value, strided), fg.value_and_grad(smooth)(np.array([1.0, 2.0, 3.0]), 2.0))
+
+
+def test_calls_from_python_are_checked() -> None:
+    compiled = compile(fg.value_and_grad(branching), X)
+    with pytest.raises(fg.InputError, match=r"compiled for x of shape \(3,\); it has another shape"):
+        compiled(np.ones(4))
+    with pytest.raises(fg.InputError, match="takes 1 arguments; the call has 2"):
+        compiled(X, X)
+    with pytest.raises(fg.InputError, match="must hold real numbers; it has complex128"):
+        compiled(np.ones(3, complex))
+    with pytest.raises(fg.InputError, match="other outcomes of the comparison"):
+        compiled(-X)
+    for out in (np.empty(3), (np.empty(()), np.empty(3, np.float32)), (np.empty(()), np.broadcast_to(1.0, 3))):
+        with pytest.raises(fg.InputError, match="out must have float64 arrays that can be written to"):
+            compiled.into(X, out)
+    with pytest.raises(fg.InputError, match="one has another shape"):
+        compiled.into(X, (np.empty(()), np.empty(4)))
+    lenient = compile(fg.value_and_grad(branching), X, errors="nan")
+    for x, gradient in ((-X, np.zeros(3)), (np.ones(4), np.zeros(3)), (X, np.zeros(4))):
+        value = np.zeros(())
+        lenient.into(x, (value, gradient))
+        assert np.isnan(gradient).all()
+    assert np.isnan(lenient(-X)[0])
+
+
+def test_with_numba_switched_off_calls_are_calls_from_python() -> None:
+    program = """
+import numba, numpy as np, fastgrad as fg
+from fastgrad.interop.numba import compile
+slope = compile(fg.grad(lambda x: np.sum(x**2)), np.zeros(2))
+@numba.njit
+def descend(x):
+    for _ in range(100):
+        x = x - 0.5 * slope(x)
+    return x
+print(descend(np.array([1.0, 2.0])))
+"""
+    environment = os.environ | {"NUMBA_DISABLE_JIT": "1"}
+    done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, timeout=120)
+    assert done.stdout == "[0. 0.]\n", done.stderr
 
 
 def test_large_workspaces_come_from_the_heap_and_empty_arrays_work() -> None:
