@@ -55,6 +55,15 @@ class Store:
 
 
 @dataclass(frozen=True)
+class Stretch:
+    """Neighbouring elements of a buffer."""
+
+    buffer: int
+    first: int
+    count: int
+
+
+@dataclass(frozen=True)
 class Segment:
     """A scalar program over the index space ``shape``."""
 
@@ -89,11 +98,11 @@ class Copy:
 
 @dataclass(frozen=True)
 class ArrayPlan:
-    """Steps in order; the buffers in ``zeroed`` start as zeros."""
+    """Steps in order; the parts of buffers in ``zeroed`` start as zeros."""
 
     buffers: tuple[Buffer, ...]
     constants: tuple[NDArray[Any], ...]
-    zeroed: tuple[int, ...]
+    zeroed: tuple[Stretch, ...]
     steps: tuple[Segment | Evaluation | Copy, ...]
 
     @property
@@ -132,7 +141,7 @@ class _Planner:
         self.shapes = [tape.shape_of(k) for k in range(n)]
         self.buffers: list[Buffer] = []
         self.constants: list[NDArray[Any]] = []
-        self.zeroed: list[int] = []
+        self.zeroed: list[Stretch] = []
         self.places: dict[int, Place] = {}
         self.stages = [0] * n
         self.groups: dict[tuple[int, Shape], _Group] = {}
@@ -341,7 +350,7 @@ class _Planner:
         (operand,) = self.operands[node]
         axes = self.tape.attribute_of(node)
         place = self._own_place(node)
-        self.zeroed.append(place.buffer)
+        self._zero(place)
         kept = iter(place.strides)
         strides = tuple(0 if axis in axes else next(kept) for axis in range(len(self.shapes[operand])))
         spread = Place(place.buffer, 0, self.shapes[operand], strides)
@@ -349,13 +358,38 @@ class _Planner:
 
     def _scatter(self, node: int, terms: Sequence[_Term]) -> None:
         place = self._own_place(node)
-        if self.entry(node) is not array_ops.concatenate:
-            self.zeroed.append(place.buffer)
         accumulate = len(terms) > 1 and self.entry(node) is not array_ops.concatenate
-        for term in terms:
-            part = place if term.spec is None else _viewed(array_ops.slice_, term.spec, place)
+        parts = [place if term.spec is None else _viewed(array_ops.slice_, term.spec, place) for term in terms]
+        for term, part in zip(terms, parts, strict=True):
             assert part is not None
             self.stages[node] = max(self.stages[node], self._store_into(term.node, part, accumulate))
+        if self.entry(node) is not array_ops.concatenate and not self._written_first(terms, parts, place):
+            self._zero(place)
+
+    def _zero(self, place: Place) -> None:
+        self.zeroed.append(Stretch(place.buffer, 0, math.prod(place.shape)))
+
+    def _written_first(self, terms: Sequence[_Term], parts: Sequence[Place | None], place: Place) -> bool:
+        """Have the last of several slices, each further on than the one before, written before the others are added.
+
+        A segment goes through all of them from the first element to the last, so what is added to an element has been
+        written there, but for the first few elements: these alone, and those behind, start as zeros.
+        """
+        groups = [self._group_of(term.node) for term in terms if self.is_elementwise(term.node)]
+        in_one = len(groups) == len(terms) > 1 and all(group is groups[0] for group in groups)
+        if len(place.shape) != 1 or not in_one or any(term.spec is None or term.spec[0][2] != 1 for term in terms):
+            return False
+        starts = [term.spec[0][0] for term in terms]
+        if len(set(starts)) != len(starts):
+            return False
+        last = starts.index(max(starts))
+        stores, part = groups[0].stores[terms[last].node], parts[last]
+        assert part is not None
+        stores[stores.index((part, True))] = (part, False)
+        end = starts[last] + self.shapes[terms[last].node][0]
+        self.zeroed.append(Stretch(place.buffer, 0, starts[last]))
+        self.zeroed.append(Stretch(place.buffer, end, place.shape[0] - end))
+        return True
 
     def _store_into(self, node: int, place: Place, accumulate: bool) -> int:
         """Have a node's value stored (or added) into a place, by the segment that makes it or one of its own."""
@@ -441,7 +475,8 @@ class _Planner:
         stores = [
             (slots[node], place, accumulate) for node, found in group.stores.items() for place, accumulate in found
         ]
-        return program.finish(group.shape, stores)
+        # see _written_first
+        return program.finish(group.shape, sorted(stores, key=lambda store: store[2]))
 
     def _operand(self, node: int, shape: Shape, program: _SegmentProgram) -> int:
         """The slot of a number, or of a value that an earlier step left in memory."""

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from fastgrad.native.source import Source
 from fastgrad.native.tier import Tier
-from fastgrad.plan.array_plan import ArrayPlan, Copy, Evaluation, Place, Segment, array_plan, contiguous
+from fastgrad.plan.array_plan import ArrayPlan, Copy, Evaluation, Place, Segment, Stretch, array_plan, contiguous
 from fastgrad.plan.derived import derived_tape
 from fastgrad.plan.request import Kind, Request, result_shapes
 from fastgrad.tape import Tape
@@ -228,15 +228,15 @@ class _Runner:
                     waiting.append(step)
                 continue
             read = (step.source,) if isinstance(step, Copy) else step.operands
-            if waiting or any(place.buffer in zeroed for place in read):
-                yield self._call(waiting, zeroed, plan)
+            if waiting or any(place.buffer == stretch.buffer for place in read for stretch in zeroed):
+                yield self._call(waiting, zeroed)
                 waiting, zeroed = [], ()
             yield self._copy(step, plan) if isinstance(step, Copy) else self._evaluation(step, plan)
         if waiting or zeroed:
-            yield self._call(waiting, zeroed, plan)
+            yield self._call(waiting, zeroed)
 
-    def _call(self, segments: Sequence[Segment], zeroed: Sequence[int], plan: ArrayPlan) -> Callable[[], int]:
-        call = SegmentCall(segments, [(number, plan.buffers[number].size) for number in zeroed], self.addresses)
+    def _call(self, segments: Sequence[Segment], zeroed: Sequence[Stretch]) -> Callable[[], int]:
+        call = SegmentCall(segments, zeroed, self.addresses)
         self.calls.append(call)
         run_array, address = kernels().run_array, call.address
 
@@ -378,9 +378,7 @@ class _Follower:
 class SegmentCall:
     """Segments that the driver runs in one call, on buffers at ``addresses``."""
 
-    def __init__(
-        self, segments: Sequence[Segment], zeroed: Sequence[tuple[int, int]], addresses: NDArray[np.int64]
-    ) -> None:
+    def __init__(self, segments: Sequence[Segment], zeroed: Sequence[Stretch], addresses: NDArray[np.int64]) -> None:
         self.addresses = addresses
         self.loads = _Rows(isa.INPUT_ROW, sum(len(segment.loads) for segment in segments))
         self.stores = _Rows(isa.OUTPUT_ROW, sum(len(segment.stores) for segment in segments))
@@ -392,7 +390,8 @@ class SegmentCall:
         self.nanoseconds = sum(segment.nanoseconds for segment in segments)
         for k, (segment, n_lanes) in enumerate(zip(segments, lanes, strict=True)):
             self._fill(self.jobs[k : k + 1], segment, n_lanes)
-        self.zeroed = np.array(zeroed, np.int64).reshape(-1, 2)
+        stretches = [(stretch.buffer, stretch.first, stretch.count) for stretch in zeroed if stretch.count]
+        self.zeroed = np.array(stretches, np.int64).reshape(-1, 3)
         self.job = np.zeros(1, isa.ARRAY_JOB)
         fields = {
             "addresses": self.addresses.ctypes.data,

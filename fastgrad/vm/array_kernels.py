@@ -47,7 +47,8 @@ def run_array(array_job: Any) -> Any:
     )
     zeroed = integers_at(array_job[ZEROED])
     for k in range(array_job[N_ZEROED]):
-        fill(floats_at(addresses[zeroed[2 * k]]), 0.0, zeroed[2 * k + 1])
+        first = addresses[zeroed[3 * k]] + BYTES * zeroed[3 * k + 1]
+        fill(floats_at(first), 0.0, zeroed[3 * k + 2])
     for k in range(array_job[N_JOBS]):
         failed = run_tiles(integers_at(array_job[JOBS] + BYTES * JOB_SIZE * k))
         if failed != -1:

@@ -305,7 +305,7 @@ ARRAY_JOB = _words(
     "stores",  # the OUTPUT_ROWs of all jobs
     "store_places",
     "n_stores",
-    "zeroed",  # pairs: number of a buffer that starts as zeros, its size
+    "zeroed",  # triples: number of a buffer, first element there that starts as zero, how many do
     "n_zeroed",
     "jobs",  # JOBs, one after the other
     "n_jobs",

@@ -395,3 +395,30 @@ def test_triangles_are_fused_and_drop_what_is_infinite_outside() -> None:
     gradient = fg.grad(lambda a: np.sum(np.linalg.cholesky(a)))
     np.testing.assert_array_equal(gradient(upper), gradient(a))
     assert not np.triu(gradient(a), 1).any()
+
+
+@pytest.mark.parametrize("starts", [(0, 1), (1, 0), (0, 255), (3, 0, 700), (5, 5, 2), (0, 256, 257, 1000), (2, 1, 0)])
+@pytest.mark.parametrize("length", [3_000, 3_071, 3_072])
+@pytest.mark.parametrize("tier", ["vm", "native"])
+def test_slices_that_are_added_to_each_other(starts: tuple[int, ...], length: int, tier: str) -> None:
+    """The one that lies furthest on is written first, and the others are added to it."""
+    n = length + 1_005
+    rng = np.random.default_rng(length)
+    x, weights = rng.normal(size=n), rng.normal(size=(len(starts), length))
+
+    def f(x: Any) -> Any:
+        return sum(np.sum(w * x[start : start + length] ** 2) for start, w in zip(starts, weights, strict=True))
+
+    expected = np.zeros(n)
+    for start, w in zip(starts, weights, strict=True):
+        expected[start : start + length] += 2 * w * x[start : start + length]
+    gradient = fg.grad(f, tier=tier)
+    for _ in range(2):
+        np.testing.assert_allclose(gradient(x), expected, rtol=1e-13, atol=1e-13)
+    out = np.full(n, np.nan)
+    prepared = gradient.prepare(x)
+    prepared.into(x, out)
+    np.testing.assert_array_equal(out, gradient(x))
+    place = x.copy()
+    prepared.into(place, place)
+    np.testing.assert_array_equal(place, out)
