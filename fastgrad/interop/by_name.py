@@ -15,7 +15,7 @@ from llvmlite import binding, ir
 from fastgrad.interop.c_calls import LONG, POINTER, CFunction, compiled_function, element
 from fastgrad.vm.code_file import LoadedCode
 
-__all__ = ["FIND", "ensure_findable", "halves", "known", "register"]
+__all__ = ["FIND", "ensure_findable", "halves", "is_certain", "known", "register", "share"]
 
 FIND = "fastgrad_function_called"
 
@@ -35,6 +35,8 @@ _head = ctypes.c_uint64(0)
 _lock = threading.Lock()
 # kept for ever: compiled code may have found any of them
 _kept: dict[str, tuple[CFunction, _Entry]] = {}
+# names that several functions would have
+_shared: set[str] = set()
 _finder: list[LoadedCode] = []
 
 
@@ -46,6 +48,16 @@ def halves(name: str) -> tuple[int, int]:
 def known(name: str) -> CFunction | None:
     found = _kept.get(name)
     return found and found[0]
+
+
+def share(name: str) -> None:
+    """Note that another function than the one known would have this name: it says no more which is meant."""
+    _shared.add(name)
+
+
+def is_certain(name: str) -> bool:
+    """Whether there is one function of this name."""
+    return name in _kept and name not in _shared
 
 
 def register(name: str, function: CFunction) -> CFunction:

@@ -90,6 +90,7 @@ class Function:
         # code that captures other arrays of the same content has the name already; it cannot be kept on disk then
         self.is_lasting = function is None or _places(function.code) == _places(self.code)
         if not self.is_lasting:
+            by_name.share(name)
             places = repr((name, _places(self.code))).encode()
             name = hashlib.blake2b(places, digest_size=16).hexdigest()
             function = by_name.known(name)

@@ -101,7 +101,7 @@ def _built(statements: Sequence[str]) -> Any:
 
 
 class _Reference:
-    """That a caller which Numba keeps on disk refers to a name: it is loaded where there is such a function."""
+    """That a caller which Numba keeps on disk refers to a name: it is loaded where there is one such function."""
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -111,13 +111,13 @@ class _Reference:
 
 
 def _resolved(name: str) -> _Reference:
-    if by_name.known(name) is None:
+    if not by_name.is_certain(name):
         raise _StaleError
     return _Reference(name)
 
 
 class _StaleError(OSError):
-    """A caller on disk refers to code that is no more. Numba takes an OSError for a file that it has to make anew."""
+    """A caller on disk refers to code that is not there. Numba takes an OSError for a file that it has to make anew."""
 
 
 # ---- the call itself

@@ -17,6 +17,7 @@ from numba.core.errors import NumbaWarning, TypingError
 import fastgrad as fg
 from fastgrad.interop import by_name
 from fastgrad.interop.numba import Function, compile
+from fastgrad.interop.numba_calls import _Reference, _StaleError
 from fastgrad.recording.structures import flatten
 from tests.tapes import ANALYTIC
 
@@ -361,6 +362,12 @@ def test_of_such_functions_all_but_the_first_are_not_kept_on_disk() -> None:
 
     with pytest.warns(NumbaWarning, match="dynamic globals"):
         same(ask(X), datas[1])
+    # a caller on disk that refers to the name may mean either
+    assert by_name.known(first.name) is not None
+    assert not by_name.is_certain(first.name)
+    with pytest.raises(_StaleError):
+        pickle.loads(pickle.dumps(_Reference(first.name)))
+    assert isinstance(pickle.loads(pickle.dumps(_Reference(compile(smooth, X, 2.0).name))), _Reference)
 
 
 def test_what_is_captured_lives_as_long_as_compiled_code() -> None:
