@@ -375,7 +375,7 @@ class _Planner:
         A segment goes through all of them from the first element to the last, so what is added to an element has been
         written there, but for the first few elements: these alone, and those behind, start as zeros.
         """
-        groups = [self._group_of(term.node) for term in terms if self.is_elementwise(term.node)]
+        groups = [self._group_of(term.node) for term in terms if self._is_made_by_segment(term.node)]
         in_one = len(groups) == len(terms) > 1 and all(group is groups[0] for group in groups)
         if len(place.shape) != 1 or not in_one or any(term.spec is None or term.spec[0][2] != 1 for term in terms):
             return False
@@ -393,7 +393,7 @@ class _Planner:
 
     def _store_into(self, node: int, place: Place, accumulate: bool) -> int:
         """Have a node's value stored (or added) into a place, by the segment that makes it or one of its own."""
-        if self.is_segment_node(node) or (self.is_elementwise(node) and self._in_group(node)):
+        if self._is_made_by_segment(node):
             self._group_of(node).stores.setdefault(node, []).append((place, accumulate))
             return self.stages[node]
         stage = self.stages[node] + 1
@@ -403,7 +403,10 @@ class _Planner:
         group.stores.setdefault(node, []).append((place, accumulate))
         return stage
 
-    def _in_group(self, node: int) -> bool:
+    def _is_made_by_segment(self, node: int) -> bool:
+        """Whether a segment makes the node's value, which none does for a sum that is put together from slices."""
+        if not self.is_elementwise(node):
+            return False
         group = self.groups.get((self.stages[node], self.shapes[node]))
         return group is not None and node in group.nodes
 

@@ -422,3 +422,22 @@ def test_slices_that_are_added_to_each_other(starts: tuple[int, ...], length: in
     place = x.copy()
     prepared.into(place, place)
     np.testing.assert_array_equal(place, out)
+
+
+@pytest.mark.parametrize("tier", ["vm", "native"])
+def test_slices_of_slices_that_are_added_to_each_other(tier: str) -> None:
+    """What is added to a slice is itself put together from slices, and no segment makes it."""
+    x = np.random.default_rng(5).normal(size=4_000)
+
+    def f(x: Any) -> Any:
+        one, other, inner = x[1:], x[:-1], x[2:-3]
+        pairs = np.sum(np.sin(one[1:]) * one[:-1]) + np.sum(np.sin(other[1:]) * other[:-1])
+        return pairs + np.sum(np.sin(inner[1:]) * inner[:-1]) + np.sum(x[1:-4] ** 2) + np.sum(x[:-5] ** 2)
+
+    expected = np.zeros(len(x))
+    for start, end in ((1, len(x)), (0, len(x) - 1), (2, len(x) - 3)):
+        expected[start + 1 : end] += np.cos(x[start + 1 : end]) * x[start : end - 1]
+        expected[start : end - 1] += np.sin(x[start + 1 : end])
+    expected[1:-4] += 2 * x[1:-4]
+    expected[:-5] += 2 * x[:-5]
+    np.testing.assert_allclose(fg.grad(f, tier=tier)(x), expected, rtol=1e-13, atol=1e-13)
