@@ -14,7 +14,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fastgrad import array_ops
 from fastgrad.branches import Branch
 from fastgrad.calls import Argnums, Call
 from fastgrad.derivative import Derivative
@@ -22,9 +21,10 @@ from fastgrad.errors import InputError, UnsupportedError, located
 from fastgrad.forms import Form
 from fastgrad.native.entry import Entry, entry_for
 from fastgrad.plan.request import Shape
+from fastgrad.plan.scalar_program import first_without_scalar_code
 from fastgrad.recording.recorder import innermost_recorder
 from fastgrad.recording.structures import flatten
-from fastgrad.tape import ARRAY_OPERATION, CONSTANT, INPUT, Tape
+from fastgrad.tape import Tape
 from fastgrad.transform.adjoint import input_names
 from fastgrad.vm.memory import is_plain
 
@@ -222,21 +222,18 @@ def _compiled(derivative: Derivative, branch: Branch, call: Call, lines: dict[st
 
 def _check_operations(tape: Tape) -> None:
     """Raise UnsupportedError at the first operation that only NumPy or LAPACK does."""
-    for index in np.flatnonzero((tape.opcodes >= ARRAY_OPERATION) & (tape.opcodes < INPUT)).tolist():
-        operation = array_ops.TABLE[int(tape.opcodes[index]) - ARRAY_OPERATION]
-        operands = tape.operands_of(index)
-        is_known = all(tape.opcodes[operands[k]] == CONSTANT for k in operation.position_operands)
-        if not operation.movement and (operation.scalar_code is None or not is_known):
-            source = tape.source_of(index)
-            raise UnsupportedError(
-                located(
-                    f"{operation.name}{'' if is_known else ' at computed positions'} cannot become machine code",
-                    "" if source is None else str(source),
-                    "It is one of the operations that only NumPy and LAPACK do here: compute it beforehand and hand "
-                    "its result in as an argument, write it with elementary operations, sums, products and indexing, "
-                    "or call the derivative from Python.",
-                )
+    found = first_without_scalar_code(tape)
+    if found is not None:
+        what, line = found
+        raise UnsupportedError(
+            located(
+                f"{what} cannot become machine code",
+                line,
+                "It is one of the operations that only NumPy and LAPACK do here: compute it beforehand and hand "
+                "its result in as an argument, write it with elementary operations, sums, products and indexing, "
+                "or call the derivative from Python.",
             )
+        )
 
 
 def _with_copies(tape: Tape) -> Tape:

@@ -20,7 +20,7 @@ MAX_LINES = 20
 
 
 @dataclass(frozen=True)
-class Fit:
+class _Fit:
     """What must hold of an argument or target at run time, and what to say otherwise."""
 
     condition: str
@@ -49,7 +49,7 @@ def into_statements(code: MachineCode, kinds: Sequence[Any], gives_nan: bool) ->
         shape = code.results[k].shape
         if shape:
             message = f"out must have an array of shape {shape} for {code.results[k].name}; it has another shape."
-            fits.append(Fit(f"{place}.shape == {shape}", message))
+            fits.append(_Fit(f"{place}.shape == {shape}", message))
         made.append(f"r{k} = {place if _is_plain(kind) else f'empty({shape})'}")
         if not _is_plain(kind):
             copied.append(f"if fits: {place}[...] = r{k}")
@@ -85,12 +85,9 @@ def _values(code: MachineCode, kinds: Sequence[Any]) -> Iterator[str]:
             yield f"contiguous({place}{'.astype(float64)' * (dtype != types.float64)})"
 
 
-def _fits(code: MachineCode, kinds: Sequence[Any]) -> list[Fit]:
+def _fits(code: MachineCode, kinds: Sequence[Any]) -> list[_Fit]:
     return [
-        Fit(
-            f"args[{k}].shape == {array.shape}",
-            other_shape(code, array),
-        )
+        _Fit(f"args[{k}].shape == {array.shape}", other_shape(code, array))
         for k, (array, kind) in enumerate(zip(code.arguments, kinds, strict=True))
         if array.shape
     ]
@@ -120,7 +117,7 @@ def _targets(code: MachineCode, nesting: Any, place: str, kind: Any) -> Iterator
 
 
 def _run(
-    code: MachineCode, fits: Sequence[Fit], arrays: Sequence[int], gives_nan: bool, filled: Sequence[str]
+    code: MachineCode, fits: Sequence[_Fit], arrays: Sequence[int], gives_nan: bool, filled: Sequence[str]
 ) -> Iterator[str]:
     """Run the code; ``r0``, ``r1``, ... are the results, of which ``arrays`` are written where they are.
 

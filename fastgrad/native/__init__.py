@@ -1,1 +1,1 @@
-"""The machine that runs every tape, compiled once per computer: see README.md in this folder."""
+"""Machine code and C source for one tape: see README.md in this folder."""

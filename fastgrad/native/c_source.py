@@ -10,16 +10,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import numpy as np
-
-from fastgrad import array_ops
 from fastgrad.errors import InputError, UnsupportedError, located
 from fastgrad.native.c_file import CFile
 from fastgrad.native.c_names import Names, check_name
 from fastgrad.plan.request import Kind, Request
-from fastgrad.plan.scalar_program import scalar_cost, scalar_program
+from fastgrad.plan.scalar_program import first_without_scalar_code, scalar_cost, scalar_program
 from fastgrad.plan.sweep import plan_sweep
-from fastgrad.tape import ARRAY_OPERATION, CONSTANT, INPUT, Tape
+from fastgrad.tape import Tape
 from fastgrad.transform.adjoint import adjoint, input_names
 
 __all__ = ["CSource", "c_source"]
@@ -107,21 +104,17 @@ def _positions(tape: Tape, argnums: int | str | Sequence[int | str] | None) -> t
 
 
 def _check_can_be_unrolled(tape: Tape) -> None:
-    for index in np.flatnonzero((tape.opcodes >= ARRAY_OPERATION) & (tape.opcodes < INPUT)).tolist():
-        entry = array_ops.TABLE[int(tape.opcodes[index]) - ARRAY_OPERATION]
-        operands = tape.operands_of(index)
-        computed_positions = any(tape.opcodes[operands[k]] != CONSTANT for k in entry.position_operands)
-        if not entry.movement and (entry.scalar_code is None or computed_positions):
-            what = f"{entry.name} at computed positions" if entry.scalar_code else entry.name
-            source = tape.source_of(index)
-            raise UnsupportedError(
-                located(
-                    f"{what} cannot be written as C",
-                    "" if source is None else str(source),
-                    "Take it out of the recorded function and hand its result in as an argument, or write it with "
-                    "elementary operations, sums, products and indexing.",
-                )
+    found = first_without_scalar_code(tape)
+    if found is not None:
+        what, line = found
+        raise UnsupportedError(
+            located(
+                f"{what} cannot be written as C",
+                line,
+                "Take it out of the recorded function and hand its result in as an argument, or write it with "
+                "elementary operations, sums, products and indexing.",
             )
+        )
 
 
 def _check_size(statements: float, limit: int) -> None:

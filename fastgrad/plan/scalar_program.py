@@ -57,7 +57,7 @@ def scalar_cost(tape: Tape) -> float:
         entry = array_ops.TABLE[int(tape.opcodes[index]) - ARRAY_OPERATION]
         operands = tape.operands_of(index).tolist()
         if not entry.movement:
-            if entry.scalar_code is None or not _has_positions(tape, entry, operands):
+            if not _has_scalar_code(tape, entry, operands):
                 return math.inf
             total += entry.scalar_cost(tape.attribute_of(index), *map(tape.shape_of, operands))
         # moving elements costs planning time though it costs no instruction
@@ -65,8 +65,18 @@ def scalar_cost(tape: Tape) -> float:
     return total
 
 
-def _has_positions(tape: Tape, entry: array_ops.ArrayOperation, operands: Sequence[int]) -> bool:
-    return all(tape.opcodes[operands[k]] == CONSTANT for k in entry.position_operands)
+def _has_scalar_code(tape: Tape, entry: array_ops.ArrayOperation, operands: Sequence[int]) -> bool:
+    return entry.scalar_code is not None and all(tape.opcodes[operands[k]] == CONSTANT for k in entry.position_operands)
+
+
+def first_without_scalar_code(tape: Tape) -> tuple[str, str] | None:
+    """The first operation for which the tape has no scalar program, and the user's line; None if it has one."""
+    for index in np.flatnonzero((tape.opcodes >= ARRAY_OPERATION) & (tape.opcodes < INPUT)).tolist():
+        entry = array_ops.TABLE[int(tape.opcodes[index]) - ARRAY_OPERATION]
+        if not entry.movement and not _has_scalar_code(tape, entry, tape.operands_of(index).tolist()):
+            what = entry.name if entry.scalar_code is None else f"{entry.name} at computed positions"
+            return what, str(tape.source_of(index) or "")
+    return None
 
 
 def scalar_program(tape: Tape) -> ScalarProgram:
