@@ -10,7 +10,8 @@ from fastgrad.calls import Call
 from fastgrad.errors import InputError
 from fastgrad.recording.structures import flatten
 from fastgrad.recordings import Recordings
-from fastgrad.vm.fast_call import FastCalls, accelerate, is_plain_array
+from fastgrad.vm.fast_call import FastCalls, accelerate
+from fastgrad.vm.memory import is_plain
 
 __all__ = ["Prepared"]
 
@@ -33,7 +34,6 @@ class Prepared:
         self._derivative = derivative
         call = derivative.bind(args, kwargs)
         self._shapes = [array.shape for array in call.arrays]
-        self._kwargs = tuple(kwargs)
         self._fast = FastCalls(type(self))
         for _ in range(2):  # the second time it is worth while to have the kernels answer
             self._evaluate(args, kwargs)
@@ -121,7 +121,7 @@ class Bound:
         targets, _ = flatten(out)
         arrays = [argument for argument in given if isinstance(argument, np.ndarray)]
         entries = self._prepared._fast.entries
-        if len(entries) != 1 or len(arrays) != len(given) or not all(map(is_plain_array, [*arrays, *targets])):
+        if len(entries) != 1 or len(arrays) != len(given) or not all(map(is_plain, [*arrays, *targets])):
             return
         bound = entries[0].bound_to(arrays, targets)
         if bound is not None:

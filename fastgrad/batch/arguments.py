@@ -226,7 +226,7 @@ def taken_apart(
         structures.append(structure)
         all_leaves.append(tuple(leaves))
         all_axes.append(tuple(axes))
-    lengths = tuple(_length(found, level) for level, found in enumerate(sizes))
+    lengths = tuple(map(_length, sizes))
     return Batch(tuple(keys), tuple(structures), tuple(all_leaves), tuple(all_axes), lengths)
 
 
@@ -259,7 +259,7 @@ def _usable(leaf: Any, root: str) -> Any:
     return stacked(leaf) if is_mixed and any(isinstance(x, RecordedArray) for x in leaf.flat) else leaf
 
 
-def _length(sizes: dict[str, int], level: int) -> int:
+def _length(sizes: dict[str, int]) -> int:
     """The number of examples that all leaves have. Raises InputError."""
     if not sizes:
         raise InputError(

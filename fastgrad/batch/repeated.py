@@ -21,8 +21,7 @@ from fastgrad.branches import Branch
 from fastgrad.recording.captured import Place, Surroundings, is_told_by_identity
 from fastgrad.recording.structures import Structure, flatten
 from fastgrad.vm.addresses import address_of
-from fastgrad.vm.fast_call import is_plain_array
-from fastgrad.vm.memory import allocate_together
+from fastgrad.vm.memory import allocate_together, is_plain
 
 __all__ = ["MISSED", "Plan", "Plans", "plan_for"]
 
@@ -92,12 +91,12 @@ class Plan:
     def _results_in(self, out: Any, n: int, inputs: Sequence[Floats]) -> list[Floats] | None:
         """The arrays of ``out`` with their axis of examples first; None where they need a closer look."""
         targets, structure = flatten(out)
-        captured = captured_by(self.executor)
+        captured = _captured_by(self.executor)
         if structure != self.structure or captured is None or len(targets) != len(self.shapes):
             return None
         results: list[Any] = [None] * len(targets)
         for target, (number, axis) in zip(targets, self.leaves, strict=True):
-            if number is None or type(target) is not np.ndarray or not is_plain_array(target):
+            if number is None or type(target) is not np.ndarray or not is_plain(target):
                 return None
             if not target.flags.writeable:
                 return None
@@ -107,7 +106,7 @@ class Plan:
             results[number] = target if axis == 0 else np.moveaxis(target, axis, 0)
         # in memory each after the other: whatever begins before the last one has ended is looked at closely
         read = [array for array in (*inputs, *captured) if array.size]
-        if any(result is None for result in results) or not all(map(is_plain_array, read)):
+        if any(result is None for result in results) or not all(map(is_plain, read)):
             return None
         spans = sorted(
             (*((address_of(a), a.nbytes, False) for a in read), *((address_of(t), t.nbytes, True) for t in targets))
@@ -121,7 +120,7 @@ class Plan:
         return results
 
 
-def captured_by(executor: Any) -> list[NDArray[Any]] | None:
+def _captured_by(executor: Any) -> list[NDArray[Any]] | None:
     """The arrays that an executor reads besides its arguments; None where it does not say."""
     sweep = getattr(executor, "sweep", None)
     return None if sweep is None else [array for array, _ in sweep.captured]

@@ -130,7 +130,9 @@ class Run:
         order, wrt = self.derivative.form.order, self.call.wrt
         request, tape = self.derivative.request(branch, self.call), branch.tape_for(order, wrt)
         shapes = result_shapes(tape.output_shapes, tape.input_shapes, request)
-        return branch.batch_executor(order, request, wrt, self.derivative.tier), shapes
+        executor = branch.batch_executor(order, request, wrt, self.derivative.tier)
+        self._executors[branch] = executor, shapes
+        return executor, shapes
 
     def _block_size(self) -> int:
         """How many examples are run at once: all, unless some of their memory has to be converted."""

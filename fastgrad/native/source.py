@@ -45,11 +45,6 @@ class Source:
         return self.inputs.dtype == isa.INPUT_ROW
 
     @property
-    def n_rows(self) -> int:
-        """How many rows native code over lanes is given."""
-        return len(self.inputs) + int((self.seeds["kind"] == isa.SEED_ADDRESS).sum()) + len(self.outputs)
-
-    @property
     def length(self) -> int:
         """LLVM instructions, about."""
         return 2 * self.sweep.n_instructions + 2 * len(self.sweep.edges) * self.n_sweeps + 2 * len(self.outputs)

@@ -40,7 +40,7 @@ class _Part:
 
 
 class _Text:
-    """What both forms share: events become functions, and values find their way between them."""
+    """What all forms share: events become functions, and values find their way between them."""
 
     # the parameters of every function, and of the one that calls them
     parameters: str
@@ -78,7 +78,7 @@ class _Text:
         return [_Part(number, events) for number, events in enumerate(parts)]
 
     def _find_crossings(self) -> None:
-        """The slots that another part reads than the one that writes them; where adjoints are touched first and last"""
+        """The slots that another part reads than the one that writes them; adjoints' first and last parts."""
         writer: dict[int, int] = {}
         self.crossing: set[int] = set()
         self.first_touch: dict[_Adjoint, int] = {}
@@ -377,8 +377,8 @@ class Entry:
     """``i64 name(inputs, outputs, workspace)``: a routine that needs nothing but this code.
 
     ``inputs`` and ``outputs`` are tables of addresses, one for each array. The workspace may be anything where the
-    program is short (see ``Source.workspace``). It returns -1, or the number of a failed guard, and then has written
-    nothing.
+    program is short (see ``EntrySource.workspace``). It returns -1, or the number of a failed guard, and then has
+    written nothing.
     """
 
     def __init__(self, routine: Routine, name: str, library: Library, pause: Callable[[], None]) -> None:

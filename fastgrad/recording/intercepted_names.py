@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+__all__ = ["KNOWN_MODULES", "MAKERS", "OF_MODULES", "TAKERS", "UFUNCS_OF_LISTS"]
+
 # NumPy's functions that make arrays of what knows no protocol
 MAKERS = (
     "arange", "array", "asanyarray", "asarray", "asarray_chkfinite", "require", "ascontiguousarray",

@@ -35,6 +35,8 @@ def _caller_package() -> str:
 
 
 def stand_in_for_maker(original: Callable[..., Any]) -> Callable[..., Any]:
+    """Of a function that makes arrays: while a recording runs they take recorded values."""
+
     @functools.wraps(original)
     def stand_in(*args: Any, **kwargs: Any) -> Any:
         if innermost_recorder() is None or _caller_package() in UNTOUCHED:
@@ -46,6 +48,8 @@ def stand_in_for_maker(original: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def stand_in_for_taker(original: Callable[..., Any]) -> Callable[..., Any]:
+    """Of a function that takes lists of recorded values."""
+
     @functools.wraps(original)
     def stand_in(*args: Any, **kwargs: Any) -> Any:
         if innermost_recorder() is None or not any_recorded(args, kwargs):
@@ -57,6 +61,8 @@ def stand_in_for_taker(original: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def stand_in_for(original: Callable[..., Any], definition: Callable[..., Any]) -> Callable[..., Any]:
+    """Of a function that knows no protocol: the definition computes what has recorded values in it."""
+
     @functools.wraps(original)
     def stand_in(*args: Any, **kwargs: Any) -> Any:
         if innermost_recorder() is None:

@@ -16,7 +16,16 @@ from numpy.typing import NDArray
 from fastgrad.recording.structures import Structure, flatten
 from fastgrad.vm import instructions as isa
 
-__all__ = ["Packing", "Unpacking", "flat_packing", "packing_of", "unpacking_of"]
+__all__ = [
+    "NO_ARGUMENTS",
+    "SINGLE",
+    "Packing",
+    "Unpacking",
+    "addresses_of",
+    "flat_packing",
+    "packing_of",
+    "unpacking_of",
+]
 
 Records = NDArray[Any]
 # beyond this many leaves a call takes long anyway

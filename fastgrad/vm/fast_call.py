@@ -35,6 +35,7 @@ from fastgrad.native.tier import Tier
 from fastgrad.recording.captured import ABSENT, Place, is_told_by_identity
 from fastgrad.recording.recorder import open_anywhere
 from fastgrad.vm import instructions as isa
+from fastgrad.vm.addresses import address_of
 from fastgrad.vm.binary import kernels
 from fastgrad.vm.call_structures import NO_ARGUMENTS, SINGLE, Packing, Unpacking, addresses_of
 from fastgrad.vm.wiring import Wiring
@@ -121,7 +122,7 @@ class FastCalls(_Holder):
 
     def __init__(self, owner: type) -> None:
         self.calls = np.zeros(1, isa.CALLS)
-        self.calls["python"] = _address(_python)
+        self.calls["python"] = address_of(_python)
         for name, method in _slow_methods(owner).items():
             self.calls[name] = id(method)
         self.entries: tuple[Entry, ...] = ()
@@ -158,8 +159,8 @@ class FastCalls(_Holder):
             if len(self.entries) > 1 and self._divergences is None:
                 self._divergences = np.full((isa.MAX_ENTRIES, isa.MAX_ENTRIES), -1)
                 self._predictions = np.zeros(isa.N_PREDICTIONS, np.int64)
-                self.calls["divergences"] = _address(self._divergences)
-                self.calls["predictions"] = _address(self._predictions)
+                self.calls["divergences"] = address_of(self._divergences)
+                self.calls["predictions"] = address_of(self._predictions)
             places = itertools.zip_longest(kept, self.entries)
             for position in [position for position, (old, new) in enumerate(places) if old is not new]:
                 self._put(position, self.entries[position] if position < len(self.entries) else None)
@@ -223,31 +224,31 @@ class Entry:
             "owner": id(self),
             "driver": wiring.driver,
             "job": wiring.job,
-            "reads": _address(wiring.reads),
+            "reads": address_of(wiring.reads),
             "n_reads": len(wiring.reads),
             "n_positional": unpacking.n_positional,
-            "names": _address(self._names),
+            "names": address_of(self._names),
             "n_names": len(self._names),
-            "registers": _address(self._registers),
-            "unpackings": _address(self._unpackings[0]),
+            "registers": address_of(self._registers),
+            "unpackings": address_of(self._unpackings[0]),
             "n_unpackings": len(self._unpackings[0]),
-            "arguments": _address(self._arguments),
+            "arguments": address_of(self._arguments),
             "n_arguments": len(self._arguments),
             # while it runs without the interpreter's lock, or Python steps in, containers may lose their items
             "is_held": unpacking.is_nested,
-            "places": _address(self._places.records),
-            "results": _address(self._results),
+            "places": address_of(self._places.records),
+            "results": address_of(self._results),
             "n_results": len(self._results),
-            "objects": _address(self._objects),
-            "packings": _address(self._packings[0]),
+            "objects": address_of(self._objects),
+            "packings": address_of(self._packings[0]),
             "n_packings": len(self._packings[0]),
-            "stack": _address(self._stack),
-            "scratch": _address(self._scratch),
+            "stack": address_of(self._stack),
+            "scratch": address_of(self._scratch),
             "is_single": packing.is_single,
             "is_bound": bound is not None,
         }
         isa.set_fields(self._record, fields)
-        self.address = _address(self._record)
+        self.address = address_of(self._record)
         self._granted = 0
         self.account()
 
@@ -257,10 +258,10 @@ class Entry:
         if wiring is None or _would_overwrite(wiring, arrays, targets):
             return None
         for word, array in zip(wiring.input_words, arrays, strict=True):
-            _write_word(word, _address(array))
+            _write_word(word, address_of(array))
         for words, target in zip(wiring.result_words, targets, strict=True):
             for word, offset in words.tolist():
-                _write_word(word, _address(target) + offset)
+                _write_word(word, address_of(target) + offset)
         bound = Entry(self.branch, self._executor, wiring, NO_ARGUMENTS, [], SINGLE, bound=(arrays, targets))
         bound.expect(self._places)
         return bound
@@ -297,7 +298,7 @@ class Entry:
     def expect(self, places: Places) -> None:
         """From now on what these places tell must be so."""
         kept, self._places = self._places, places
-        self._record["places"] = _address(places.records)
+        self._record["places"] = address_of(places.records)
         del kept  # until now another thread's call may have read it
 
     def _argument_records(self, given: Sequence[Given]) -> NDArray[Any]:
@@ -312,7 +313,7 @@ class Entry:
                 rows.append((argument.kind, register, id(argument.value), 0, 0, 0, 0, 0, 0))
                 continue
             kind, dtype, copy, targets = argument.kind, 0, 0, next(remaining)
-            target = int(targets[0, 0]) if len(targets) == 1 else _address(spare)
+            target = int(targets[0, 0]) if len(targets) == 1 else address_of(spare)
             if kind == isa.ARGUMENT_ARRAY and len(targets) > 1:
                 kind = isa.ARGUMENT_COPIED  # to one place, whose parts have been told
             if kind == isa.ARGUMENT_COPIED:
@@ -320,26 +321,26 @@ class Entry:
                 dtype, copy = id(argument.dtype), id(array)
                 self._copies += [argument.dtype, array]
                 for word, offset in targets.tolist():
-                    _write_word(word, _address(array) + offset)
+                    _write_word(word, address_of(array) + offset)
             elif kind in (isa.ARGUMENT_WHOLE, isa.ARGUMENT_SCALAR):
                 array = np.zeros(1)
-                dtype, copy = id(type(argument.value)), _address(array)
+                dtype, copy = id(type(argument.value)), address_of(array)
                 self._copies.append(array)
             elif kind == isa.ARGUMENT_NUMBER and exact:
                 dtype = id(type(argument.value))  # whether results are float32 hangs on it, too
             shape = np.array(argument.shape, np.int64)
             self._copies.append(shape)
             mask, flags = _FLAGS[argument.layout]
-            rows.append((kind, register, dtype, mask, flags, len(shape), _address(shape), target, copy))
+            rows.append((kind, register, dtype, mask, flags, len(shape), address_of(shape), target, copy))
         return np.array(rows, isa.ARGUMENT)
 
     def _result_records(self) -> NDArray[Any]:
         rows = []
         for k, (shape, cast) in enumerate(zip(self._shapes, self._packing.casts, strict=False)):
             targets = self._wiring.result_words[k]
-            number = _address(self._numbers) + self._numbers.itemsize * k
+            number = address_of(self._numbers) + self._numbers.itemsize * k
             cast_to = 0 if cast is None else id(cast)
-            rows.append((len(shape), _address(shape), _address(targets), len(targets), number, cast_to))
+            rows.append((len(shape), address_of(shape), address_of(targets), len(targets), number, cast_to))
         return np.array(rows, isa.RESULT)
 
 
@@ -371,15 +372,10 @@ def entry_for(
     return None if wiring is None else Entry(branch, executor, wiring, unpacking, given, packing)
 
 
-def is_plain_array(array: NDArray[Any]) -> bool:
-    """Whether the kernels read its memory as it is."""
-    return bool(array.dtype is _DTYPE and array.flags.c_contiguous and array.flags.aligned)
-
-
 def _would_overwrite(wiring: Wiring, arrays: Sequence[Floats], targets: Sequence[Floats]) -> bool:
     """Whether a target shares memory with what is read while results are written, or with another target."""
-    written = [(_address(target), target.nbytes) for target in targets]
-    read = [*((_address(array), array.nbytes) for array in arrays), *map(tuple, wiring.reads.tolist())]
+    written = [(address_of(target), target.nbytes) for target in targets]
+    read = [*((address_of(array), array.nbytes) for array in arrays), *map(tuple, wiring.reads.tolist())]
     return any(
         max(first, start) < min(first + size, start + length)
         for k, (first, size) in enumerate(written)
@@ -400,10 +396,6 @@ def _alike(x: Given, y: Given) -> bool:
     if x.shape is None or y.shape is None:
         return x.shape is y.shape and (x.value is y.value or _are_equal(x.value, y.value))
     return x == y
-
-
-def _address(array: NDArray[Any]) -> int:
-    return int(array.ctypes.data)
 
 
 def _write_word(address: int, word: int) -> None:
@@ -572,7 +564,7 @@ def _looks() -> Iterator[bool]:
     locked.flags.writeable = False
     for probe, flags in ((array, 0x501), (locked, 0x100)):
         words = _words_of(probe, 9)
-        yield words[1] == id(np.ndarray) and words[2] == _address(probe) and words[7] == id(_DTYPE)
+        yield words[1] == id(np.ndarray) and words[2] == probe.ctypes.data and words[7] == id(_DTYPE)
         yield words[3] & 0xFFFFFFFF == 2 and words[8] & 0x501 == flags
         yield (ctypes.c_int64 * 2).from_address(words[4])[:] == list(probe.shape)
     for number in (1.5, np.float64(2.5)):

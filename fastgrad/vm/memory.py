@@ -51,7 +51,7 @@ def allocate_together(shapes: Sequence[Shape]) -> list[Floats]:
 
 def aligned(n: int) -> Floats:
     """``n`` doubles that start at a multiple of the cache line."""
-    raw = np.empty(n + isa.TILE_ALIGNMENT // 8)
+    raw = np.empty(n + _LINE)
     shift = -address_of(raw) % isa.TILE_ALIGNMENT // 8
     return raw[shift : shift + n]
 
