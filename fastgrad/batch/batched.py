@@ -15,7 +15,7 @@ from fastgrad.batch.arguments import Batch, taken_apart
 from fastgrad.batch.outputs import refuse_overlap, with_axes
 from fastgrad.batch.recorded import all_at_once
 from fastgrad.batch.repeated import MISSED, Plans
-from fastgrad.batch.run import OTHER_NESTING, Run
+from fastgrad.batch.run import OTHER_NESTING, Run, differing_data
 from fastgrad.calls import parameters_of
 from fastgrad.config import resolve_threads
 from fastgrad.derivative import Derivative, by_reference
@@ -225,9 +225,7 @@ def _joined(column: Sequence[Any], shape: tuple[int, ...], lengths: tuple[int, .
 
 
 def _the_only_one(column: Sequence[Any]) -> Any:
-    if any(leaf is not column[0] and leaf != column[0] for leaf in column):
-        raise InputError(
-            "vmap returns auxiliary data that does not hang on the arguments as it is, so it must be the same for all "
-            f"examples; this function returns {column[0]!r} and others. Leave it out, or compute it from the arguments."
-        )
+    for leaf in column:
+        if leaf is not column[0] and leaf != column[0]:
+            raise differing_data(column[0], leaf)
     return column[0]

@@ -27,7 +27,7 @@ from fastgrad.errors import InputError
 from fastgrad.plan.request import result_shapes
 from fastgrad.vm.memory import allocate_together
 
-__all__ = ["OTHER_NESTING", "Run"]
+__all__ = ["OTHER_NESTING", "Run", "differing_data"]
 
 Floats = NDArray[np.float64]
 Shape = tuple[int, ...]
@@ -310,8 +310,13 @@ def _leaf_for_both(leaf: OutputLeaf, other: OutputLeaf) -> OutputLeaf:
         return OutputLeaf(np.result_type(leaf.dtype, other.dtype))
     if leaf.dtype is other.dtype is None and (leaf.static is other.static or np.array_equal(leaf.static, other.static)):
         return leaf
-    raise InputError(
+    raise differing_data(leaf.static, other.static)
+
+
+def differing_data(one: Any, other: Any) -> InputError:
+    """What is raised for auxiliary data that differs between examples."""
+    return InputError(
         "vmap returns auxiliary data that does not hang on the arguments as it is, so it must be the same for all "
-        f"examples; on different branches this function returns {leaf.static!r} and {other.static!r}. Leave it out, or "
-        "compute it from the arguments."
+        f"examples; this function returns {one!r} for one and {other!r} for another. Leave it out, or compute it from "
+        "the arguments."
     )

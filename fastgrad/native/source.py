@@ -17,7 +17,7 @@ from fastgrad.vm import instructions as isa
 if TYPE_CHECKING:
     from fastgrad.native.straight_line import Entry, Lanes, Scalar
 
-__all__ = ["MAX_OPTIMISED", "EntrySource", "Source", "digest_of", "is_long", "symbols_of"]
+__all__ = ["MAX_OPTIMISED", "MAX_OVER_LANES", "EntrySource", "Source", "digest_of", "is_long", "symbols_of"]
 
 # LLVM instructions up to which code is optimised. Beyond it code for one evaluation is translated as it stands, by the
 # quickest of LLVM's ways: 7.7 instead of 7.1 us for the gradient of 200 Runge-Kutta steps, in 0.4 instead of 6 s. Code

@@ -4,7 +4,7 @@ import doctest
 import re
 from pathlib import Path
 
-from fastgrad.native.source import MAX_OPTIMISED
+from fastgrad.native.source import MAX_OPTIMISED, MAX_OVER_LANES
 from fastgrad.native.store import DEFAULT_MB
 from fastgrad.native.tier import FIXED, LOOK_AFTER, OPTIMISED, QUICK
 
@@ -26,3 +26,4 @@ def test_the_numbers_are_those_of_the_code() -> None:
     assert f"({FIXED / 1e6:.0f} ms and {OPTIMISED / 1e3:.0f} us an instruction, {QUICK / 1e3:.0f} us in long" in text
     assert f"({DEFAULT_MB})" in text
     assert f"more than {MAX_OPTIMISED:,} instructions" in text
+    assert f"those of more than some {MAX_OVER_LANES:,} stay in the VM" in text
