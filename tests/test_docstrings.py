@@ -10,7 +10,10 @@ MODULES = [
     "batch.batched",
     "batch.chunks",
     "check",
+    "checking.check",
     *(f"interop.{name}" for name in ("c", "dask", "numba", "scipy")),
+    "prepared",
+    "tape",
 ]
 
 
