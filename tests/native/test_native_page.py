@@ -1,27 +1,17 @@
 """The examples on the page about machine code give what they show."""
 
-import doctest
-import re
-from pathlib import Path
-
 from fastgrad.native.source import MAX_OPTIMISED, MAX_OVER_LANES
 from fastgrad.native.store import DEFAULT_MB
 from fastgrad.native.tier import FIXED, LOOK_AFTER, OPTIMISED, QUICK
-
-PAGE = Path(__file__).resolve().parents[2] / "docs" / "native.md"
+from tests.pages import DOCS, run_examples
 
 
 def test_the_examples_give_what_they_show() -> None:
-    examples = "\n".join(re.findall(r"```python\n(.*?)```", PAGE.read_text(), re.DOTALL))
-    test = doctest.DocTestParser().get_doctest(examples, {}, PAGE.name, str(PAGE), 0)
-    runner = doctest.DocTestRunner()
-    runner.run(test)
-    assert runner.tries > 8
-    assert runner.failures == 0
+    assert run_examples("native.md") > 8
 
 
 def test_the_numbers_are_those_of_the_code() -> None:
-    text = " ".join(PAGE.read_text().split())
+    text = " ".join((DOCS / "native.md").read_text().split())
     assert f"After {LOOK_AFTER / 1e6:.0f} ms" in text
     assert f"({FIXED / 1e6:.0f} ms and {OPTIMISED / 1e3:.0f} us an instruction, {QUICK / 1e3:.0f} us in long" in text
     assert f"({DEFAULT_MB})" in text
