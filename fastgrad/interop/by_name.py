@@ -46,6 +46,7 @@ def halves(name: str) -> tuple[int, int]:
 
 
 def known(name: str) -> CFunction | None:
+    """The function that was first registered under a name."""
     found = _kept.get(name)
     return found and found[0]
 

@@ -106,6 +106,7 @@ class Caller:
 
 
 def element(builder: ir.IRBuilder, base: Any, index: Any, kind: ir.Type) -> Any:
+    """The address of an element of an array of this type."""
     index = ir.Constant(LONG, index) if isinstance(index, int) else index
     return builder.gep(base, [index], inbounds=True, source_etype=kind)
 

@@ -94,6 +94,7 @@ def _fits(code: MachineCode, kinds: Sequence[Any]) -> list[_Fit]:
 
 
 def other_shape(code: MachineCode, array: NamedArray) -> str:
+    """What is said of an argument of another shape."""
     return f"{code.label} was compiled for {array.name} of shape {array.shape}; it has another shape."
 
 

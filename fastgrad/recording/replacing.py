@@ -75,6 +75,7 @@ HOLDERS = (CellType, FunctionType, dict, list)
 
 
 def content(holder: Any, key: Any) -> Any:
+    """What one of ``HOLDERS`` holds under a key; a cell has one place, and needs none."""
     try:
         if isinstance(holder, CellType):
             return holder.cell_contents
@@ -84,6 +85,7 @@ def content(holder: Any, key: Any) -> Any:
 
 
 def set_content(holder: Any, key: Any, value: Any) -> None:
+    """Have one of ``HOLDERS`` hold a value under a key."""
     if isinstance(holder, CellType):
         holder.cell_contents = value
     elif isinstance(holder, FunctionType):

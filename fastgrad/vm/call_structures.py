@@ -129,6 +129,7 @@ SINGLE = Packing((_Pack(isa.PACK_RESULT),), 1, (None,))
 
 
 def addresses_of(objects: Sequence[Any]) -> NDArray[np.int64]:
+    """Where the objects themselves are, as the kernels compare them."""
     return np.array([id(thing) for thing in objects], np.int64)
 
 

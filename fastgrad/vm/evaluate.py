@@ -11,8 +11,7 @@ import numpy as np
 from fastgrad.ops import Operation
 from fastgrad.vm import instructions as isa
 from fastgrad.vm.binary import kernels
-
-LANES = 256
+from fastgrad.vm.memory import MAX_LANES, aligned
 
 
 def evaluator(operation: Operation) -> Callable[..., Any]:
@@ -36,7 +35,7 @@ def evaluator(operation: Operation) -> Callable[..., Any]:
 def run_elementwise(words: Any, n_slots: int, columns: list[Any], results: list[tuple[int, Any]]) -> None:
     """Run a program over equally long one-dimensional arrays: operands in the first slots, results as (slot, array)."""
     n = len(results[0][1])
-    memory = np.empty(n_slots * LANES + isa.TILE_ALIGNMENT // 8)
+    memory = aligned(n_slots * MAX_LANES)
     inputs, outputs = np.zeros(len(columns), isa.INPUT_ROW), np.zeros(len(results), isa.OUTPUT_ROW)
     for slot, column in enumerate(columns):
         inputs[slot]["slot"], inputs[slot]["address"] = slot, column.ctypes.data
@@ -44,19 +43,19 @@ def run_elementwise(words: Any, n_slots: int, columns: list[Any], results: list[
     for k, (slot, array) in enumerate(results):
         outputs[k]["slot"], outputs[k]["address"] = slot, array.ctypes.data
         outputs[k]["strides"][0] = 1
-    shape, failed_lanes = np.array([n], np.int64), np.zeros(LANES, np.int64)
+    shape, failed_lanes = np.array([n], np.int64), np.zeros(MAX_LANES, np.int64)
     job = isa.new_job()
     fields = {
         "words": words.ctypes.data,
-        "memory": memory.ctypes.data + (-memory.ctypes.data) % isa.TILE_ALIGNMENT,
+        "memory": memory.ctypes.data,
         "inputs": inputs.ctypes.data,
         "n_inputs": len(inputs),
         "outputs": outputs.ctypes.data,
         "n_outputs": len(outputs),
-        "lanes": LANES,
+        "lanes": MAX_LANES,
         "ndim": 1,
         "shape": shape.ctypes.data,
-        "last_tile": isa.n_tiles((n,), LANES),
+        "last_tile": isa.n_tiles((n,), MAX_LANES),
         "failed_lanes": failed_lanes.ctypes.data,
     }
     isa.set_fields(job, fields)

@@ -35,7 +35,7 @@ MAX_SEEDS = 64
 class _Layout:
     """The fixed part of a request on a scalar program, and where the addresses of each array go.
 
-    Each entry of ``inputs``, ``seeds`` and ``results`` is (records, offsets in bytes): the records that refer to one
+    Each entry of ``seed_places`` and ``output_places`` is (records, offsets in bytes): the records that refer to one
     array and what is added to the array's address in each.
     """
 

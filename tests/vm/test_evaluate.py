@@ -8,17 +8,18 @@ import numpy as np
 import pytest
 
 from fastgrad import ops
-from fastgrad.vm.evaluate import LANES, evaluator
+from fastgrad.vm.evaluate import evaluator
+from fastgrad.vm.memory import MAX_LANES
 
 
-@pytest.mark.parametrize("n", [1, 7, 8, LANES - 1, LANES, LANES + 1, 3 * LANES + 5])
+@pytest.mark.parametrize("n", [1, 7, 8, MAX_LANES - 1, MAX_LANES, MAX_LANES + 1, 3 * MAX_LANES + 5])
 def test_arrays_of_every_length_are_computed_to_their_end(n: int) -> None:
     x = np.linspace(-1, 1, n)
     np.testing.assert_array_equal(evaluator(ops.multiply)(x, 3.0), x * 3.0)
 
 
 def test_an_element_does_not_depend_on_its_neighbours() -> None:
-    x = np.random.default_rng(1).normal(size=2 * LANES + 3)
+    x = np.random.default_rng(1).normal(size=2 * MAX_LANES + 3)
     whole = evaluator(ops.exp)(x)
     np.testing.assert_array_equal(whole, [evaluator(ops.exp)(element) for element in x])
 
