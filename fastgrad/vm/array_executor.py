@@ -236,7 +236,8 @@ class _Runner:
             yield self._call(waiting, zeroed)
 
     def _call(self, segments: Sequence[Segment], zeroed: Sequence[Stretch]) -> Callable[[], int]:
-        call = SegmentCall(segments, zeroed, self.addresses)
+        parts = [part for segment in segments for part in _parts(segment)]
+        call = SegmentCall(parts, zeroed, self.addresses)
         self.calls.append(call)
         run_array, address = kernels().run_array, call.address
 
@@ -516,6 +517,23 @@ def _index_space(segment: Segment) -> tuple[tuple[int, ...], _Order]:
         lengths[longest], lengths[-1] = lengths[-1], lengths[longest]
     shape = tuple(lengths)
     return shape, lambda strides: [strides[group[-1]] for group in groups]
+
+
+def _parts(segment: Segment) -> Iterator[Segment]:
+    """The segment, or one for each step along its shortest axes where it has more axes than the kernels know."""
+    if len(_index_space(segment)[0]) <= isa.MAX_DIMENSIONS:
+        yield segment
+        return
+    length, axis = min((length, axis) for axis, length in enumerate(segment.shape) if length > 1)
+    shape = (*segment.shape[:axis], 1, *segment.shape[axis + 1 :])
+    for step in range(length):
+
+        def moved(place: Place, step: int = step) -> Place:
+            return replace(place, offset=place.offset + step * place.strides[axis], shape=shape)
+
+        loads = tuple((slot, moved(place)) for slot, place in segment.loads)
+        stores = tuple(replace(store, place=moved(store.place)) for store in segment.stores)
+        yield from _parts(replace(segment, shape=shape, loads=loads, stores=stores))
 
 
 def _lanes(segment: Segment) -> int:

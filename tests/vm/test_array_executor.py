@@ -441,3 +441,23 @@ def test_slices_of_slices_that_are_added_to_each_other(tier: str) -> None:
     expected[1:-4] += 2 * x[1:-4]
     expected[:-5] += 2 * x[:-5]
     np.testing.assert_allclose(fg.grad(f, tier=tier)(x), expected, rtol=1e-13, atol=1e-13)
+
+
+@pytest.mark.parametrize("n_axes", [8, 9, 11])
+@pytest.mark.parametrize("tier", ["vm", "native"])
+def test_more_axes_than_the_kernels_know(n_axes: int, tier: str) -> None:
+    """Transposed axes cannot be merged, and a Jacobian has one for the seeds besides."""
+    x = np.random.default_rng(6).normal(size=(3, *(2,) * (n_axes - 2), 3))
+
+    def f(x: Any) -> Any:
+        return np.sin(x) * np.cos(x.T)
+
+    value, gradient = fg.value_and_grad(lambda x: np.sum(f(x)), tier=tier)(x)
+    np.testing.assert_allclose(value, np.sum(f(x)), rtol=1e-12)
+    np.testing.assert_allclose(gradient, np.cos(x) * np.cos(x.T) - np.sin(x) * np.sin(x.T), rtol=1e-12, atol=1e-15)
+    factors = np.array([1.0, 2.0])
+    jacobian = fg.jacobian(lambda s: np.sum(f(x * s[0] + s[1]), axis=(0, 2)), tier=tier)(factors)
+    moved = x * factors[0] + factors[1]
+    slope, of_transposed = np.cos(moved) * np.cos(moved.T), np.sin(moved) * np.sin(moved.T)
+    by_factors = [np.sum(slope * d - of_transposed * d.T, axis=(0, 2)) for d in (x, np.ones(x.shape))]
+    np.testing.assert_allclose(jacobian, np.stack(by_factors, -1), rtol=1e-11, atol=1e-12)
