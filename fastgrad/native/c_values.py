@@ -48,7 +48,8 @@ class Emitter:
         if isinstance(x, FloatValue):
             return x
         if isinstance(x, ConditionValue):
-            return x.select(1.0, 0.0)
+            chosen: FloatValue = x.select(1.0, 0.0)
+            return chosen
         return FloatValue(self, self._constant(DOUBLE, number_text(float(x))))
 
     def integer(self, x: Any) -> IntegerValue:
