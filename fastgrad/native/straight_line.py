@@ -11,7 +11,6 @@ them computes and another needs goes through the job's memory.
 
 from __future__ import annotations
 
-import sys
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -22,8 +21,9 @@ from fastgrad.vm import instructions as isa
 
 __all__ = ["MAX_FUNCTION", "Entry", "Lanes", "Scalar"]
 
-# LLVM instructions in one function, about
+# LLVM instructions in one function, about; fewer over lanes, where more registers are wanted at once
 MAX_FUNCTION = 2_000
+MAX_LANES_FUNCTION = 400
 # events between two pauses
 _PAUSE = 100
 
@@ -409,8 +409,7 @@ class Lanes(_Text):
     tile again where NaN was found. A lane of ``failed`` keeps the number of the first guard that does not hold there.
     """
 
-    # one function in any case: longer programs are not for lanes (see Source.is_native)
-    max_length = sys.maxsize
+    max_length = MAX_LANES_FUNCTION
     parameters = "ptr %rows, i64 %lanes, ptr %failed, ptr %memory, ptr %adjoints"
 
     def _begin(self) -> None:
@@ -443,6 +442,16 @@ class Lanes(_Text):
             zeros = f"<{width} x i32> zeroinitializer"
             self.before.append(f"{found} = shufflevector {self.type} {row}.first, {self.type} poison, {zeros}")
         return found
+
+    def _slot_place(self, slot: int) -> str:
+        return self._in_workspace("%memory", slot)
+
+    def _adjoint_place(self, adjoint: int) -> str:
+        return self._in_workspace("%adjoints", adjoint)
+
+    def _in_workspace(self, base: str, row: int) -> str:
+        start = self._line(f"mul i64 %lanes, {row}")
+        return self._at(base, self._line(f"add i64 {start}, %lane"))
 
     def _guard(self, number: int, holds: str) -> None:
         width, label = self.library.width, self.library.fresh()[1:]
