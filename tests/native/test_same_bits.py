@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import itertools
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -144,10 +145,10 @@ def test_every_request_of_a_program(name: str, kind: Kind) -> None:
         np.testing.assert_array_equal(bits(x), bits(y))
 
 
-def long_simulation(x: Any) -> Any:
+def long_simulation(x: Any, n_steps: int = 700) -> Any:
     """Some ten thousand operations, so that the code has several parts."""
     a, b, c = x
-    for _ in range(700):
+    for _ in range(n_steps):
         a, b, c = a + 0.01 * (b * c - a), b + 0.01 * np.sin(a - c), c + 0.01 * (a * b - c / (1 + b * b))
     return a * b + c
 
@@ -165,10 +166,12 @@ def test_a_long_program_in_several_parts(monkeypatch: pytest.MonkeyPatch) -> Non
         np.testing.assert_array_equal(bits(found[1]), bits(expected[1]))
 
 
-def test_a_long_program_over_lanes() -> None:
+@pytest.mark.parametrize("n_steps", [60, 700])
+def test_a_long_program_over_lanes(n_steps: int) -> None:
+    """Of several parts, and one that is left to the VM."""
     points = RNG.normal(size=(67, 3))
-    expected = fastgrad.vmap(fastgrad.grad(long_simulation, tier="vm"))(points)
-    found = fastgrad.vmap(fastgrad.grad(long_simulation, tier="native"))(points)
+    expected = fastgrad.vmap(fastgrad.grad(partial(long_simulation, n_steps=n_steps), tier="vm"))(points)
+    found = fastgrad.vmap(fastgrad.grad(partial(long_simulation, n_steps=n_steps), tier="native"))(points)
     np.testing.assert_array_equal(bits(found), bits(expected))
 
 
