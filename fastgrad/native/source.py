@@ -25,8 +25,8 @@ __all__ = ["MAX_OPTIMISED", "MAX_OVER_LANES", "EntrySource", "Source", "digest_o
 MAX_OPTIMISED = 3_000
 # Longer programs over the elements of arrays are left to the VM, which is as fast on them: straight code that is longer
 # than the caches of instructions, and hundreds of rows that meet in the same sets of a cache, cost what registers gain.
-# Batches, whose rows are longer and whose edges take the VM another pass, gain by a factor of three, but compile slowly:
-# 0.8 s for 8,500 instructions, minutes for 40,000.
+# Batches, whose rows are longer and whose edges take the VM another pass, gain by a factor of three, but their compile
+# time grows faster than they do: 0.8 s for 8,500 instructions, minutes for 40,000.
 MAX_OVER_LANES = 2_000
 MAX_IN_BATCHES = 12_000
 
