@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from functools import lru_cache
 from types import MethodType, ModuleType
 from typing import Any, Protocol
-from weakref import WeakMethod, WeakSet
+from weakref import ReferenceType, WeakMethod, WeakSet, ref
 
 from fastgrad.native.routine import NotNativeError
 from fastgrad.native.source import Source, is_long
@@ -89,7 +89,7 @@ class Tier:
                 self._is_waiting = True
             try:
                 _waiting.add(self)
-                _worker().put(self._step)
+                _worker().put(self)
             except RuntimeError as error:  # no thread can be started
                 self._give_up(error)
 
@@ -97,7 +97,7 @@ class Tier:
         """In a child process nobody does what was waiting in its parent: ask again."""
         self._is_waiting = False
 
-    def _step(self) -> None:
+    def step(self) -> None:
         """What the thread for compiling does when the VM has worked long enough."""
         following = float("inf")
         try:
@@ -193,24 +193,26 @@ class _Worker:
     def __init__(self) -> None:
         from queue import Queue
 
-        self._queue: Queue[Callable[[], None]] = Queue()
+        # weakly: what nobody has any more when its turn comes need not be compiled
+        self._queue: Queue[ReferenceType[Tier]] = Queue()
         # a daemon: a process that ends does not wait for code that it will not run
         threading.Thread(target=self._run, name="fastgrad-compiler", daemon=True).start()
 
-    def put(self, step: Callable[[], None]) -> None:
-        self._queue.put(step)
+    def put(self, tier: Tier) -> None:
+        self._queue.put(ref(tier))
 
     def wait(self) -> None:
         self._queue.join()
 
     def _run(self) -> None:
         while True:
-            step = self._queue.get()
+            tier = self._queue.get()()
             try:
-                with _compiling:
-                    step()
+                if tier is not None:
+                    with _compiling:
+                        tier.step()
             finally:
-                del step
+                del tier
                 self._queue.task_done()
 
 

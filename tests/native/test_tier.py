@@ -22,6 +22,8 @@ from fastgrad.native import store, tier
 from fastgrad.native.routine import NotNativeError
 
 ROOT = Path(__file__).parents[2]
+# they wait for the thread that compiles, which loops that never rest can hold up for a minute
+pytestmark = pytest.mark.slow
 X = np.array([0.3, -0.7, 1.1])
 
 
@@ -34,7 +36,8 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def eager(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Compiling counts as cheap, so that few calls pay for it."""
+    """Compiling counts as cheap, so that few calls pay for it; what other tests have started is done first."""
+    tier.wait_until_idle()
     for name, value in (("LOOK_AFTER", 1e4), ("FIXED", 1e4), ("OPTIMISED", 0.0), ("QUICK", 0.0)):
         monkeypatch.setattr(tier, name, value)
 
@@ -149,6 +152,7 @@ def test_batches_become_native() -> None:
 
 
 def test_calls_through_the_kernels_alone_reach_the_real_threshold() -> None:
+    tier.wait_until_idle()
     derivative = fg.grad(simulation)
     assert until(lambda: is_native(derivative), lambda: [derivative(X) for _ in range(1000)])
 
