@@ -11,7 +11,7 @@ import os
 import threading
 import time
 from collections.abc import Callable, Sequence
-from functools import lru_cache
+from functools import lru_cache, partial
 from types import MethodType, ModuleType
 from typing import Any, Protocol
 from weakref import ReferenceType, WeakMethod, WeakSet, ref
@@ -82,6 +82,10 @@ class Tier:
     def spend(self, nanoseconds: float) -> None:
         """Note that the VM has worked so long; may start a compilation."""
         self._spent += nanoseconds
+        if self._is_waiting:
+            # else the thread that compiles, which reads files and calls LLVM, would wait for the interpreter's lock for
+            # 5 ms a thousand times: beside a loop of calls that took 20 s for what now takes 0.1
+            _let_others_run()
         if self._spent >= self._next and not self._is_waiting:
             with self._lock:
                 if self._is_waiting or self._spent < self._next:  # another thread was here first
@@ -89,7 +93,7 @@ class Tier:
                 self._is_waiting = True
             try:
                 _waiting.add(self)
-                _worker().put(self)
+                _worker().put(partial(_step_of, ref(self)))
             except RuntimeError as error:  # no thread can be started
                 self._give_up(error)
 
@@ -97,7 +101,7 @@ class Tier:
         """In a child process nobody does what was waiting in its parent: ask again."""
         self._is_waiting = False
 
-    def step(self) -> None:
+    def _step(self) -> None:
         """What the thread for compiling does when the VM has worked long enough."""
         following = float("inf")
         try:
@@ -159,6 +163,13 @@ class Tier:
                 job.use_native(self.addresses)
 
 
+def _step_of(reference: ReferenceType[Tier]) -> None:
+    """The next step of a tier, unless nobody has its executor any more."""
+    tier = reference()
+    if tier is not None:
+        tier._step()
+
+
 def expected_nanoseconds(sources: Sequence[Source]) -> float:
     """How long compiling takes, about."""
     length = sum(source.length for source in sources)
@@ -193,26 +204,24 @@ class _Worker:
     def __init__(self) -> None:
         from queue import Queue
 
-        # weakly: what nobody has any more when its turn comes need not be compiled
-        self._queue: Queue[ReferenceType[Tier]] = Queue()
+        self._queue: Queue[Callable[[], None]] = Queue()
         # a daemon: a process that ends does not wait for code that it will not run
         threading.Thread(target=self._run, name="fastgrad-compiler", daemon=True).start()
 
-    def put(self, tier: Tier) -> None:
-        self._queue.put(ref(tier))
+    def put(self, step: Callable[[], None]) -> None:
+        self._queue.put(step)
 
     def wait(self) -> None:
         self._queue.join()
 
     def _run(self) -> None:
         while True:
-            tier = self._queue.get()()
+            step = self._queue.get()
             try:
-                if tier is not None:
-                    with _compiling:
-                        tier.step()
+                with _compiling:
+                    step()
             finally:
-                del tier
+                del step
                 self._queue.task_done()
 
 

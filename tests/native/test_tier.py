@@ -22,8 +22,6 @@ from fastgrad.native import store, tier
 from fastgrad.native.routine import NotNativeError
 
 ROOT = Path(__file__).parents[2]
-# they wait for the thread that compiles, which loops that never rest can hold up for a minute
-pytestmark = pytest.mark.slow
 X = np.array([0.3, -0.7, 1.1])
 
 
