@@ -13,11 +13,16 @@ from typing import Any
 
 from llvmlite import ir
 
+from fastgrad.operators import ConditionOperators, FloatOperators, IntegerOperators, OperationOperand
+
 F64 = ir.DoubleType()
 I64 = ir.IntType(64)
 I1 = ir.IntType(1)
 
 _COMPARISONS = {"<": "olt", "<=": "ole", ">": "ogt", ">=": "oge", "==": "oeq", "!=": "une"}
+_ON_FLOATS = {"+": "fadd", "-": "fsub", "*": "fmul", "/": "fdiv"}
+_ON_BITS = {"&": "and_", "|": "or_", "^": "xor"}
+_ON_INTEGERS = {"+": "add", "-": "sub", "*": "mul", "<<": "shl", ">>": "ashr", ">>>": "lshr", **_ON_BITS}
 
 
 class Emitter:
@@ -91,19 +96,14 @@ class Emitter:
         self.builder.store(self.float(value).llvm, pointer, align=8)
 
 
-class _Value:
-    """What the three kinds share; an operation of the table applied to it runs its ``forward``."""
+class _Value(OperationOperand):
+    """What the three kinds share."""
 
     __slots__ = ("emitter", "llvm")
 
     def __init__(self, emitter: Emitter, llvm: Any) -> None:
         self.emitter = emitter
         self.llvm = llvm
-
-    __hash__ = None  # type: ignore[assignment]
-
-    def apply_operation(self, operation: Any, operands: tuple[Any, ...]) -> Any:
-        return operation.forward(*[x if isinstance(x, _Value) else self.emitter.float(x) for x in operands])
 
     def repeat_while(self, condition: Any, step: Any, state: tuple[Any, ...]) -> tuple[Any, ...]:
         emitter, builder = self.emitter, self.emitter.builder
@@ -126,39 +126,15 @@ class _Value:
         return tuple(values)
 
 
-class FloatValue(_Value):
+class FloatValue(FloatOperators, _Value):
     """A double, or a vector of them."""
 
     __slots__ = ()
 
-    def _binary(self, instruction: str, x: Any, y: Any) -> FloatValue:
+    def _binary(self, sign: str, x: Any, y: Any) -> FloatValue:
         emitter = self.emitter
-        build = getattr(emitter.builder, instruction)
+        build = getattr(emitter.builder, _ON_FLOATS[sign])
         return FloatValue(emitter, build(emitter.float(x).llvm, emitter.float(y).llvm))
-
-    def __add__(self, other: Any) -> FloatValue:
-        return self._binary("fadd", self, other)
-
-    def __radd__(self, other: Any) -> FloatValue:
-        return self._binary("fadd", other, self)
-
-    def __sub__(self, other: Any) -> FloatValue:
-        return self._binary("fsub", self, other)
-
-    def __rsub__(self, other: Any) -> FloatValue:
-        return self._binary("fsub", other, self)
-
-    def __mul__(self, other: Any) -> FloatValue:
-        return self._binary("fmul", self, other)
-
-    def __rmul__(self, other: Any) -> FloatValue:
-        return self._binary("fmul", other, self)
-
-    def __truediv__(self, other: Any) -> FloatValue:
-        return self._binary("fdiv", self, other)
-
-    def __rtruediv__(self, other: Any) -> FloatValue:
-        return self._binary("fdiv", other, self)
 
     def __neg__(self) -> FloatValue:
         return FloatValue(self.emitter, self.emitter.builder.fneg(self.llvm))
@@ -169,24 +145,6 @@ class FloatValue(_Value):
         # llvmlite splits IEEE comparisons into an ordered and an unordered family.
         build = emitter.builder.fcmp_unordered if predicate[0] == "u" else emitter.builder.fcmp_ordered
         return ConditionValue(emitter, build(sign, self.llvm, emitter.float(other).llvm))
-
-    def __lt__(self, other: Any) -> ConditionValue:
-        return self._compare("<", other)
-
-    def __le__(self, other: Any) -> ConditionValue:
-        return self._compare("<=", other)
-
-    def __gt__(self, other: Any) -> ConditionValue:
-        return self._compare(">", other)
-
-    def __ge__(self, other: Any) -> ConditionValue:
-        return self._compare(">=", other)
-
-    def __eq__(self, other: Any) -> ConditionValue:  # type: ignore[override]
-        return self._compare("==", other)
-
-    def __ne__(self, other: Any) -> ConditionValue:  # type: ignore[override]
-        return self._compare("!=", other)
 
     def unary(self, name: str) -> FloatValue:
         return self.emitter.intrinsic(name, self)
@@ -208,71 +166,19 @@ class FloatValue(_Value):
         return IntegerValue(emitter, emitter.builder.fptosi(self.llvm, emitter.integer_type))
 
 
-class IntegerValue(_Value):
+class IntegerValue(IntegerOperators, _Value):
     """A signed 64-bit integer, or a vector of them. ``>>`` keeps the sign; arithmetic wraps."""
 
     __slots__ = ()
 
-    def _binary(self, instruction: str, x: Any, y: Any) -> IntegerValue:
+    def _binary(self, sign: str, x: Any, y: Any) -> IntegerValue:
         emitter = self.emitter
-        build = getattr(emitter.builder, instruction)
+        build = getattr(emitter.builder, _ON_INTEGERS[sign])
         return IntegerValue(emitter, build(emitter.integer(x).llvm, emitter.integer(y).llvm))
-
-    def __add__(self, other: Any) -> IntegerValue:
-        return self._binary("add", self, other)
-
-    __radd__ = __add__
-
-    def __sub__(self, other: Any) -> IntegerValue:
-        return self._binary("sub", self, other)
-
-    def __rsub__(self, other: Any) -> IntegerValue:
-        return self._binary("sub", other, self)
-
-    def __mul__(self, other: Any) -> IntegerValue:
-        return self._binary("mul", self, other)
-
-    __rmul__ = __mul__
-
-    def __and__(self, other: Any) -> IntegerValue:
-        return self._binary("and_", self, other)
-
-    def __or__(self, other: Any) -> IntegerValue:
-        return self._binary("or_", self, other)
-
-    def __xor__(self, other: Any) -> IntegerValue:
-        return self._binary("xor", self, other)
-
-    def __lshift__(self, other: Any) -> IntegerValue:
-        return self._binary("shl", self, other)
-
-    def __rshift__(self, other: Any) -> IntegerValue:
-        return self._binary("ashr", self, other)
-
-    def logical_right_shift(self, other: Any) -> IntegerValue:
-        return self._binary("lshr", self, other)
 
     def _compare(self, sign: str, other: Any) -> ConditionValue:
         emitter = self.emitter
         return ConditionValue(emitter, emitter.builder.icmp_signed(sign, self.llvm, emitter.integer(other).llvm))
-
-    def __lt__(self, other: Any) -> ConditionValue:
-        return self._compare("<", other)
-
-    def __le__(self, other: Any) -> ConditionValue:
-        return self._compare("<=", other)
-
-    def __gt__(self, other: Any) -> ConditionValue:
-        return self._compare(">", other)
-
-    def __ge__(self, other: Any) -> ConditionValue:
-        return self._compare(">=", other)
-
-    def __eq__(self, other: Any) -> ConditionValue:  # type: ignore[override]
-        return self._compare("==", other)
-
-    def __ne__(self, other: Any) -> ConditionValue:  # type: ignore[override]
-        return self._compare("!=", other)
 
     def from_bits(self) -> FloatValue:
         emitter = self.emitter
@@ -299,7 +205,7 @@ class IntegerValue(_Value):
         return FloatValue(emitter, found)
 
 
-class ConditionValue(_Value):
+class ConditionValue(ConditionOperators, _Value):
     """True or false, or a vector of them."""
 
     __slots__ = ()
@@ -335,17 +241,10 @@ class ConditionValue(_Value):
         result.add_incoming(taken.llvm, rare)
         return FloatValue(emitter, result)
 
-    def __and__(self, other: Any) -> ConditionValue:
+    def _binary(self, sign: str, x: Any, y: Any) -> ConditionValue:
         emitter = self.emitter
-        return ConditionValue(emitter, emitter.builder.and_(self.llvm, emitter.condition(other).llvm))
-
-    def __or__(self, other: Any) -> ConditionValue:
-        emitter = self.emitter
-        return ConditionValue(emitter, emitter.builder.or_(self.llvm, emitter.condition(other).llvm))
-
-    def __xor__(self, other: Any) -> ConditionValue:
-        emitter = self.emitter
-        return ConditionValue(emitter, emitter.builder.xor(self.llvm, emitter.condition(other).llvm))
+        build = getattr(emitter.builder, _ON_BITS[sign])
+        return ConditionValue(emitter, build(emitter.condition(x).llvm, emitter.condition(y).llvm))
 
     def __invert__(self) -> ConditionValue:
         return self ^ True

@@ -17,6 +17,7 @@ from fastgrad.errors import InputError
 from fastgrad.recording.structures import Structure, flatten
 from fastgrad.results import Nesting
 from fastgrad.tape import is_number
+from fastgrad.vm.call_structures import ResultSlot
 from fastgrad.vm.memory import allocate_together
 
 __all__ = ["CallersArrays", "Frame", "OwnArrays", "refuse_overlap", "to_be_converted", "with_axes"]
@@ -25,13 +26,6 @@ Floats = NDArray[np.float64]
 Shape = tuple[int, ...]
 # how hard two arrays are looked at before they count as overlapping
 MAX_WORK = 10_000
-
-
-class _Slot:
-    """Stands for a result of the executor while they are nested."""
-
-    def __init__(self, number: int) -> None:
-        self.number = number
 
 
 @dataclass(frozen=True)
@@ -49,9 +43,9 @@ class Frame:
 
     def slots(self, branch: Branch, n_results: int) -> tuple[list[int | None], Structure]:
         """For each leaf of the result which result of the executor it is (None: none), and how they are nested."""
-        nested = self.nesting.package(branch, self.call, [_Slot(k) for k in range(n_results)])
+        nested = self.nesting.package(branch, self.call, [ResultSlot(k) for k in range(n_results)])
         leaves, structure = flatten(nested)
-        return [leaf.number if isinstance(leaf, _Slot) else None for leaf in leaves], structure
+        return [leaf.number if isinstance(leaf, ResultSlot) else None for leaf in leaves], structure
 
     def nested(self, branch: Branch, arrays: Sequence[Floats]) -> Any:
         """Arrays with an axis of examples first, as what the caller gets."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +21,8 @@ from fastgrad.branches import Branch
 from fastgrad.recording.captured import Place, Surroundings, is_told_by_identity
 from fastgrad.recording.structures import Structure, flatten
 from fastgrad.vm.addresses import address_of
+from fastgrad.vm.batch_executor import BatchExecutor
+from fastgrad.vm.example_loop import ExampleLoop
 from fastgrad.vm.memory import allocate_together, is_plain
 
 __all__ = ["MISSED", "Plan", "Plans", "plan_for"]
@@ -32,18 +34,6 @@ MAX_PLANS = 8
 MISSED = object()
 
 
-class _Executor(Protocol):
-    def __call__(
-        self,
-        n: int,
-        inputs: Sequence[tuple[Floats, bool]],
-        seeds: Sequence[tuple[Floats, bool]],
-        results: Sequence[Floats],
-        n_threads: int,
-        failed: NDArray[np.int64] | None,
-    ) -> None: ...
-
-
 @dataclass(frozen=True)
 class Plan:
     """One branch for plain arguments of these shapes."""
@@ -52,7 +42,7 @@ class Plan:
     places: list[Place]
     values: list[Any]
     reads: tuple[tuple[Callable[[], Any], Any], ...]
-    executor: _Executor
+    executor: BatchExecutor | ExampleLoop
     guarded: bool
     shapes: tuple[Shape, ...]
     # for each leaf of the result: the number of the array and its axis of examples, or (None, the leaf)
@@ -160,7 +150,7 @@ class Plans:
 def plan_for(
     frame: Frame,
     branch: Branch,
-    executor: _Executor,
+    executor: BatchExecutor | ExampleLoop,
     shapes: Sequence[Shape],
     given: tuple[Given, ...],
     surroundings: Surroundings,

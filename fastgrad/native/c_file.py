@@ -11,6 +11,7 @@ from fastgrad.native.c_program import CProgram, runs_text
 from fastgrad.plan.request import Kind, Request
 from fastgrad.plan.sweep import Sweep
 from fastgrad.tape import Tape
+from fastgrad.transform.jacobian import is_reverse
 from fastgrad.vm.scalar_executor import runs_of
 
 __all__ = ["CFile"]
@@ -38,7 +39,9 @@ class CFile:
             for first in [int(sweep.adjoint_of_slot[sweep.input_starts[position]]) if size else 0]
         ]
         outputs, inputs = _joined(self.output_adjoints), _joined(self.input_adjoints)
-        self.tangent = request.kind is Kind.JVP or (request.kind is Kind.JACOBIAN and len(outputs) > len(inputs))
+        self.tangent = request.kind is Kind.JVP or (
+            request.kind is Kind.JACOBIAN and not is_reverse(len(outputs), len(inputs))
+        )
         self.seeded, self.wanted = (inputs, outputs) if self.tangent else (outputs, inputs)
         self.program = CProgram(sweep, f"{name}_", self.tangent, self.seeded, self.wanted)
 

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 from fastgrad.native.c_expressions import CONDITION, DOUBLE, INTEGER, Block, Loop, Node, number_text
+from fastgrad.operators import ConditionOperators, FloatOperators, IntegerOperators, OperationOperand
 
 __all__ = ["ConditionValue", "Emitter", "FloatValue", "IntegerValue"]
 
@@ -62,7 +63,8 @@ class Emitter:
         if isinstance(x, ConditionValue):
             return x
         if isinstance(x, FloatValue):
-            return x != 0.0
+            differs: ConditionValue = x != 0.0
+            return differs
         return ConditionValue(self, self._constant(CONDITION, str(int(x))))
 
     def _constant(self, kind: str, text: str) -> Node:
@@ -71,19 +73,14 @@ class Emitter:
         return constant
 
 
-class _Value:
-    """What the three kinds share; an operation of the table applied to it runs its ``forward``."""
+class _Value(OperationOperand):
+    """What the three kinds share."""
 
     __slots__ = ("emitter", "node")
 
     def __init__(self, emitter: Emitter, node: Node) -> None:
         self.emitter = emitter
         self.node = node
-
-    __hash__ = None  # type: ignore[assignment]
-
-    def apply_operation(self, operation: Any, operands: tuple[Any, ...]) -> Any:
-        return operation.forward(*[x if isinstance(x, _Value) else self.emitter.float(x) for x in operands])
 
     def repeat_while(self, condition: Any, step: Any, state: tuple[Any, ...]) -> tuple[Any, ...]:
         emitter, before = self.emitter, self.emitter.block
@@ -102,7 +99,7 @@ class _Value:
         return tuple(values)
 
 
-class FloatValue(_Value):
+class FloatValue(FloatOperators, _Value):
     """A ``double``."""
 
     __slots__ = ()
@@ -111,29 +108,8 @@ class FloatValue(_Value):
         emitter = self.emitter
         return FloatValue(emitter, emitter.node(DOUBLE, template, *[emitter.float(x).node for x in operands]))
 
-    def __add__(self, other: Any) -> FloatValue:
-        return self._apply("{} + {}", self, other)
-
-    def __radd__(self, other: Any) -> FloatValue:
-        return self._apply("{} + {}", other, self)
-
-    def __sub__(self, other: Any) -> FloatValue:
-        return self._apply("{} - {}", self, other)
-
-    def __rsub__(self, other: Any) -> FloatValue:
-        return self._apply("{} - {}", other, self)
-
-    def __mul__(self, other: Any) -> FloatValue:
-        return self._apply("{} * {}", self, other)
-
-    def __rmul__(self, other: Any) -> FloatValue:
-        return self._apply("{} * {}", other, self)
-
-    def __truediv__(self, other: Any) -> FloatValue:
-        return self._apply("{} / {}", self, other)
-
-    def __rtruediv__(self, other: Any) -> FloatValue:
-        return self._apply("{} / {}", other, self)
+    def _binary(self, sign: str, x: Any, y: Any) -> FloatValue:
+        return self._apply(f"{{}} {sign} {{}}", x, y)
 
     def __neg__(self) -> FloatValue:
         return self._apply("-{}", self)
@@ -143,24 +119,6 @@ class FloatValue(_Value):
         return ConditionValue(
             emitter, emitter.node(CONDITION, f"{{}} {sign} {{}}", self.node, emitter.float(other).node)
         )
-
-    def __lt__(self, other: Any) -> ConditionValue:
-        return self._compare("<", other)
-
-    def __le__(self, other: Any) -> ConditionValue:
-        return self._compare("<=", other)
-
-    def __gt__(self, other: Any) -> ConditionValue:
-        return self._compare(">", other)
-
-    def __ge__(self, other: Any) -> ConditionValue:
-        return self._compare(">=", other)
-
-    def __eq__(self, other: Any) -> ConditionValue:  # type: ignore[override]
-        return self._compare("==", other)
-
-    def __ne__(self, other: Any) -> ConditionValue:  # type: ignore[override]
-        return self._compare("!=", other)
 
     def unary(self, name: str) -> FloatValue:
         return self._apply(f"{name}({{}})", self)
@@ -180,7 +138,7 @@ class FloatValue(_Value):
         return IntegerValue(emitter, emitter.node(INTEGER, "(uint64_t)(int64_t){}", self.node))
 
 
-class IntegerValue(_Value):
+class IntegerValue(IntegerOperators, _Value):
     """A 64-bit integer. ``>>`` keeps the sign; arithmetic wraps."""
 
     __slots__ = ()
@@ -189,62 +147,15 @@ class IntegerValue(_Value):
         emitter = self.emitter
         return IntegerValue(emitter, emitter.node(INTEGER, template, *[emitter.integer(x).node for x in operands]))
 
-    def __add__(self, other: Any) -> IntegerValue:
-        return self._apply("{} + {}", self, other)
-
-    __radd__ = __add__
-
-    def __sub__(self, other: Any) -> IntegerValue:
-        return self._apply("{} - {}", self, other)
-
-    def __rsub__(self, other: Any) -> IntegerValue:
-        return self._apply("{} - {}", other, self)
-
-    def __mul__(self, other: Any) -> IntegerValue:
-        return self._apply("{} * {}", self, other)
-
-    __rmul__ = __mul__
-
-    def __and__(self, other: Any) -> IntegerValue:
-        return self._apply("{} & {}", self, other)
-
-    def __or__(self, other: Any) -> IntegerValue:
-        return self._apply("{} | {}", self, other)
-
-    def __xor__(self, other: Any) -> IntegerValue:
-        return self._apply("{} ^ {}", self, other)
-
-    def __lshift__(self, other: Any) -> IntegerValue:
-        return self._apply("{} << {}", self, other)
-
-    def __rshift__(self, other: Any) -> IntegerValue:
-        return self._apply("(uint64_t)((int64_t){} >> {})", self, other)
-
-    def logical_right_shift(self, other: Any) -> IntegerValue:
-        return self._apply("{} >> {}", self, other)
+    def _binary(self, sign: str, x: Any, y: Any) -> IntegerValue:
+        # C's shift of unsigned numbers is the one that ignores the sign
+        special = {">>": "(uint64_t)((int64_t){} >> {})", ">>>": "{} >> {}"}
+        return self._apply(special.get(sign, f"{{}} {sign} {{}}"), x, y)
 
     def _compare(self, sign: str, other: Any) -> ConditionValue:
         emitter = self.emitter
         template = f"(int64_t){{}} {sign} (int64_t){{}}"
         return ConditionValue(emitter, emitter.node(CONDITION, template, self.node, emitter.integer(other).node))
-
-    def __lt__(self, other: Any) -> ConditionValue:
-        return self._compare("<", other)
-
-    def __le__(self, other: Any) -> ConditionValue:
-        return self._compare("<=", other)
-
-    def __gt__(self, other: Any) -> ConditionValue:
-        return self._compare(">", other)
-
-    def __ge__(self, other: Any) -> ConditionValue:
-        return self._compare(">=", other)
-
-    def __eq__(self, other: Any) -> ConditionValue:  # type: ignore[override]
-        return self._compare("==", other)
-
-    def __ne__(self, other: Any) -> ConditionValue:  # type: ignore[override]
-        return self._compare("!=", other)
 
     def from_bits(self) -> FloatValue:
         emitter = self.emitter
@@ -258,7 +169,7 @@ class IntegerValue(_Value):
         return FloatValue(emitter, emitter.node(DOUBLE, f"{emitter.functions.table(table)}[{{}}]", self.node))
 
 
-class ConditionValue(_Value):
+class ConditionValue(ConditionOperators, _Value):
     """1 or 0."""
 
     __slots__ = ()
@@ -282,14 +193,8 @@ class ConditionValue(_Value):
         nodes = [emitter.condition(x).node for x in operands]
         return ConditionValue(emitter, emitter.node(CONDITION, template, *nodes))
 
-    def __and__(self, other: Any) -> ConditionValue:
-        return self._apply("{} & {}", self, other)
-
-    def __or__(self, other: Any) -> ConditionValue:
-        return self._apply("{} | {}", self, other)
-
-    def __xor__(self, other: Any) -> ConditionValue:
-        return self._apply("{} ^ {}", self, other)
+    def _binary(self, sign: str, x: Any, y: Any) -> ConditionValue:
+        return self._apply(f"{{}} {sign} {{}}", x, y)
 
     def __invert__(self) -> ConditionValue:
         return self._apply("!{}", self)

@@ -22,6 +22,7 @@ __all__ = ["Library", "with_declarations"]
 
 # LLVM instructions up to which an operation is copied into its place; longer ones are called
 MAX_COPIED = 12
+_VOID = ir.VoidType()
 _NAME = re.compile(r'%"([^"]*)"')
 
 
@@ -97,12 +98,13 @@ def with_declarations(module: ir.Module, libraries: Iterable[Library]) -> str:
     return "\n".join([str(module), *sorted(declared)])
 
 
-def _evaluated(module: ir.Module, opcode: int, width: int, name: str) -> tuple[ir.Function, list[Any], ir.IRBuilder]:
+def _evaluated(
+    module: ir.Module, opcode: int, width: int, name: str, result: Any = _VOID
+) -> tuple[ir.Function, list[Any], ir.IRBuilder]:
     """A function whose body computes the instruction of an opcode or the check of a guard, without its return."""
     instruction = isa.INSTRUCTIONS[opcode] if opcode < isa.GUARD else None
     n_operands = instruction.n_operands if instruction else 2
-    probe = Emitter(ir.IRBuilder(), width)
-    function = ir.Function(module, ir.FunctionType(ir.VoidType(), [probe.float_type] * n_operands), name)
+    function = ir.Function(module, ir.FunctionType(result, [_floats(width)] * n_operands), name)
     builder = ir.IRBuilder(function.append_basic_block("entry"))
     emitter = Emitter(builder, width)
     operands = [FloatValue(emitter, argument) for argument in function.args]
@@ -111,6 +113,10 @@ def _evaluated(module: ir.Module, opcode: int, width: int, name: str) -> tuple[i
     else:
         results = [emitter.condition(isa.GUARDS[opcode - isa.GUARD].holds(*operands)).llvm]
     return function, results, builder
+
+
+def _floats(width: int) -> Any:
+    return Emitter(ir.IRBuilder(), width).float_type
 
 
 @cache
@@ -150,23 +156,17 @@ def _declared_in(module: ir.Module) -> set[str]:
 
 
 def _function_of(module: ir.Module, opcode: int, width: int) -> ir.Function:
+    """The function for a long instruction, which returns the result and the partials, if there are any, together."""
     instruction = isa.INSTRUCTIONS[opcode]
-    probe = Emitter(ir.IRBuilder(), width)
     n_results = 1 + instruction.n_computed
-    result = probe.float_type if n_results == 1 else ir.LiteralStructType([probe.float_type] * n_results)
-    kind = ir.FunctionType(result, [probe.float_type] * instruction.n_operands)
-    function = ir.Function(module, kind, f"operation.{instruction.name}.{width}")
+    kind = _floats(width) if n_results == 1 else ir.LiteralStructType([_floats(width)] * n_results)
+    function, values, builder = _evaluated(module, opcode, width, f"operation.{instruction.name}.{width}", kind)
     function.linkage = "internal"
     function.attributes.add("nounwind")
-    builder = ir.IRBuilder(function.append_basic_block("entry"))
-    emitter = Emitter(builder, width)
-    operands = [FloatValue(emitter, argument) for argument in function.args]
-    values = [emitter.float(value).llvm for value in instruction.evaluate(*operands)]
-    if n_results == 1:
-        builder.ret(values[0])
-    else:
-        packed: Any = ir.Constant(result, ir.Undefined)
+    packed: Any = values[0]
+    if n_results > 1:
+        packed = ir.Constant(kind, ir.Undefined)
         for k, value in enumerate(values):
             packed = builder.insert_value(packed, value, k)
-        builder.ret(packed)
+    builder.ret(packed)
     return function

@@ -15,11 +15,20 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
-from importlib import metadata, resources
+from importlib import metadata
 
 from fastgrad.native.source import Source, digest_of, symbols_of
 from fastgrad.vm.binary import key_of_sources, name_of_kernels
-from fastgrad.vm.code_file import LoadedCode, directory, image_of, load_from_file, load_from_memory, say_once, write
+from fastgrad.vm.code_file import (
+    LoadedCode,
+    add_sources,
+    directory,
+    image_of,
+    load_from_file,
+    load_from_memory,
+    say_once,
+    write,
+)
 
 __all__ = ["CodeFile", "clear", "find", "kept_files", "limit_in_bytes", "make"]
 
@@ -73,8 +82,8 @@ def _directory() -> str | None:
 def _own_key() -> str:
     """A hash of the version of llvmlite and of the modules that decide what native code is."""
     digest = hashlib.blake2b(_version_of_llvmlite().encode(), digest_size=16)
-    for module in ("compiler", "library", "routine", "source", "straight_line"):
-        digest.update(resources.files("fastgrad.native").joinpath(f"{module}.py").read_bytes())
+    modules = ("compiler", "library", "routine", "source", "straight_line")
+    add_sources(digest, (f"native/{module}" for module in modules))
     return digest.hexdigest()
 
 

@@ -19,7 +19,7 @@ from fastgrad.native.library import Library
 from fastgrad.native.routine import Edge, Instruction, NotNativeError, Place, Result, Routine, Seed, decoded, edges_of
 from fastgrad.vm import instructions as isa
 
-__all__ = ["MAX_FUNCTION", "Entry", "Lanes", "Scalar"]
+__all__ = ["Entry", "Lanes", "Scalar"]
 
 # LLVM instructions in one function, about; fewer over lanes, where more registers are wanted at once
 MAX_FUNCTION = 2_000

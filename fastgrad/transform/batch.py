@@ -18,6 +18,7 @@ import numpy as np
 from fastgrad import array_ops, ops
 from fastgrad.tape import ARRAY_OPERATION, CONSTANT, INPUT, Shape, Tape, is_number
 from fastgrad.transform.adjoint import adjoint, input_names
+from fastgrad.transform.jacobian import is_reverse
 from fastgrad.transform.symbolic import SymbolicTape, Value
 from fastgrad.transform.tangent import tangent
 
@@ -42,14 +43,14 @@ def batched_jacobian(tape: Tape, wrt: Sequence[int], n_outputs: int) -> Tape | N
     n_reverse, n_forward = (sum(map(math.prod, shapes)) for shapes in (outputs, inputs))
     if not n_reverse or not n_forward:
         return None
-    is_reverse = n_reverse <= n_forward
-    derived = adjoint(tape, wrt, n_outputs, seeded=True) if is_reverse else tangent(tape, wrt, n_outputs)
+    by_rows = is_reverse(n_reverse, n_forward)
+    derived = adjoint(tape, wrt, n_outputs, seeded=True) if by_rows else tangent(tape, wrt, n_outputs)
     n_seeds = min(n_reverse, n_forward)
     if n_seeds * max(map(math.prod, derived.shapes), default=1) > MAX_ELEMENTS:
         return None
     symbolic = SymbolicTape(tape.sources)
     given = [symbolic.input(shape, name) for shape, name in zip(tape.input_shapes, input_names(tape), strict=True)]
-    seeded, found = (outputs, inputs) if is_reverse else (inputs, outputs)
+    seeded, found = (outputs, inputs) if by_rows else (inputs, outputs)
     try:
         results = _Batch(symbolic, n_seeds).replay(derived, given, _identities(symbolic, seeded, n_seeds))
     except _NoRuleError:
@@ -58,11 +59,11 @@ def batched_jacobian(tape: Tape, wrt: Sequence[int], n_outputs: int) -> Tape | N
     if any(value.is_batched for value in values):
         return None
     blocks = {
-        (i, j): _block(symbolic, row, first, seed, of, is_reverse)
+        (i, j): _block(symbolic, row, first, seed, of, by_rows)
         for j, (row, of) in enumerate(zip(rows, found, strict=True))
         for i, (seed, first) in enumerate(zip(seeded, _starts(seeded), strict=True))
     }
-    pairs = [(i, j) if is_reverse else (j, i) for i in range(len(outputs)) for j in range(len(inputs))]
+    pairs = [(i, j) if by_rows else (j, i) for i in range(len(outputs)) for j in range(len(inputs))]
     return symbolic.build([*(value.value for value in values), *(blocks[pair] for pair in pairs)])
 
 
@@ -80,13 +81,13 @@ def _identities(symbolic: SymbolicTape, shapes: Sequence[Shape], n_seeds: int) -
     return found
 
 
-def _block(symbolic: SymbolicTape, row: _Batched, first: int, seed: Shape, of: Shape, is_reverse: bool) -> Value:
+def _block(symbolic: SymbolicTape, row: _Batched, first: int, seed: Shape, of: Shape, by_rows: bool) -> Value:
     """The derivatives by (or of) one seeded array, of shape out + in."""
     if not row.is_batched:  # it does not hang on any seed
-        return symbolic.filled(0.0, seed + of if is_reverse else of + seed)
+        return symbolic.filled(0.0, seed + of if by_rows else of + seed)
     spec = ((first, math.prod(seed), 1), *((0, length, 1) for length in of))
     part = symbolic.apply_array(array_ops.slice_, (row.value,), spec)
-    if is_reverse:
+    if by_rows:
         return symbolic.apply_array(array_ops.reshape, (part,), seed + of)
     last = symbolic.apply_array(array_ops.transpose, (part,), (*range(1, len(of) + 1), 0))
     return symbolic.apply_array(array_ops.reshape, (last,), of + seed)

@@ -15,7 +15,15 @@ from fastgrad.tape import Tape
 from fastgrad.transform.adjoint import adjoint, input_names
 from fastgrad.transform.symbolic import SymbolicTape, Value
 
-__all__ = ["jacobian"]
+__all__ = ["is_reverse", "jacobian"]
+
+
+def is_reverse(n_outputs: int, n_inputs: int) -> bool:
+    """Whether a Jacobian takes a reverse sweep for each output, or a tangent sweep for each element of the inputs.
+
+    Single evaluations and batches ask here, so that both give the same bits.
+    """
+    return n_outputs <= n_inputs
 
 
 def jacobian(tape: Tape, wrt: Sequence[int], n_outputs: int) -> Tape:

@@ -15,11 +15,12 @@ from fastgrad.native.tier import Tier
 from fastgrad.plan.request import Kind, Request
 from fastgrad.plan.scalar_program import ScalarProgram
 from fastgrad.plan.sweep import Sweep
+from fastgrad.transform.jacobian import is_reverse
 from fastgrad.vm import instructions as isa
 from fastgrad.vm.addresses import address_of
 from fastgrad.vm.binary import kernels
 from fastgrad.vm.memory import MAX_LANES, Captured, aligned, fitting_lanes, taken
-from fastgrad.vm.scalar_executor import is_reverse, planned_sweep
+from fastgrad.vm.scalar_executor import planned_sweep
 from fastgrad.vm.threads import share_out
 
 Floats = NDArray[np.float64]

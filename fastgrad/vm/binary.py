@@ -16,6 +16,7 @@ from typing import Any
 
 from fastgrad.vm.code_file import (
     LoadedCode,
+    add_sources,
     directory,
     image_of,
     load_from_file,
@@ -122,7 +123,7 @@ def _bind(code: LoadedCode) -> Kernels:
 
 # Every module that decides what the kernels' code is; a test compares with what the compiler imports.
 SOURCES = (
-    *("basis", "emit", "ops"),
+    *("basis", "emit", "operators", "ops"),
     *("elementary/" + name for name in ("bessel", "exponential", "exponents", "gamma", "hyperbolic", "rounding")),
     *("elementary/special", "elementary/trigonometric"),
     *(
@@ -142,12 +143,7 @@ def key_of_sources() -> str:
     """A hash of the processor and of every source that the kernels are made from."""
     digest = hashlib.blake2b(digest_size=16)
     digest.update(processor())
-    package = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-    for source in SOURCES:
-        with open(f"{package}/{source}.py", "rb", buffering=0) as file:
-            content = file.read()
-        digest.update(f"{source} {len(content)}\n".encode())
-        digest.update(content)
+    add_sources(digest, SOURCES)
     return digest.hexdigest()
 
 

@@ -20,6 +20,7 @@ __all__ = [
     "NO_ARGUMENTS",
     "SINGLE",
     "Packing",
+    "ResultSlot",
     "Unpacking",
     "addresses_of",
     "flat_packing",
@@ -193,7 +194,7 @@ def _kind(value: Any) -> type | None:
     return kind if is_named and "_make" in vars(kind) else None
 
 
-class _Slot:
+class ResultSlot:
     """Stands for a result while results are nested."""
 
     def __init__(self, number: int) -> None:
@@ -209,7 +210,7 @@ def packing_of(nest: Callable[[Sequence[Any]], Any], results: Sequence[NDArray[n
     heights = [0]
 
     def pack(nested: Any, value: Any) -> None:
-        if isinstance(nested, _Slot):
+        if isinstance(nested, ResultSlot):
             steps.append(_Pack(isa.PACK_RESULT, nested.number))
             casts[nested.number] = None if value.dtype == np.float64 else value.dtype
             heights.append(heights[-1] + 1)
@@ -231,7 +232,7 @@ def packing_of(nest: Callable[[Sequence[Any]], Any], results: Sequence[NDArray[n
             steps.append(_Pack(isa.PACK_NAMED, size, kind))
         heights.append(heights[-1] - size + 1)
 
-    pack(nest([_Slot(k) for k in range(len(results))]), example)
+    pack(nest([ResultSlot(k) for k in range(len(results))]), example)
     if sorted(casts) != list(range(len(results))) or sum(step.kind == isa.PACK_RESULT for step in steps) != len(casts):
         return None
     return Packing(tuple(steps), max(heights), tuple(casts[k] for k in range(len(results))))

@@ -18,6 +18,7 @@ from fastgrad.native.tier import Tier
 from fastgrad.plan.request import Kind, Request
 from fastgrad.plan.scalar_program import ScalarProgram
 from fastgrad.plan.sweep import Sweep, plan_sweep
+from fastgrad.transform.jacobian import is_reverse
 from fastgrad.vm import instructions as isa
 from fastgrad.vm.addresses import address_of
 from fastgrad.vm.binary import kernels
@@ -195,14 +196,6 @@ def _layout(sweep: Sweep, request: Request) -> _Layout:
 def _adjoint_rows(position: int, step: int, count: int, address: int, sweep: int) -> list[dict[str, int | float]]:
     row: dict[str, int | float] = {"kind": isa.OUT_ADJOINT, "position": position, "step": step, "count": count}
     return [{**row, "address": address, "sweep": sweep}] if count else []
-
-
-def is_reverse(n_outputs: int, n_inputs: int) -> bool:
-    """Whether a Jacobian takes a reverse sweep for each output, or a tangent sweep for each element of the inputs.
-
-    Single evaluations and batches ask here, so that both give the same bits.
-    """
-    return n_outputs <= n_inputs
 
 
 def _jacobian_layout(

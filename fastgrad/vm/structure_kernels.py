@@ -299,33 +299,21 @@ def drop(python: Any, objects: Any, n: Any) -> None:
             call_1(python[P_DECREASE_COUNT], objects[k])
 
 
-@kernel(INTEGER, INTEGERS, INTEGERS, INTEGER)
-def tuple_of(python: Any, objects: Any, n: Any) -> Any:
-    """A tuple that takes over the references to the objects; 0 if there is no memory, and then they are dropped."""
-    made = call_1(python[P_NEW_TUPLE], n)
+@kernel(INTEGER, INTEGERS, INTEGERS, INTEGER, INTEGER)
+def sequence_of(python: Any, objects: Any, n: Any, is_list: Any) -> Any:
+    """A tuple or list that takes over the references to the objects; 0 without memory, and then they are dropped."""
+    made = call_1(python[P_NEW_LIST if is_list else P_NEW_TUPLE], n)
     if made == 0:
         drop(python, objects, n)
         return 0
     for k in range(n):
-        call_3(python[P_SET_TUPLE_ITEM], made, k, objects[k])
-    return made
-
-
-@kernel(INTEGER, INTEGERS, INTEGERS, INTEGER)
-def list_of(python: Any, objects: Any, n: Any) -> Any:
-    """As ``tuple_of``."""
-    made = call_1(python[P_NEW_LIST], n)
-    if made == 0:
-        drop(python, objects, n)
-        return 0
-    for k in range(n):
-        call_3(python[P_SET_LIST_ITEM], made, k, objects[k])
+        call_3(python[P_SET_LIST_ITEM if is_list else P_SET_TUPLE_ITEM], made, k, objects[k])
     return made
 
 
 @kernel(INTEGER, INTEGERS, INTEGERS, INTEGER, INTEGERS)
 def dict_of(python: Any, objects: Any, n: Any, keys: Any) -> Any:
-    """As ``tuple_of``."""
+    """As ``sequence_of``."""
     made = call_0(python[P_NEW_DICT])
     if made != 0:
         for k in range(n):
@@ -339,8 +327,8 @@ def dict_of(python: Any, objects: Any, n: Any, keys: Any) -> Any:
 
 @kernel(INTEGER, INTEGERS, INTEGERS, INTEGER, INTEGER)
 def named_tuple_of(python: Any, objects: Any, n: Any, kind: Any) -> Any:
-    """As ``tuple_of``."""
-    fields = tuple_of(python, objects, n)
+    """As ``sequence_of``."""
+    fields = sequence_of(python, objects, n, 0)
     if fields == 0:
         return 0
     made = call_3(python[P_NEW_INSTANCE], kind, fields, 0)
@@ -389,9 +377,9 @@ def nested_results(entry: Any, python: Any) -> Any:
             height -= count
             held = part(stack, height)
             if kind == PACK_TUPLE:
-                made = tuple_of(python, held, count)
+                made = sequence_of(python, held, count, 0)
             elif kind == PACK_LIST:
-                made = list_of(python, held, count)
+                made = sequence_of(python, held, count, 1)
             elif kind == PACK_DICT:
                 made = dict_of(python, held, count, integers_at(packing[K_KEYS]))
             else:

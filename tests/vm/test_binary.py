@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from fastgrad.vm import binary
+from fastgrad.vm import binary, code_file
 from fastgrad.vm.code_file import load_from_file, write
 from fastgrad.vm.instructions import ENTRIES
 
@@ -223,7 +223,7 @@ def test_the_key_depends_on_processor_and_sources(monkeypatch: pytest.MonkeyPatc
             copy = tmp_path / f"{source}.py"
             copy.parent.mkdir(exist_ok=True)
             copy.write_bytes((ROOT / "fastgrad" / f"{source}.py").read_bytes())
-        patched.setattr(binary, "__file__", str(tmp_path / "vm" / "binary.py"))
+        patched.setattr(code_file, "__file__", str(tmp_path / "vm" / "code_file.py"))
         assert computed() == key
         with open(tmp_path / "elementary" / "exponential.py", "a") as file:
             file.write("\n")

@@ -10,7 +10,6 @@ import os
 import subprocess
 import sys
 import threading
-import tracemalloc
 import weakref
 from collections.abc import Callable
 from pathlib import Path
@@ -25,6 +24,7 @@ from fastgrad.errors import InputError
 from fastgrad.recording.captured import Surroundings
 from fastgrad.vm import fast_call
 from fastgrad.vm import instructions as isa
+from tests.leaks import assert_nothing_is_lost
 
 ROOT = Path(__file__).parents[2]
 X = np.array([-1.2, 1.0])
@@ -644,18 +644,7 @@ def test_references_are_given_back_and_memory_stays() -> None:
             p.into(X, out)
             p(X)
 
-    calls(1000)
-    counts = [sys.getrefcount(value) for value in watched]
-    tracemalloc.start()
-    try:
-        calls(100)
-        size, _ = tracemalloc.get_traced_memory()
-        calls(25_000)
-        grown = tracemalloc.get_traced_memory()[0] - size
-    finally:
-        tracemalloc.stop()
-    assert [sys.getrefcount(value) for value in watched] == counts
-    assert grown < 2_000  # one pointer lost in each call would be 200 kB
+    assert_nothing_is_lost(calls, 25_000, watched)
 
 
 def test_references_are_given_back_by_calls_that_python_answers() -> None:

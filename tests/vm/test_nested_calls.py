@@ -6,7 +6,6 @@ import dataclasses
 import gc
 import sys
 import threading
-import tracemalloc
 import warnings
 import weakref
 from collections import OrderedDict, namedtuple
@@ -23,6 +22,7 @@ from fastgrad.derivative import Derivative
 from fastgrad.errors import InputError
 from fastgrad.vm import fast_call
 from fastgrad.vm.array_executor import _Runner
+from tests.leaks import assert_nothing_is_lost
 from tests.vm.test_fast_call import Answers, CallsWhenFreed, run_in_threads, warmed
 
 X = np.array([-1.2, 1.0])
@@ -617,18 +617,7 @@ def test_references_are_given_back_and_memory_stays() -> None:
             if k % 50 == 0:
                 h(points)
 
-    calls(1000)
-    counts = [sys.getrefcount(value) for value in watched]
-    tracemalloc.start()
-    try:
-        calls(100)
-        size, _ = tracemalloc.get_traced_memory()
-        calls(100_000)
-        grown = tracemalloc.get_traced_memory()[0] - size
-    finally:
-        tracemalloc.stop()
-    assert [sys.getrefcount(value) for value in watched] == counts
-    assert grown < 2_000
+    assert_nothing_is_lost(calls, 100_000, watched)
 
 
 def test_results_are_freed_with_their_last_reference() -> None:
