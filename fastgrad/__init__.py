@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from fastgrad.batch import iterate_chunks, map_chunks, vmap
     from fastgrad.check import DerivativeMismatchError, check_grads
     from fastgrad.checking import RecordingReport, check_recording
+    from fastgrad.naming import group, name
 
 __all__ = [
     "DerivativeMismatchError",
@@ -43,12 +44,14 @@ __all__ = [
     "check_recording",
     "config",
     "grad",
+    "group",
     "hessian",
     "hvp",
     "iterate_chunks",
     "jacobian",
     "jvp",
     "map_chunks",
+    "name",
     "record",
     "stop_gradient",
     "value_and_grad",
@@ -66,6 +69,8 @@ _MODULES = {
     "DerivativeMismatchError": "check",
     "check_recording": "checking",
     "RecordingReport": "checking",
+    "group": "naming",
+    "name": "naming",
 }
 
 

@@ -18,10 +18,14 @@ A tape of ``n`` nodes holds (arrays are read-only):
 ``guard_nodes``        uint32[g]   scalar nodes whose value the recorded branch depends on, in the order of recording
 ``guard_values``       float64[g]  the value that each must have for the recorded branch to be the right one
 ``guard_sources``      int32[g]    the line that asked
+``group_indices``      int32[n]    the group that the node belongs to is ``groups[...]``; -1: none
+``named_nodes``        uint32[q]   node ``named_nodes[k]`` is called ``node_names[k]``
 =====================  ==========  ===================================================================================
 
 and the tuples ``shapes``, ``attributes`` (nested tuples of ints, floats, strings and None), ``sources``,
-``constants`` (ndarrays, held by reference: what is captured is read at run time) and ``input_names``.
+``constants`` (ndarrays, held by reference: what is captured is read at run time), ``input_names`` and ``output_names``
+(one for each, or none at all), ``groups`` (paths such as ``encoder/dense``) and ``node_names`` (no two alike). Names,
+groups and lines say what a person calls things; they change no result and are no part of ``hash``.
 
 All values are float64; truth values are 1.0 and 0.0. ``Tape.validate`` checks exactly what stands here.
 """
@@ -129,10 +133,16 @@ class Tape:
     source_indices: NDArray[np.int32] = field(default_factory=lambda: np.zeros(0, np.int32))
     sources: tuple[Source, ...] = ()
     input_names: tuple[str, ...] = ()
+    output_names: tuple[str, ...] = ()
+    group_indices: NDArray[np.int32] = field(default_factory=lambda: np.zeros(0, np.int32))
+    groups: tuple[str, ...] = ()
+    named_nodes: NDArray[np.uint32] = field(default_factory=lambda: np.zeros(0, np.uint32))
+    node_names: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        if len(self.source_indices) != len(self.opcodes):
-            object.__setattr__(self, "source_indices", np.full(len(self.opcodes), -1, np.int32))
+        for name in ("source_indices", "group_indices"):
+            if len(getattr(self, name)) != len(self.opcodes):
+                object.__setattr__(self, name, np.full(len(self.opcodes), -1, np.int32))
         for entry in fields(self):
             value = getattr(self, entry.name)
             if isinstance(value, np.ndarray):
@@ -159,6 +169,11 @@ class Tape:
     def source_of(self, index: int) -> Source | None:
         position = self.source_indices[index]
         return None if position < 0 else self.sources[position]
+
+    def group_of(self, index: int) -> str:
+        """The path of the group that a node belongs to; empty where it belongs to none."""
+        position = self.group_indices[index]
+        return "" if position < 0 else self.groups[position]
 
     def node(self, index: int) -> Node:
         """The node with this number, as a named tuple. Raises IndexError outside the tape."""
@@ -296,12 +311,13 @@ def _problems(tape: Tape) -> Iterator[str]:
     }
     kinds |= {"attribute_indices": np.int32, "inputs": np.uint32, "outputs": np.uint32, "guard_nodes": np.uint32}
     kinds |= {"guard_values": np.float64, "guard_sources": np.int32, "source_indices": np.int32}
+    kinds |= {"group_indices": np.int32, "named_nodes": np.uint32}
     for name, dtype in kinds.items():
         array = getattr(tape, name)
         if not isinstance(array, np.ndarray) or array.dtype != dtype or array.ndim != 1:
             yield f"{name} must be a one-dimensional array of {np.dtype(dtype)}"
     n = len(tape.opcodes)
-    for name in ("shape_indices", "attribute_indices", "source_indices"):
+    for name in ("shape_indices", "attribute_indices", "source_indices", "group_indices"):
         if len(getattr(tape, name)) != n:
             yield f"{name} has {len(getattr(tape, name))} entries for {n} nodes"
     starts = tape.operand_starts
@@ -311,21 +327,32 @@ def _problems(tape: Tape) -> Iterator[str]:
     owner = np.repeat(np.arange(n), lengths)
     if np.any(tape.operands >= owner):
         yield "an operand does not come before the node that uses it"
-    for name, limit in (("inputs", n), ("outputs", n), ("guard_nodes", n), ("shape_indices", len(tape.shapes))):
+    limits = {"inputs": n, "outputs": n, "guard_nodes": n, "named_nodes": n, "shape_indices": len(tape.shapes)}
+    for name, limit in limits.items():
         if np.any(getattr(tape, name) >= limit):
             yield f"{name} points outside the tape"
-    for name in ("source_indices", "guard_sources"):
+    for name, table in (("source_indices", "sources"), ("guard_sources", "sources"), ("group_indices", "groups")):
         array = getattr(tape, name)
-        if np.any(array < -1) or np.any(array >= len(tape.sources)):
-            yield f"{name} points outside the sources"
+        if np.any(array < -1) or np.any(array >= len(getattr(tape, table))):
+            yield f"{name} points outside the {table}"
     if not len(tape.guard_nodes) == len(tape.guard_values) == len(tape.guard_sources):
         yield "the guard arrays differ in length"
     if not all(isinstance(s, tuple) and all(isinstance(d, int) and d >= 0 for d in s) for s in tape.shapes):
         yield "shapes must be tuples of non-negative whole numbers"
     if not all(isinstance(c, np.ndarray) and c.dtype.kind in "fiub" and c.dtype.itemsize <= 8 for c in tape.constants):
         yield "constants must be arrays of real numbers"
-    if tape.input_names and [type(name) for name in tape.input_names] != [str] * len(tape.inputs):
-        yield "there must be one name for each input"
+    for kind, names, count in (
+        ("input", tape.input_names, len(tape.inputs)),
+        ("output", tape.output_names, len(tape.outputs)),
+    ):
+        if names and [type(name) for name in names] != [str] * count:
+            yield f"there must be one name for each {kind}"
+    if [type(name) for name in tape.node_names] != [str] * len(tape.named_nodes):
+        yield "there must be one name for each named node"
+    if len(set(tape.node_names)) != len(tape.node_names):
+        yield "two nodes have the same name"
+    if not all(type(group) is str for group in tape.groups):
+        yield "groups must be text"
     if not all(map(_is_plain, tape.attributes)):
         yield "attributes must be nested tuples of numbers, strings and None"
     if not all(isinstance(s, Source) and [type(part) for part in s] == [str, int, str] for s in tape.sources):
@@ -412,27 +439,43 @@ class TapeBuilder:
     sources: tuple[Source, ...] = ()
     inputs: list[int] = field(default_factory=list)
     input_names: list[str] = field(default_factory=list)
+    group_indices: list[int] = field(default_factory=list)
+    group_table: dict[str, int] = field(default_factory=dict)
+    named: dict[str, int] = field(default_factory=dict)
     guards: list[tuple[int, float, int]] = field(default_factory=list)
     shape_table: dict[Shape, int] = field(default_factory=lambda: {(): 0})
     attribute_table: dict[Any, int] = field(default_factory=dict)
 
     def append(
-        self, opcode: int, operands: Sequence[int], shape: Shape, attribute: Any = None, source_index: int = -1
+        self,
+        opcode: int,
+        operands: Sequence[int],
+        shape: Shape,
+        attribute: Any = None,
+        source_index: int = -1,
+        group: int = -1,
     ) -> int:
         """Add a node and return its number."""
         position = -1
         if attribute is not None:
             # the key keeps 1, 1.0 and True, and the signs of zero, apart
             position = self.attribute_table.setdefault((repr(attribute), attribute), len(self.attribute_table))
-        return self._append(opcode, operands, shape, position, source_index)
+        return self._append(opcode, operands, shape, position, source_index, group)
 
-    def _append(self, opcode: int, operands: Sequence[int], shape: Shape, position: int, source_index: int) -> int:
+    def _append(
+        self, opcode: int, operands: Sequence[int], shape: Shape, position: int, source_index: int, group: int
+    ) -> int:
         self.opcodes.append(opcode)
         self.operand_lists.append(operands)
         self.shape_indices.append(self.shape_table.setdefault(shape, len(self.shape_table)))
         self.attribute_indices.append(position)
         self.source_indices.append(source_index)
+        self.group_indices.append(group)
         return len(self.opcodes) - 1
+
+    def group_number(self, path: str) -> int:
+        """The index of the group with this path; -1 for an empty one."""
+        return self.group_table.setdefault(path, len(self.group_table)) if path else -1
 
     def attribute_of(self, node: int) -> Any:
         """The attribute of a node already appended."""
@@ -441,12 +484,12 @@ class TapeBuilder:
     def append_input(self, shape: Shape, name: str) -> int:
         self.inputs.append(len(self.opcodes))
         self.input_names.append(name)
-        return self._append(INPUT, (), shape, -1, -1)
+        return self._append(INPUT, (), shape, -1, -1, -1)
 
-    def append_constant(self, constant: NDArray[Any], source_index: int = -1) -> int:
+    def append_constant(self, constant: NDArray[Any], source_index: int = -1, group: int = -1) -> int:
         """Add a constant, by reference."""
         self.constants.append(constant)
-        return self._append(CONSTANT, (), constant.shape, len(self.constants) - 1, source_index)
+        return self._append(CONSTANT, (), constant.shape, len(self.constants) - 1, source_index, group)
 
     def build(self, outputs: Iterable[int]) -> Tape:
         lengths = np.fromiter(map(len, self.operand_lists), np.int64, len(self.operand_lists))
@@ -470,4 +513,8 @@ class TapeBuilder:
             source_indices=np.array(self.source_indices, np.int32),
             sources=self.sources,
             input_names=tuple(self.input_names),
+            group_indices=np.array(self.group_indices, np.int32),
+            groups=tuple(self.group_table),
+            named_nodes=np.fromiter(self.named.values(), np.uint32, len(self.named)),
+            node_names=tuple(self.named),
         )

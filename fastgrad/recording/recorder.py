@@ -62,6 +62,11 @@ def innermost_recorder() -> Recorder | None:
     return _open.stack[-1] if _open.stack else None
 
 
+def open_recorders() -> list[Recorder]:
+    """The recorders that are open in this thread, the innermost last."""
+    return list(_open.stack)
+
+
 @contextmanager
 def recording() -> Iterator[Recorder]:
     """Open a recorder for this thread; it is closed on every exit."""
@@ -84,11 +89,15 @@ class Recorder:
         "arrays",
         "attributes",
         "constants",
+        "group",
+        "groups",
         "guards",
         "input_names",
         "inputs",
         "level",
         "lifted",
+        "named",
+        "regrouped",
         "rows",
         "scalars",
         "shapes",
@@ -115,6 +124,11 @@ class Recorder:
         # by recorder and node
         self.lifted: dict[tuple[int, int], tuple[Any, int]] = {}
         self.guards: list[tuple[int, float, CodeType, int]] = []
+        # paths of groups with their numbers; where in the rows the group changed, with the number of the new one
+        self.groups: dict[str, int] = {}
+        self.group = ""
+        self.regrouped: list[tuple[int, int]] = []
+        self.named: dict[str, int] = {}
         # memory that was written into, by the identity of the array that owns it
         self.storages: dict[int, Storage] = {}
 
@@ -206,6 +220,28 @@ class Recorder:
         len(self.rows)  # refuses a value whose recording has ended
         self.guards.append((node, float(value), frame.f_code, frame.f_lasti))
 
+    # ---- names
+
+    def enter_group(self, path: str) -> str:
+        """Make what is added from now on belong to the group of this path (none if empty); returns the one before."""
+        before, self.group = self.group, path
+        number = self.groups.setdefault(path, len(self.groups)) if path else -1
+        self.regrouped.append((len(self.rows), number))
+        return before
+
+    def name(self, node: int, name: str) -> None:
+        """Call a node by a name within the group that is open; with a number behind it where the name is taken."""
+        path = f"{self.group}/{name}" if self.group else name
+        free, number = path, 1
+        while free in self.named:
+            number += 1
+            free = f"{path}_{number}"
+        self.named[free] = node
+
+    def _group_indices(self, n: int) -> NDArray[np.int32]:
+        starts = [0, *(row for row, _ in self.regrouped), n]
+        return np.repeat(np.array([-1, *(group for _, group in self.regrouped)], np.int32), np.diff(starts))
+
     # ---- the tape
 
     def build(self, outputs: Sequence[int]) -> Tape:
@@ -243,6 +279,10 @@ class Recorder:
             source_indices=indices[:n],
             sources=sources,
             input_names=tuple(self.input_names),
+            group_indices=self._group_indices(n),
+            groups=tuple(self.groups),
+            named_nodes=np.fromiter(self.named.values(), np.uint32, len(self.named)),
+            node_names=tuple(self.named),
         )
 
 

@@ -15,7 +15,7 @@ from fastgrad.array_ops import sum_to_shape
 from fastgrad.tape import ARRAY_OPERATION, CONSTANT, INPUT, Shape, Tape, operation_of
 from fastgrad.transform.symbolic import SymbolicTape, Value
 
-__all__ = ["active_nodes", "adjoint", "input_names", "is_zero"]
+__all__ = ["active_nodes", "adjoint", "input_names", "is_zero", "names_of"]
 
 
 def adjoint(tape: Tape, wrt: Sequence[int], n_outputs: int, seeded: bool) -> Tape:
@@ -37,12 +37,15 @@ def adjoint(tape: Tape, wrt: Sequence[int], n_outputs: int, seeded: bool) -> Tap
     cotangents = _Cotangents(values, sums_are_late=_is_one_segment(tape))
     for node, seed in zip(tape.outputs.tolist()[:n_outputs], seeds, strict=True):
         cotangents.add(node, seed)
-    sources = tape.source_indices.tolist()
+    places = symbolic.places_of(tape, "adjoint")
+    names = names_of(tape)
     for index in range(len(tape) - 1, -1, -1):
         if active[index] and tape.opcodes[index] < INPUT:
-            symbolic.source_index = sources[index]
+            symbolic.place = places[index]
             cotangent = cotangents.pop(index)
             if cotangent is not None:
+                if index in names:
+                    symbolic.name(cotangent, f"adjoint({names[index]})")
                 for operand, contribution in _contributions(tape, index, cotangent, values, active):
                     cotangents.add(operand, contribution)
     outputs = [values[node] for node in tape.outputs.tolist()]
@@ -99,6 +102,11 @@ def _is_one_segment(tape: Tape) -> bool:
 def input_names(tape: Tape) -> Sequence[str]:
     """One name for each input, made up where the tape has none."""
     return tape.input_names or [f"input{k}" for k in range(len(tape.inputs))]
+
+
+def names_of(tape: Tape) -> dict[int, str]:
+    """The name of each node that has one; the first where it has several."""
+    return dict(zip(tape.named_nodes.tolist()[::-1], tape.node_names[::-1], strict=True))
 
 
 def _contributions(

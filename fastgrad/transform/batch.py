@@ -115,8 +115,9 @@ class _Batch:
     def replay(self, tape: Tape, inputs: Sequence[Value], seeds: Sequence[_Batched]) -> list[_Batched]:
         given = dict(zip(tape.inputs.tolist(), [*(_Batched(value, False) for value in inputs), *seeds], strict=True))
         found: list[_Batched] = []
+        places = self.symbolic.places_of(tape)
         for index, opcode in enumerate(tape.opcodes.tolist()):
-            self.symbolic.source_index = int(tape.source_indices[index])
+            self.symbolic.place = places[index]
             if opcode == INPUT:
                 found.append(given[index])
             elif opcode == CONSTANT:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 import operator
 from collections.abc import Callable, Sequence
+from itertools import compress
 from typing import Any
 
 import numpy as np
@@ -88,12 +89,26 @@ class SymbolicTape:
         self._uniform: dict[int, float] = {}
         # nodes put together from slices, and sums with one among the terms: operation code, attribute and operands
         self._assembled: dict[int, tuple[int, Any, Sequence[Value]]] = {}
-        self.source_index = -1
+        # the line, and the group, that what is written now belongs to (-1: none)
+        self.place = (-1, -1)
+
+    def places_of(self, tape: Tape, sweep: str = "") -> list[tuple[int, int]]:
+        """For each node of ``tape`` the ``place`` of what is written for it: its line, its group within ``sweep``."""
+        paths = ["/".join(filter(None, (sweep, group))) for group in (*tape.groups, "")]
+        groups = [self._builder.group_number(path) for path in paths]
+        return [
+            (source, groups[group])
+            for source, group in zip(tape.source_indices.tolist(), tape.group_indices.tolist(), strict=True)
+        ]
+
+    def name(self, value: Value, name: str) -> None:
+        """Call a node by a name, unless another has it already."""
+        self._builder.named.setdefault(name, value.node)
 
     @property
     def line(self) -> str:
         """The user's line that what is written now belongs to; empty where there is none."""
-        return "" if self.source_index < 0 else str(self._builder.sources[self.source_index])
+        return "" if self.place[0] < 0 else str(self._builder.sources[self.place[0]])
 
     # ---- leaves
 
@@ -104,14 +119,14 @@ class SymbolicTape:
         """A captured array, by reference."""
         key = ("captured", id(array))
         if key not in self._nodes:
-            self._nodes[key] = self._builder.append_constant(array, self.source_index)
+            self._nodes[key] = self._builder.append_constant(array, *self.place)
         return Value(self, self._nodes[key], array.shape)
 
     def number(self, number: float) -> Value:
         number = float(number)
         key = ("number", number or str(number))
         if key not in self._nodes:
-            node = self._nodes[key] = self._builder.append_constant(number_array(number), self.source_index)
+            node = self._nodes[key] = self._builder.append_constant(number_array(number), *self.place)
             self._numbers[node] = number
         return Value(self, self._nodes[key], ())
 
@@ -163,7 +178,7 @@ class SymbolicTape:
         key = (opcode, nodes) if attribute is None else (opcode, nodes, repr(attribute))
         node = self._nodes.get(key)
         if node is None:
-            node = self._nodes[key] = self._builder.append(opcode, nodes, shape, attribute, self.source_index)
+            node = self._nodes[key] = self._builder.append(opcode, nodes, shape, attribute, *self.place)
             if opcode in (_PLACE, _CONCATENATE) or (
                 opcode == ops.add.code and any(value.node in self._assembled for value in values)
             ):
@@ -282,9 +297,9 @@ class SymbolicTape:
         given = dict(zip(tape.inputs.tolist(), operands, strict=True))
         values: list[Value] = []
         starts, flat = tape.operand_starts.tolist(), tape.operands.tolist()
-        sources = tape.source_indices.tolist()
+        places = self.places_of(tape)
         for index, opcode in enumerate(tape.opcodes.tolist()):
-            self.source_index = sources[index]
+            self.place = places[index]
             if opcode == INPUT:
                 values.append(given[index])
             elif opcode == CONSTANT:
@@ -297,6 +312,8 @@ class SymbolicTape:
                 else:
                     entry = array_ops.TABLE[opcode - ARRAY_OPERATION]
                     values.append(self.apply_array(entry, parts, tape.attribute_of(index)))
+        for name, node in zip(tape.node_names, tape.named_nodes.tolist(), strict=True):
+            self.name(values[node], name)
         self.guard([values[node] for node in tape.guard_nodes.tolist()], tape)
         return values
 
@@ -369,6 +386,7 @@ def without_dead_nodes(tape: Tape) -> Tape:
     constant = tape.opcodes[keep] == CONSTANT
     positions, inverse = np.unique(attribute_indices[constant], return_inverse=True)
     attribute_indices[constant] = inverse
+    named = keep[tape.named_nodes]
     return Tape(
         opcodes=tape.opcodes[keep],
         operand_starts=starts_kept,
@@ -386,4 +404,9 @@ def without_dead_nodes(tape: Tape) -> Tape:
         source_indices=tape.source_indices[keep],
         sources=tape.sources,
         input_names=tape.input_names,
+        output_names=tape.output_names,
+        group_indices=tape.group_indices[keep],
+        groups=tape.groups,
+        named_nodes=number[tape.named_nodes[named]].astype(np.uint32),
+        node_names=tuple(compress(tape.node_names, named)),
     )

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from fastgrad import array_ops, ops
 from fastgrad.tape import ARRAY_OPERATION, INPUT, Tape
-from fastgrad.transform.adjoint import active_nodes, input_names, is_zero
+from fastgrad.transform.adjoint import active_nodes, input_names, is_zero, names_of
 from fastgrad.transform.symbolic import SymbolicTape, Value
 
 __all__ = ["tangent"]
@@ -26,13 +26,16 @@ def tangent(tape: Tape, wrt: Sequence[int], n_outputs: int) -> Tape:
     }
     values = symbolic.replay(tape, inputs)
     active = active_nodes(tape, wanted)
-    sources = tape.source_indices.tolist()
+    places = symbolic.places_of(tape, "tangent")
+    names = names_of(tape)
     for index in range(len(tape)):
         if active[index] and tape.opcodes[index] < INPUT:
-            symbolic.source_index = sources[index]
+            symbolic.place = places[index]
             found = _tangent_of(symbolic, tape, index, values, tangents)
             if found is not None and not found.is_zero:
                 tangents[index] = found
+                if index in names:
+                    symbolic.name(found, f"tangent({names[index]})")
     outputs = tape.outputs.tolist()
     return symbolic.build(
         [values[node] for node in outputs]
