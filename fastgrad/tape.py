@@ -208,6 +208,21 @@ class Tape:
 
     # ---- elsewhere
 
+    def formula(self, style: str = "text") -> str:
+        """What the tape computes as mathematical formulas, in plain text or (``style="latex"``) for a LaTeX formula.
+
+        Values with a name, and those used several times, have a line of their own. Axes of length 1 are left out, and
+        products whose zero factors win over infinities look like all others. Raises InputError for a tape of more than
+        1,000 operations, and for an unknown style.
+
+        >>> import fastgrad, numpy as np
+        >>> print(fastgrad.record(lambda x, y: np.exp(-(x**2)) / y, 1.0, 2.0).formula())
+        y = exp(-x^2)/y
+        """
+        from fastgrad.document.formula import formula
+
+        return formula(self, style)
+
     def to_c(
         self,
         name: str,

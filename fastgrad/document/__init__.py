@@ -1,0 +1,1 @@
+"""Tapes for people: see README.md in this folder."""
