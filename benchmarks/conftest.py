@@ -1,4 +1,4 @@
-"""``python -m pytest benchmarks``: fastgrad beside its rivals, in one table. Add ``--update-readme`` to keep it.
+"""``python -m pytest benchmarks``: fastgrad beside its rivals, in one table. Add ``--update-figures`` to keep it.
 
 Everything runs on one thread. Nothing here asserts a time: the table shows the ratio beside the bar.
 """
@@ -15,15 +15,15 @@ from comparison import Row, fastest, machine, table
 os.environ |= dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NPROC", "PJRT_NPROC"), "1")
 os.environ |= {"XLA_FLAGS": "--xla_cpu_multi_thread_eigen=false", "JAX_ENABLE_X64": "1", "JAX_PLATFORMS": "cpu"}
 
-README = Path(__file__).resolve().parent.parent / "README.md"
-BEGIN, END = "<!-- figures: written by python -m pytest benchmarks --update-readme -->", "<!-- end of figures -->"
+PAGE = Path(__file__).resolve().parent.parent / "docs" / "figures.md"
+BEGIN, END = "<!-- figures: written by python -m pytest benchmarks --update-figures -->", "<!-- end of figures -->"
 ROWS = pytest.StashKey[list[Row]]()
 LIMITS = pytest.StashKey[str]()
 WARM_UP = 1.0  # seconds of calls before fastgrad is timed, so that native code is there
 
 
 def pytest_addoption(parser):
-    parser.addoption("--update-readme", action="store_true", help="write the table of figures into README.md")
+    parser.addoption("--update-figures", action="store_true", help="write the table of figures into PAGE.md")
 
 
 def pytest_configure(config):
@@ -129,8 +129,8 @@ def pytest_terminal_summary(terminalreporter, config):
     terminalreporter.section("fastgrad and its rivals")
     for line in lines:
         terminalreporter.write_line(line)
-    if config.getoption("--update-readme"):
-        text = README.read_text()
+    if config.getoption("--update-figures"):
+        text = PAGE.read_text()
         before, after = text[: text.index(BEGIN)], text[text.index(END) :]
-        README.write_text("\n".join([before + BEGIN, *lines, after]))
-        terminalreporter.write_line(f"{README.name} has the new figures.")
+        PAGE.write_text("\n".join([before + BEGIN, *lines, after]))
+        terminalreporter.write_line(f"{PAGE.name} has the new figures.")
