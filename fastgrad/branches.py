@@ -114,8 +114,7 @@ class Branch:
             return self.tape
         derived = self.gradient_tape(wrt)
         n_values = len(self.tape.outputs)
-        outputs = np.concatenate([derived.outputs[n_values:], derived.outputs[self.n_main_outputs : n_values]])
-        return replace(derived, outputs=outputs)
+        return derived.with_outputs([*range(n_values, len(derived.outputs)), *range(self.n_main_outputs, n_values)])
 
     def program(self, order: int, wrt: tuple[int, ...]) -> ScalarProgram | None:
         """The scalar program of a tape; None where the tape is one of large arrays."""

@@ -28,6 +28,7 @@ from fastgrad.recording.recorder import Recorder, recording
 from fastgrad.recording.source import note_library
 from fastgrad.recording.storage import root_of
 from fastgrad.recording.structures import BARE, Structure, flatten
+from fastgrad.tape import distinct
 
 Floats = NDArray[np.float64]
 Argnums = int | str | tuple[int | str, ...]
@@ -339,12 +340,26 @@ def _record_call(
         nodes: list[int] = []
         leaves, structure = _outputs(recorder, result, nodes, strict=True)
         aux_leaves, aux_structure = _outputs(recorder, aux, nodes, strict=False) if has_aux else ((), None)
-        tape = recorder.build(nodes)
+        paths = [*structure.paths(), *(aux_structure.paths() if aux_structure is not None else ())]
+        known = [path for path, leaf in zip(paths, [*leaves, *aux_leaves], strict=True) if leaf.dtype is not None]
+        tape = recorder.build(nodes, _output_names(recorder, nodes, known))
         lifted = tuple(outer for outer, _ in recorder.lifted.values())
     # static arguments are told apart by identity, so they must live as long as the branch
     static = [leaf.original for argument in call.arguments for leaf in argument.leaves if not leaf.is_input]
     branch = Branch(tape, structure, leaves, aux_structure, aux_leaves, (kept, static), 0.0, needs_separate_arguments)
     return Recording(branch, lifted)
+
+
+def _output_names(recorder: Recorder, nodes: Sequence[int], paths: Sequence[str]) -> tuple[str, ...]:
+    """What the outputs are called: by their place in a result with names, else as their nodes; none if nothing has one.
+
+    Where others have a name, an output without is called ``output`` with its position.
+    """
+    of_nodes = {node: name for name, node in reversed(recorder.named.items())}
+    names = [path or of_nodes.get(node, "") for path, node in zip(paths, nodes, strict=True)]
+    if not any(names):
+        return ()
+    return distinct([name or f"output{position}" for position, name in enumerate(names)])
 
 
 def _is_written(memory: NDArray[Any], recorder: Recorder) -> bool:

@@ -46,6 +46,7 @@ from fastgrad import array_ops, ops
 from fastgrad.errors import TapeError
 
 if TYPE_CHECKING:
+    from fastgrad.document.lookup import NodeSequence
     from fastgrad.native.c_source import CSource
 
 __all__ = [
@@ -56,6 +57,7 @@ __all__ = [
     "Source",
     "Tape",
     "TapeBuilder",
+    "distinct",
     "is_number",
     "number_array",
     "operation_of",
@@ -78,16 +80,28 @@ class Source(NamedTuple):
     def __str__(self) -> str:
         return f"{self.filename}:{self.line}, in {self.function}"
 
+    @property
+    def short(self) -> str:
+        """The line without the folders of its file."""
+        return f"{self.filename.replace(chr(92), '/').rpartition('/')[2]}:{self.line}"
+
 
 class Node(NamedTuple):
-    """One node of a tape, for reading."""
+    """One node of a tape, for reading.
+
+    ``operation`` is ``"input"``, ``"constant"`` or the operation's name; ``name`` and ``group`` are what a person
+    called the node and the group that it belongs to, empty where there is none. ``attribute`` is what else the
+    operation needs; of a constant, its array.
+    """
 
     number: int
-    name: str
+    operation: str
     operands: tuple[int, ...]
     shape: Shape
     attribute: Any
     source: Source | None
+    name: str = ""
+    group: str = ""
 
 
 def operation_of(opcode: int) -> ops.Operation | array_ops.ArrayOperation:
@@ -107,6 +121,18 @@ def number_array(number: float) -> NDArray[np.float64]:
 def is_number(constant: NDArray[Any]) -> bool:
     """Whether a constant is a number, which nobody can change, and not a captured 0-d array."""
     return constant.shape == () and constant.base is None and not constant.flags.writeable
+
+
+def distinct(names: Iterable[str]) -> tuple[str, ...]:
+    """Names of which no two are alike: one that came before gets a number."""
+    found: dict[str, None] = {}
+    for name in names:
+        free, number = name, 1
+        while free in found:
+            number += 1
+            free = f"{name}_{number}"
+        found[free] = None
+    return tuple(found)
 
 
 def _name_of(opcode: int) -> str:
@@ -181,11 +207,98 @@ class Tape:
             raise IndexError(f"node {index} of a tape with {len(self)} nodes")
         opcode = int(self.opcodes[index])
         attribute = self.constant_of(index) if opcode == CONSTANT else self.attribute_of(index)
-        operands = tuple(int(operand) for operand in self.operands_of(index))
-        return Node(index, _name_of(opcode), operands, self.shape_of(index), attribute, self.source_of(index))
+        operands = tuple(self.operands_of(index).tolist())
+        name, group = self._names_of_nodes.get(index, ""), self.group_of(index)
+        return Node(
+            index, _name_of(opcode), operands, self.shape_of(index), attribute, self.source_of(index), name, group
+        )
 
     def __iter__(self) -> Iterator[Node]:
         return (self.node(index) for index in range(len(self)))
+
+    def __getitem__(self, node: int | str) -> Node:
+        """The node with this name (of an input, a node or an output, in this order) or number.
+
+        Raises InputError for a name that the tape does not have, with those that are near it; IndexError for a number
+        outside the tape.
+
+        >>> import fastgrad, numpy as np
+        >>> tape = fastgrad.record(lambda x: fastgrad.name(np.sin(x), "hidden") * x, 1.0)
+        >>> tape["hidden"].operation, tape["x"].number
+        ('sin', 0)
+        """
+        return self.node(self.number_of(node))
+
+    def __contains__(self, node: object) -> bool:
+        return node in self._numbers_by_name if isinstance(node, str) else node in self.nodes
+
+    def number_of(self, node: int | str | Node) -> int:
+        """The number of the node that a name, a number or a node stands for; errors as for ``tape[node]``."""
+        from fastgrad.document.lookup import node_number
+
+        return node_number(self, node)
+
+    @property
+    def nodes(self) -> NodeSequence:
+        """All nodes as a sequence, each made when it is asked for.
+
+        >>> import fastgrad, numpy as np
+        >>> tape = fastgrad.record(lambda x: np.sin(x) * x, 1.0)
+        >>> [node.operation for node in tape.nodes[-2:]]
+        ['sin', 'multiply']
+        """
+        from fastgrad.document.lookup import NodeSequence
+
+        return NodeSequence(self, range(len(self)))
+
+    def dependencies(self, node: int | str | Node) -> NodeSequence:
+        """All nodes that a node is computed from, itself left out; ``operands_of`` has the direct ones.
+
+        >>> import fastgrad, numpy as np
+        >>> tape = fastgrad.record(lambda x, y: (np.sin(x), np.cos(y) * x), 1.0, 2.0)
+        >>> [node.operation for node in tape.dependencies(tape.nodes[-1])]
+        ['input', 'input', 'cos']
+        """
+        from fastgrad.document.lookup import NodeSequence, closure
+
+        number = self.number_of(node)
+        return NodeSequence(self, closure(self.operand_starts, self.operands, range(number, -1, -1)))
+
+    def dependents(self, node: int | str | Node) -> NodeSequence:
+        """All nodes that are computed from a node, itself left out; ``users_of`` has the direct ones.
+
+        >>> import fastgrad, numpy as np
+        >>> tape = fastgrad.record(lambda x, y: (np.sin(x), np.cos(y) * x), 1.0, 2.0)
+        >>> [node.operation for node in tape.dependents("y")]
+        ['cos', 'multiply']
+        """
+        from fastgrad.document.lookup import NodeSequence, closure
+
+        return NodeSequence(self, closure(*self._users, range(self.number_of(node), len(self))))
+
+    def users_of(self, node: int | str | Node) -> NDArray[np.int64]:
+        """The numbers of the nodes that a node is an operand of, once for each time."""
+        starts, users = self._users
+        number = self.number_of(node)
+        return users[starts[number] : starts[number + 1]]
+
+    @cached_property
+    def _users(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        from fastgrad.document.lookup import users
+
+        return users(self)
+
+    @cached_property
+    def _numbers_by_name(self) -> dict[str, int]:
+        from fastgrad.document.lookup import numbers_by_name
+
+        return numbers_by_name(self)
+
+    @cached_property
+    def _names_of_nodes(self) -> dict[int, str]:
+        from fastgrad.document.lookup import names_of_nodes
+
+        return names_of_nodes(self)
 
     @property
     def input_shapes(self) -> tuple[Shape, ...]:
@@ -194,6 +307,11 @@ class Tape:
     @property
     def output_shapes(self) -> tuple[Shape, ...]:
         return tuple(self.shape_of(index) for index in self.outputs)
+
+    def with_outputs(self, positions: Sequence[int]) -> Tape:
+        """The tape with those of its outputs that stand at these positions, in this order; no node is dropped."""
+        names = tuple(self.output_names[position] for position in positions) if self.output_names else ()
+        return replace(self, outputs=self.outputs[list(positions)], output_names=names)
 
     @cached_property
     def n_operations(self) -> int:
@@ -204,7 +322,24 @@ class Tape:
         return f"<Tape {len(self.inputs)} inputs, {self.n_operations} operations, {len(self.outputs)} outputs>"
 
     def __str__(self) -> str:
-        return "\n".join(_listing(self))
+        from fastgrad.document.text import abbreviated
+
+        return abbreviated(self)
+
+    def listing(self, start: int = 0, stop: int | None = None) -> str:
+        """The nodes from ``start`` up to ``stop`` as text, a line each; ``print(tape)`` abbreviates long tapes.
+
+        A line shows the node's number and name, its operation with operands, shape and the user's line; nodes stand
+        under their group, guards under the node that they check.
+
+        >>> import fastgrad, numpy as np
+        >>> tape = fastgrad.record(lambda x: {"loss": np.sum(fastgrad.name(x * x, "squares"))}, np.ones(3))
+        >>> print("".join(tape.listing().partition("return")[1:]))
+        return loss
+        """
+        from fastgrad.document.text import listing
+
+        return listing(self, start, stop)
 
     # ---- elsewhere
 
@@ -282,7 +417,9 @@ class Tape:
 
     def validate(self) -> Tape:
         """Check every invariant of the module's docstring; return the tape itself. Raises TapeError."""
-        for problem in _problems(self):
+        from fastgrad.tape_checks import problems  # few programs check their tapes
+
+        for problem in problems(self):
             raise TapeError(f"these arrays are not a tape: {problem}")
         return self
 
@@ -292,153 +429,6 @@ def _rebuilt(numbers: Sequence[bool], *arrays: Any) -> Tape:
     # pickling forgets which arrays are read-only
     constants = (number_array(float(c)) if n else c for c, n in zip(tape.constants, numbers, strict=True))
     return replace(tape, constants=tuple(constants))
-
-
-def _listing(tape: Tape) -> Iterator[str]:
-    guards: dict[int, list[int]] = {}
-    for number, index in enumerate(tape.guard_nodes):
-        guards.setdefault(int(index), []).append(number)
-    names = dict(zip(tape.inputs.tolist(), tape.input_names, strict=False))
-    yield f"tape {tape.hash[:12]}: {repr(tape)[6:-1]}"
-    for node in tape:
-        right = node.name + "".join(f" %{operand}" for operand in node.operands)
-        if node.number in names:
-            right = f"input {names[node.number]}"
-        elif node.name == "constant":
-            right = "constant " + np.array2string(node.attribute, threshold=6, edgeitems=2).replace("\n", "")
-        elif node.attribute is not None:
-            right += f" {node.attribute}"
-        shape = "" if node.shape == () else str(list(node.shape))
-        where = "" if node.source is None else f"# {node.source.filename.rpartition('/')[2]}:{node.source.line}"
-        yield f"  %{node.number:<5} = {right:<40} {shape:<12} {where}".rstrip()
-        for number in guards.get(node.number, ()):
-            yield f"  guard {number}: %{node.number} is {tape.guard_values[number]:g}"
-    yield "  return " + " ".join(f"%{index}" for index in tape.outputs)
-
-
-def _problems(tape: Tape) -> Iterator[str]:
-    """What is wrong with a tape, the first problem first; later checks rely on earlier ones."""
-    kinds: dict[str, Any] = {
-        "opcodes": np.uint16,
-        "operand_starts": np.uint32,
-        "operands": np.uint32,
-        "shape_indices": np.uint32,
-    }
-    kinds |= {"attribute_indices": np.int32, "inputs": np.uint32, "outputs": np.uint32, "guard_nodes": np.uint32}
-    kinds |= {"guard_values": np.float64, "guard_sources": np.int32, "source_indices": np.int32}
-    kinds |= {"group_indices": np.int32, "named_nodes": np.uint32}
-    for name, dtype in kinds.items():
-        array = getattr(tape, name)
-        if not isinstance(array, np.ndarray) or array.dtype != dtype or array.ndim != 1:
-            yield f"{name} must be a one-dimensional array of {np.dtype(dtype)}"
-    n = len(tape.opcodes)
-    for name in ("shape_indices", "attribute_indices", "source_indices", "group_indices"):
-        if len(getattr(tape, name)) != n:
-            yield f"{name} has {len(getattr(tape, name))} entries for {n} nodes"
-    starts = tape.operand_starts
-    if len(starts) != n + 1 or starts[0] != 0 or starts[-1] != len(tape.operands) or np.any(starts[1:] < starts[:-1]):
-        yield "operand_starts must rise from 0 to the number of operands, one entry more than there are nodes"
-    lengths: NDArray[np.int64] = np.diff(starts.astype(np.int64))  # type: ignore[assignment]
-    owner = np.repeat(np.arange(n), lengths)
-    if np.any(tape.operands >= owner):
-        yield "an operand does not come before the node that uses it"
-    limits = {"inputs": n, "outputs": n, "guard_nodes": n, "named_nodes": n, "shape_indices": len(tape.shapes)}
-    for name, limit in limits.items():
-        if np.any(getattr(tape, name) >= limit):
-            yield f"{name} points outside the tape"
-    for name, table in (("source_indices", "sources"), ("guard_sources", "sources"), ("group_indices", "groups")):
-        array = getattr(tape, name)
-        if np.any(array < -1) or np.any(array >= len(getattr(tape, table))):
-            yield f"{name} points outside the {table}"
-    if not len(tape.guard_nodes) == len(tape.guard_values) == len(tape.guard_sources):
-        yield "the guard arrays differ in length"
-    if not all(isinstance(s, tuple) and all(isinstance(d, int) and d >= 0 for d in s) for s in tape.shapes):
-        yield "shapes must be tuples of non-negative whole numbers"
-    if not all(isinstance(c, np.ndarray) and c.dtype.kind in "fiub" and c.dtype.itemsize <= 8 for c in tape.constants):
-        yield "constants must be arrays of real numbers"
-    for kind, names, count in (
-        ("input", tape.input_names, len(tape.inputs)),
-        ("output", tape.output_names, len(tape.outputs)),
-    ):
-        if names and [type(name) for name in names] != [str] * count:
-            yield f"there must be one name for each {kind}"
-    if [type(name) for name in tape.node_names] != [str] * len(tape.named_nodes):
-        yield "there must be one name for each named node"
-    if len(set(tape.node_names)) != len(tape.node_names):
-        yield "two nodes have the same name"
-    if not all(type(group) is str for group in tape.groups):
-        yield "groups must be text"
-    if not all(map(_is_plain, tape.attributes)):
-        yield "attributes must be nested tuples of numbers, strings and None"
-    if not all(isinstance(s, Source) and [type(part) for part in s] == [str, int, str] for s in tape.sources):
-        yield "sources must be lines of the user's program"
-    if sorted(np.flatnonzero(tape.opcodes == INPUT).tolist()) != sorted(tape.inputs.tolist()):
-        yield "inputs must list every input node once"
-    for index in range(n):
-        yield from _node_problems(tape, index)
-    if any(tape.shape_of(index) != () for index in tape.guard_nodes):
-        yield "a guard must be on a scalar"
-
-
-def _is_plain(attribute: Any) -> bool:
-    if type(attribute) is tuple:
-        return all(map(_is_plain, attribute))
-    return attribute is None or type(attribute) in (int, float, str)
-
-
-def _node_problems(tape: Tape, index: int) -> Iterator[str]:
-    opcode = int(tape.opcodes[index])
-    position, shape = int(tape.attribute_indices[index]), tape.shape_of(index)
-    operands = tape.operands_of(index)
-    if opcode == CONSTANT:
-        if not 0 <= position < len(tape.constants) or tape.constants[position].shape != shape:
-            yield f"constant node {index} does not fit an entry of constants"
-        return
-    if position < -1 or position >= len(tape.attributes):
-        yield f"node {index} points outside the attributes"
-        return
-    if opcode == INPUT:
-        if len(operands):
-            yield f"input node {index} has operands"
-        return
-    try:
-        operation = operation_of(opcode)
-    except KeyError:
-        yield f"node {index} has the unknown opcode {opcode}"
-        return
-    shapes = [tape.shape_of(operand) for operand in operands]
-    if isinstance(operation, ops.Operation):
-        if len(shapes) != operation.arity:
-            yield f"node {index} ({operation.name}) has {len(shapes)} operands instead of {operation.arity}"
-            return
-        expected: Shape | None = _broadcast(shapes)
-    else:
-        try:
-            expected = operation.shape_rule(tape.attribute_of(index), *shapes)
-        except (TypeError, ValueError, IndexError, KeyError, AttributeError):
-            expected = None
-    if operation in (array_ops.gather, array_ops.scatter_add) and expected == shape:
-        of = shapes[0] if operation is array_ops.gather else shape
-        if not _are_positions(tape, int(operands[1]), math.prod(of)):
-            yield f"node {index} ({operation.name}) needs positions from 0 to {math.prod(of) - 1}"
-    if expected != shape:
-        yield f"node {index} ({operation.name}) cannot have shape {shape} from operands of shapes {shapes}"
-
-
-def _are_positions(tape: Tape, index: int, size: int) -> bool:
-    if tape.opcodes[index] != CONSTANT:
-        return True  # computed ones are checked by NumPy as they are used
-    positions = tape.constant_of(index)
-    return not positions.size or bool(
-        np.all((positions >= 0) & (positions < size) & (positions == np.floor(positions)))
-    )
-
-
-def _broadcast(shapes: Sequence[Shape]) -> Shape | None:
-    try:
-        return np.broadcast_shapes(*shapes)
-    except ValueError:
-        return None
 
 
 @dataclass
@@ -506,7 +496,7 @@ class TapeBuilder:
         self.constants.append(constant)
         return self._append(CONSTANT, (), constant.shape, len(self.constants) - 1, source_index, group)
 
-    def build(self, outputs: Iterable[int]) -> Tape:
+    def build(self, outputs: Iterable[int], output_names: tuple[str, ...] = ()) -> Tape:
         lengths = np.fromiter(map(len, self.operand_lists), np.int64, len(self.operand_lists))
         starts = np.zeros(len(lengths) + 1, np.uint32)
         np.cumsum(lengths, out=starts[1:])
@@ -527,7 +517,8 @@ class TapeBuilder:
             guard_sources=np.array([guard[2] for guard in self.guards], np.int32),
             source_indices=np.array(self.source_indices, np.int32),
             sources=self.sources,
-            input_names=tuple(self.input_names),
+            input_names=distinct(self.input_names),
+            output_names=output_names,
             group_indices=np.array(self.group_indices, np.int32),
             groups=tuple(self.group_table),
             named_nodes=np.fromiter(self.named.values(), np.uint32, len(self.named)),

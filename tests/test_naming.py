@@ -22,7 +22,7 @@ def layered(x: Any) -> Any:
 
 
 def named(tape: fg.Tape) -> dict[str, str]:
-    return {name: tape.node(int(node)).name for name, node in zip(tape.node_names, tape.named_nodes, strict=True)}
+    return {name: tape.node(int(node)).operation for name, node in zip(tape.node_names, tape.named_nodes, strict=True)}
 
 
 def groups(tape: fg.Tape) -> list[str]:
@@ -32,7 +32,7 @@ def groups(tape: fg.Tape) -> list[str]:
 def test_names_and_groups_stand_on_the_tape() -> None:
     tape = fg.record(layered, np.ones(3)).validate()
     assert named(tape) == {"encoder/dense/hidden": "tanh", "encoder/hidden": "multiply"}
-    by_name = {tape.node(index).name: group for index, group in enumerate(groups(tape))}
+    by_name = {tape.node(index).operation: group for index, group in enumerate(groups(tape))}
     assert by_name["tanh"] == "encoder/dense"
     assert by_name["multiply"] == "encoder"
     assert by_name["sum"] == by_name["input"] == ""

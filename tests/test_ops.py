@@ -507,7 +507,7 @@ def test_the_functions_that_an_operation_answers_to_record_one_node_of_it(name: 
         return function(*[value > 0 for value in values]) if conditions else function(*values)
 
     tape = fastgrad.record(called, *operands)
-    recorded = [node.name for node in tape if node.name not in ("input", "constant", "greater")]
+    recorded = [node.operation for node in tape if node.operation not in ("input", "constant", "greater")]
     assert recorded == [name] or (name == "greater" and not recorded)
     value, expected = fastgrad.vmap(called)(*[np.array([x]) for x in operands]), called(*operands)
     np.testing.assert_allclose(np.asarray(value, float).ravel(), np.asarray(expected, float).ravel(), rtol=1e-13)
@@ -520,7 +520,7 @@ def test_the_functions_that_an_operation_answers_to_record_one_node_of_it(name: 
 def test_our_own_functions_record_one_node_of_their_operation(name: str, answers_to: str) -> None:
     operands = [float(column[0]) for column in drawn(BY_NAME[name], 20)]
     function = getattr(fastgrad, answers_to.removeprefix("fastgrad."))
-    recorded = [node.name for node in fastgrad.record(function, *operands)][len(operands) :]
+    recorded = [node.operation for node in fastgrad.record(function, *operands)][len(operands) :]
     assert recorded == [name]
 
 
@@ -528,7 +528,7 @@ def test_our_own_functions_record_one_node_of_their_operation(name: str, answers
 def test_arithmetic_on_truth_values_records_the_logical_twin(name: str) -> None:
     function = numpy_function(f"numpy.{name}")
     tape = fastgrad.record(lambda x, y: function(x > 0, y > 0), 1.0, -1.0)
-    assert [node.name for node in tape][-1] == BY_NAME[name].logical_twin
+    assert [node.operation for node in tape][-1] == BY_NAME[name].logical_twin
 
 
 # ---- the machine code

@@ -32,7 +32,7 @@ def recorded() -> Tape:
 def test_a_tape_can_be_read_node_by_node():
     tape = recorded()
     assert len(tape) == len(list(tape)) == len(tape.opcodes)
-    assert [node.name for node in tape] == [
+    assert [node.operation for node in tape] == [
         "input", "input", "slice", "constant", "multiply", "add", "slice", "reshape", "constant", "greater", "constant",
         "multiply", "sum",
     ]  # fmt: skip
@@ -54,21 +54,21 @@ def test_a_printed_tape_shows_operations_shapes_guards_and_lines():
     assert repr(tape) == "<Tape 2 inputs, 8 operations, 2 outputs>"
     assert str(tape).splitlines() == [
         f"tape {tape.hash[:12]}: 2 inputs, 8 operations, 2 outputs",
-        "  %0     = input x                                  [3]",
-        "  %1     = input y",
-        f"  %2     = slice %0 ((1, 2, 1),)                    [2]          # test_tape.py:{line + 1}",
-        f"  %3     = constant 2.5                                          # test_tape.py:{line + 1}",
-        f"  %4     = multiply %2 %3                           [2]          # test_tape.py:{line + 1}",
-        f"  %5     = add %4 %1                                [2]          # test_tape.py:{line + 1}",
-        f"  %6     = slice %5 ((0, 1, 1),)                    [1]          # test_tape.py:{line + 2}",
-        f"  %7     = reshape %6 ()                                         # test_tape.py:{line + 2}",
-        f"  %8     = constant 0.                                           # test_tape.py:{line + 2}",
-        f"  %9     = greater %7 %8                                         # test_tape.py:{line + 2}",
-        "  guard 0: %9 is 1",
-        f"  %10    = constant [2. 3.]                         [2]          # test_tape.py:{line + 3}",
-        f"  %11    = multiply %5 %10                          [2]          # test_tape.py:{line + 3}",
-        f"  %12    = sum %11 (0,)                                          # test_tape.py:{line + 4}",
-        "  return %12 %11",
+        "  %0 x = input                    [3]",
+        "  %1 y = input",
+        f"  %2   = slice(x, ((1, 2, 1),))   [2]       # test_tape.py:{line + 1}",
+        f"  %3   = 2.5                                # test_tape.py:{line + 1}",
+        f"  %4   = multiply(%2, %3)         [2]       # test_tape.py:{line + 1}",
+        f"  %5   = add(%4, y)               [2]       # test_tape.py:{line + 1}",
+        f"  %6   = slice(%5, ((0, 1, 1),))  [1]       # test_tape.py:{line + 2}",
+        f"  %7   = reshape(%6, ())                    # test_tape.py:{line + 2}",
+        f"  %8   = 0                                  # test_tape.py:{line + 2}",
+        f"  %9   = greater(%7, %8)                    # test_tape.py:{line + 2}",
+        f"  guard 0: %9 must be 1  # test_tape.py:{line + 2}",
+        f"  %10  = [2. 3.]                  [2]       # test_tape.py:{line + 3}",
+        f"  %11  = multiply(%5, %10)        [2]       # test_tape.py:{line + 3}",
+        f"  %12  = sum(%11, (0,))                     # test_tape.py:{line + 4}",
+        "  return %12, %11",
     ]
 
 

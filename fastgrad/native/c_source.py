@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from fastgrad.errors import InputError, UnsupportedError, located
@@ -76,7 +76,7 @@ def c_source(
     names = Names(name, tape, wrt, derivative)
     if derivative == "hessian":
         gradient = adjoint(tape, wrt, 1, seeded=False)
-        tape = replace(gradient, outputs=gradient.outputs[1:])
+        tape = gradient.with_outputs(range(1, len(gradient.outputs)))
     _check_can_be_unrolled(tape)
     _check_size(scalar_cost(tape) / OPERATIONS_PER_STATEMENT, limit)
     request = Request(KINDS[derivative], wrt, len(tape.outputs), values)

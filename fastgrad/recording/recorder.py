@@ -244,7 +244,7 @@ class Recorder:
 
     # ---- the tape
 
-    def build(self, outputs: Sequence[int]) -> Tape:
+    def build(self, outputs: Sequence[int], output_names: tuple[str, ...] = ()) -> Tape:
         """The tape of what was recorded, with these nodes as outputs."""
         uses = Counter(id(self.constants[position]) for position in self.snapshots)
         for position, content in self.snapshots.items():
@@ -279,6 +279,7 @@ class Recorder:
             source_indices=indices[:n],
             sources=sources,
             input_names=tuple(self.input_names),
+            output_names=output_names,
             group_indices=self._group_indices(n),
             groups=tuple(self.groups),
             named_nodes=np.fromiter(self.named.values(), np.uint32, len(self.named)),

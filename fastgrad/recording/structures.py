@@ -38,6 +38,17 @@ class Structure:
             return [root]
         return [root + accessor.codify("") for accessor in self.tree.accessors()]
 
+    def paths(self) -> list[str]:
+        """The place of each leaf as a name of its own, such as ``parts[0]``; empty where that begins with no word."""
+        if self.tree is None:
+            return [""]
+        found = []
+        for accessor in self.tree.accessors():
+            first = accessor[0]
+            word = getattr(first, "field", first.entry)  # of a named tuple or a dataclass the name, not the number
+            found.append(word + accessor[1:].codify("") if isinstance(word, str) else "")
+        return found
+
     def __reduce__(self) -> Any:
         """Pickled as something nested so: where it is loaded, its dataclasses may not be known yet."""
         return _structure_of, (0 if self.tree is None else self.tree.unflatten(range(self.tree.num_leaves)),)

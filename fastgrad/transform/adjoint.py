@@ -15,7 +15,7 @@ from fastgrad.array_ops import sum_to_shape
 from fastgrad.tape import ARRAY_OPERATION, CONSTANT, INPUT, Shape, Tape, operation_of
 from fastgrad.transform.symbolic import SymbolicTape, Value
 
-__all__ = ["active_nodes", "adjoint", "input_names", "is_zero", "names_of"]
+__all__ = ["active_nodes", "adjoint", "input_names", "is_zero", "names_of", "output_names"]
 
 
 def adjoint(tape: Tape, wrt: Sequence[int], n_outputs: int, seeded: bool) -> Tape:
@@ -28,8 +28,8 @@ def adjoint(tape: Tape, wrt: Sequence[int], n_outputs: int, seeded: bool) -> Tap
     symbolic = SymbolicTape(tape.sources)
     inputs = [symbolic.input(shape, name) for shape, name in zip(tape.input_shapes, input_names(tape), strict=True)]
     seeds = [
-        symbolic.input(shape, f"cotangent{k}") if seeded else symbolic.filled(1.0, shape)
-        for k, shape in enumerate(tape.output_shapes[:n_outputs])
+        symbolic.input(shape, f"adjoint({name})") if seeded else symbolic.filled(1.0, shape)
+        for shape, name in zip(tape.output_shapes[:n_outputs], output_names(tape), strict=False)
     ]
     values = symbolic.replay(tape, inputs)
     wanted = [int(tape.inputs[position]) for position in wrt]
@@ -49,9 +49,9 @@ def adjoint(tape: Tape, wrt: Sequence[int], n_outputs: int, seeded: bool) -> Tap
                 for operand, contribution in _contributions(tape, index, cotangent, values, active):
                     cotangents.add(operand, contribution)
     outputs = [values[node] for node in tape.outputs.tolist()]
-    return symbolic.build(
-        outputs + [cotangents.pop(node) or symbolic.filled(0.0, tape.shape_of(node)) for node in wanted]
-    )
+    outputs += [cotangents.pop(node) or symbolic.filled(0.0, tape.shape_of(node)) for node in wanted]
+    given = input_names(tape)
+    return symbolic.build(outputs, [*output_names(tape), *(f"adjoint({given[position]})" for position in wrt)])
 
 
 class _Cotangents:
@@ -102,6 +102,15 @@ def _is_one_segment(tape: Tape) -> bool:
 def input_names(tape: Tape) -> Sequence[str]:
     """One name for each input, made up where the tape has none."""
     return tape.input_names or [f"input{k}" for k in range(len(tape.inputs))]
+
+
+def output_names(tape: Tape) -> Sequence[str]:
+    """One name for each output; where the tape has none it is that of the node, or ``y`` and a number."""
+    if tape.output_names:
+        return tape.output_names
+    of_nodes = names_of(tape)
+    fallbacks = ["y"] if len(tape.outputs) == 1 else [f"y{k}" for k in range(len(tape.outputs))]
+    return [of_nodes.get(node, name) for node, name in zip(tape.outputs.tolist(), fallbacks, strict=True)]
 
 
 def names_of(tape: Tape) -> dict[int, str]:

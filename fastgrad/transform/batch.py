@@ -18,7 +18,7 @@ import numpy as np
 from fastgrad import array_ops, ops
 from fastgrad.tape import ARRAY_OPERATION, CONSTANT, INPUT, Shape, Tape, is_number
 from fastgrad.transform.adjoint import adjoint, input_names
-from fastgrad.transform.jacobian import is_reverse
+from fastgrad.transform.jacobian import is_reverse, jacobian_names
 from fastgrad.transform.symbolic import SymbolicTape, Value
 from fastgrad.transform.tangent import tangent
 
@@ -64,7 +64,8 @@ def batched_jacobian(tape: Tape, wrt: Sequence[int], n_outputs: int) -> Tape | N
         for i, (seed, first) in enumerate(zip(seeded, _starts(seeded), strict=True))
     }
     pairs = [(i, j) if by_rows else (j, i) for i in range(len(outputs)) for j in range(len(inputs))]
-    return symbolic.build([*(value.value for value in values), *(blocks[pair] for pair in pairs)])
+    names = jacobian_names(tape, wrt, n_outputs)
+    return symbolic.build([*(value.value for value in values), *(blocks[pair] for pair in pairs)], names)
 
 
 def _starts(shapes: Sequence[Shape]) -> list[int]:

@@ -12,10 +12,10 @@ import numpy as np
 
 from fastgrad import array_ops
 from fastgrad.tape import Tape
-from fastgrad.transform.adjoint import adjoint, input_names
+from fastgrad.transform.adjoint import adjoint, input_names, output_names
 from fastgrad.transform.symbolic import SymbolicTape, Value
 
-__all__ = ["is_reverse", "jacobian"]
+__all__ = ["is_reverse", "jacobian", "jacobian_names"]
 
 
 def is_reverse(n_outputs: int, n_inputs: int) -> bool:
@@ -56,7 +56,13 @@ def jacobian(tape: Tape, wrt: Sequence[int], n_outputs: int) -> Tape:
     if not values:
         replayed = symbolic.replay(tape, inputs)
         values = [replayed[node] for node in tape.outputs.tolist()]
-    return symbolic.build([*values, *blocks])
+    return symbolic.build([*values, *blocks], jacobian_names(tape, wrt, n_outputs))
+
+
+def jacobian_names(tape: Tape, wrt: Sequence[int], n_outputs: int) -> list[str]:
+    """What the outputs of a tape of Jacobians are called: the values, then ``jacobian(y, x)``."""
+    values, inputs = output_names(tape), input_names(tape)
+    return [*values, *(f"jacobian({value}, {inputs[position]})" for value in values[:n_outputs] for position in wrt)]
 
 
 def _one_hot(symbolic: SymbolicTape, shape: tuple[int, ...], element: int) -> Value:

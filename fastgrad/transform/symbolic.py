@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastgrad import array_ops, ops
-from fastgrad.tape import ARRAY_OPERATION, CONSTANT, INPUT, Shape, Tape, TapeBuilder, is_number, number_array
+from fastgrad.tape import ARRAY_OPERATION, CONSTANT, INPUT, Shape, Tape, TapeBuilder, distinct, is_number, number_array
 
 _ARITHMETIC: dict[ops.Operation, Callable[..., float]] = {
     ops.add: operator.add,
@@ -322,9 +322,9 @@ class SymbolicTape:
         guards = zip(values, tape.guard_values.tolist(), tape.guard_sources.tolist(), strict=True)
         self._builder.guards.extend((value.node, expected, source) for value, expected, source in guards)
 
-    def build(self, outputs: Sequence[Value]) -> Tape:
-        """The tape with these outputs, without the nodes that they do not need."""
-        return without_dead_nodes(self._builder.build([value.node for value in outputs]))
+    def build(self, outputs: Sequence[Value], names: Sequence[str] = ()) -> Tape:
+        """The tape with these outputs, without the nodes that they do not need; a name that is taken gets a number."""
+        return without_dead_nodes(self._builder.build([value.node for value in outputs], distinct(names)))
 
 
 def _are_apart(one: Any, other: Any) -> bool:

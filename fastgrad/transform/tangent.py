@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from fastgrad import array_ops, ops
 from fastgrad.tape import ARRAY_OPERATION, INPUT, Tape
-from fastgrad.transform.adjoint import active_nodes, input_names, is_zero, names_of
+from fastgrad.transform.adjoint import active_nodes, input_names, is_zero, names_of, output_names
 from fastgrad.transform.symbolic import SymbolicTape, Value
 
 __all__ = ["tangent"]
@@ -21,8 +21,10 @@ def tangent(tape: Tape, wrt: Sequence[int], n_outputs: int) -> Tape:
     symbolic = SymbolicTape(tape.sources)
     inputs = [symbolic.input(shape, name) for shape, name in zip(tape.input_shapes, input_names(tape), strict=True)]
     wanted = [int(tape.inputs[position]) for position in wrt]
+    given = input_names(tape)
     tangents: dict[int, Value] = {
-        node: symbolic.input(tape.shape_of(node), f"tangent{k}") for k, node in enumerate(wanted)
+        node: symbolic.input(tape.shape_of(node), f"tangent({given[position]})")
+        for node, position in zip(wanted, wrt, strict=True)
     }
     values = symbolic.replay(tape, inputs)
     active = active_nodes(tape, wanted)
@@ -37,9 +39,11 @@ def tangent(tape: Tape, wrt: Sequence[int], n_outputs: int) -> Tape:
                 if index in names:
                     symbolic.name(found, f"tangent({names[index]})")
     outputs = tape.outputs.tolist()
+    moved = [tangents.get(node) or symbolic.filled(0.0, tape.shape_of(node)) for node in outputs[:n_outputs]]
+    of_values = output_names(tape)
     return symbolic.build(
-        [values[node] for node in outputs]
-        + [tangents.get(node) or symbolic.filled(0.0, tape.shape_of(node)) for node in outputs[:n_outputs]]
+        [*(values[node] for node in outputs), *moved],
+        [*of_values, *(f"tangent({name})" for name in of_values[:n_outputs])],
     )
 
 

@@ -124,7 +124,7 @@ def _derived(tape: Tape, request: Request) -> Tape:
 
 def _shown(derived: Tape, request: Request) -> Tape:
     """The tape without what the request hides."""
-    return without_dead_nodes(replace(derived, outputs=derived.outputs[request.n_hidden :]))
+    return without_dead_nodes(derived.with_outputs(range(request.n_hidden, len(derived.outputs))))
 
 
 class _Runner:

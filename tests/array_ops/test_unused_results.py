@@ -46,7 +46,7 @@ CASES: dict[str, tuple[Callable[[Any], Any], np.ndarray, tuple[str, ...]]] = {
 
 
 def names(tape: Tape) -> list[str]:
-    return [node.name for node in tape]
+    return [node.operation for node in tape]
 
 
 @pytest.mark.parametrize("case", CASES)

@@ -80,7 +80,7 @@ def test_an_element_taken_twice_has_both_derivatives():
 
 def test_whole_slices_and_full_indices_leave_no_node():
     tape = fg.record(lambda x: x[:][...][0:3] * 2.0, np.ones(3))
-    assert [node.name for node in tape] == ["input", "constant", "multiply"]
+    assert [node.operation for node in tape] == ["input", "constant", "multiply"]
 
 
 def test_recorded_positions_are_guarded():

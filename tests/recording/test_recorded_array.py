@@ -143,7 +143,7 @@ def test_matrix_products_as_operators():
 
 def test_a_tape_has_one_node_for_a_number_used_often_but_keeps_the_signs_of_zero_apart():
     tape = fg.record(lambda x: (x + 2.0) * 2 + 2.0 * np.copysign(1.0, x * 0.0) + x * -0.0, 1.0)
-    constants = [str(node.attribute) for node in tape if node.name == "constant"]
+    constants = [str(node.attribute) for node in tape if node.operation == "constant"]
     assert sorted(constants) == ["-0.0", "0.0", "1.0", "2.0"]
 
 
@@ -313,8 +313,8 @@ def test_operators_for_scalars_are_the_long_way_made_short():
     for operate in OPERATORS.values():
         short = fg.record(operate, 0.7, 1.9)
         long = fg.record(lambda x, y, operate=operate: operate(np.reshape(x, (1,)), y), 0.7, 1.9)
-        names = [node.name for node in long if node.name != "reshape"]
-        assert [node.name for node in short] == names
+        names = [node.operation for node in long if node.operation != "reshape"]
+        assert [node.operation for node in short] == names
 
 
 def test_node_of_a_plain_array_is_held_by_reference():

@@ -164,7 +164,7 @@ def test_lines_of_the_user_are_on_the_tape():
 
     tape = fg.record(function, 1.0)
     start = function.__code__.co_firstlineno
-    lines = {node.name: node.source for node in tape}
+    lines = {node.operation: node.source for node in tape}
     assert lines["sin"] == Source(__file__, start + 1, "function")
     assert lines["multiply"] == Source(__file__, start + 3, "function")
     assert lines["input"] is None

@@ -73,7 +73,7 @@ def test_guards_and_source_lines_come_along() -> None:
     tape = fastgrad.record(lambda x: x * x if x > 1 else x, 3.0)
     derived = adjoint(tape, [0], 1, seeded=False)
     assert derived.guard_values.tolist() == tape.guard_values.tolist() == [1.0]
-    assert derived.node(int(derived.guard_nodes[0])).name == "greater"
+    assert derived.node(int(derived.guard_nodes[0])).operation == "greater"
     source = derived.node(int(derived.outputs[-1])).source
     assert source is not None
     assert source.filename == __file__

@@ -22,7 +22,7 @@ def scalars(n: int = 2) -> tuple[SymbolicTape, list[Any]]:
 
 
 def names(tape: Tape) -> list[str]:
-    return [node.name for node in tape if node.name not in ("input", "constant")]
+    return [node.operation for node in tape if node.operation not in ("input", "constant")]
 
 
 def test_equal_nodes_are_made_once() -> None:

@@ -161,7 +161,7 @@ def test_captured_operands_are_read_whenever_the_tape_runs() -> None:
 def test_contractions_are_products_of_matrices() -> None:
     def names(subscripts: str, *shapes: Any) -> set[str]:
         tape = fg.record(lambda *xs: np.einsum(subscripts, *xs), *(np.ones(shape) for shape in shapes))
-        return {node.name for node in tape}
+        return {node.operation for node in tape}
 
     for subscripts, shapes in SUBSCRIPTS:
         if "jk" in subscripts and len(shapes) == 2 and 1 not in shapes[0]:

@@ -150,7 +150,7 @@ def test_truth_values_multiply_as_in_numpy() -> None:
 
 def test_a_stack_times_a_matrix_is_one_product() -> None:
     tape = fg.record(np.matmul, np.ones((7, 2, 3)), np.ones((3, 4)))
-    assert [node.shape for node in tape if node.name == "matmul"] == [(14, 4)]
+    assert [node.shape for node in tape if node.operation == "matmul"] == [(14, 4)]
 
 
 def test_captured_signals_are_read_whenever_the_tape_runs() -> None:
