@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fastgrad.array_ops.table import Cotangents, Shape, array_operation, require
+from fastgrad.array_ops.table import Cotangents, Shape, array_operation, broadcasting, require
 
 UFUNCS: dict[str, np.ufunc] = {
     ufunc.__name__: ufunc
@@ -49,4 +49,4 @@ def _no_vjp(*_: Any) -> Cotangents:
 
 
 # the attribute is the name of NumPy's ufunc, and the kind of number that it computes with
-bitwise = array_operation("bitwise", _shape, _evaluate, _no_vjp, piecewise_constant=True)
+bitwise = array_operation("bitwise", _shape, _evaluate, _no_vjp, piecewise_constant=True, batch=broadcasting)

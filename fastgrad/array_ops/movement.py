@@ -10,7 +10,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastgrad import ops
-from fastgrad.array_ops.table import ArrayOperation, Cotangents, ScalarWriter, Shape, Slots, array_operation, require
+from fastgrad.array_ops.table import (
+    ArrayOperation,
+    Cotangents,
+    Examples,
+    ScalarWriter,
+    Shape,
+    Slots,
+    along_axis,
+    array_operation,
+    require,
+)
 
 
 def _reshape_shape(shape: Shape, of: Shape) -> Shape:
@@ -24,6 +34,7 @@ reshape: ArrayOperation = array_operation(
     lambda shape, x: np.reshape(x, shape),
     lambda shape, ct, x, r: (reshape(ct, attribute=x.shape),),
     movement=True,
+    batch=lambda shape, examples: examples.apply((examples.n, *shape)),
 )
 
 
@@ -38,6 +49,7 @@ transpose: ArrayOperation = array_operation(
     lambda axes, x: np.transpose(x, axes),
     lambda axes, ct, x, r: (transpose(ct, attribute=tuple(int(i) for i in np.argsort(axes))),),
     movement=True,
+    batch=lambda axes, examples: examples.apply((0, *(axis + 1 for axis in axes))),
 )
 
 # The attribute of a slice is (start, count, step) for each axis.
@@ -80,12 +92,18 @@ def _place(attribute: tuple[Shape, SliceSpec], x: NDArray[Any]) -> NDArray[Any]:
     return out
 
 
+def _of_each(spec: SliceSpec, examples: Examples) -> SliceSpec:
+    """The slice of each example's array."""
+    return ((0, examples.n, 1), *spec)
+
+
 slice_: ArrayOperation = array_operation(
     "slice",
     _slice_shape,
     lambda spec, x: x[slices_of(spec)],
     lambda spec, ct, x, r: (place(ct, attribute=(x.shape, spec)),),
     movement=True,
+    batch=lambda spec, examples: examples.apply(_of_each(spec, examples)),
 )
 # the adjoint of slice: an array of zeros with the operand written into the slice
 place: ArrayOperation = array_operation(
@@ -94,6 +112,7 @@ place: ArrayOperation = array_operation(
     _place,
     lambda attribute, ct, x, r: (slice_(ct, attribute=attribute[1]),),
     movement=True,
+    batch=lambda attribute, examples: examples.apply(((examples.n, *attribute[0]), _of_each(attribute[1], examples))),
 )
 
 
@@ -133,6 +152,7 @@ clear_slice: ArrayOperation = array_operation(
     lambda spec, ct, x, r: (clear_slice(ct, attribute=spec),),
     movement=True,
     into=_update_into,
+    batch=lambda spec, examples: examples.apply(_of_each(spec, examples)),
 )
 update_slice: ArrayOperation = array_operation(
     "update_slice",
@@ -142,6 +162,7 @@ update_slice: ArrayOperation = array_operation(
     _update_jvp,
     movement=True,
     into=_update_into,
+    batch=lambda spec, examples: examples.apply(_of_each(spec, examples)),
 )
 
 
@@ -176,11 +197,18 @@ concatenate: ArrayOperation = array_operation(
     _concatenate_vjp,
     _concatenate_jvp,
     movement=True,
+    batch=along_axis,
 )
 
 
 def _gather_slots(writer: ScalarWriter, _: None, x: Slots, positions: Slots) -> Slots:
     return x.ravel()[positions]
+
+
+def _gather_batch(_: None, examples: Examples) -> Any:
+    if not examples.varies[0]:
+        return gather(*examples.operands)
+    return gather(examples.operands[0], examples.positions(1, math.prod(examples.shapes[0])))
 
 
 # The second operand of gather and scatter_add holds positions in the first one (or the result), flattened.
@@ -192,6 +220,7 @@ gather: ArrayOperation = array_operation(
     scalar_code=_gather_slots,
     scalar_cost=lambda *_: 0,
     position_operands=(1,),
+    batch=_gather_batch,
 )
 
 
@@ -224,6 +253,11 @@ def _scatter_slots(writer: ScalarWriter, shape: Sequence[int], x: Slots, positio
     return result.reshape(tuple(shape))
 
 
+def _scatter_batch(shape: Shape, examples: Examples) -> Any:
+    positions = examples.positions(1, math.prod(shape))
+    return scatter_add(examples.with_axis(0), positions, attribute=(examples.n, *shape))
+
+
 scatter_add: ArrayOperation = array_operation(
     "scatter_add",
     _scatter_shape,
@@ -231,4 +265,5 @@ scatter_add: ArrayOperation = array_operation(
     lambda shape, ct, x, positions, r: (gather(ct, positions), None),
     scalar_code=_scatter_slots,
     position_operands=(1,),
+    batch=_scatter_batch,
 )

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from fastgrad import ops
-from fastgrad.array_ops.movement import transpose
-from fastgrad.array_ops.table import ArrayOperation, ScalarWriter, Shape, Slots, array_operation, require
+from fastgrad.array_ops.movement import reshape, transpose
+from fastgrad.array_ops.table import ArrayOperation, Examples, ScalarWriter, Shape, Slots, array_operation, require
 
 
 def _matmul_shape(_: None, x: Shape, y: Shape) -> Shape:
@@ -44,6 +44,37 @@ def _matmul_slots(writer: ScalarWriter, _: None, x: Slots, y: Slots) -> Slots:
     return total
 
 
+def _turned(x: Any) -> Any:
+    """The matrices transposed, which moves nothing where they are single rows or columns."""
+    *leading, rows, columns = x.shape
+    return reshape(x, attribute=(*leading, columns, rows)) if 1 in (rows, columns) else transposed(x)
+
+
+def stacked_rows(x: Any) -> Any:
+    """The matrices of all examples (whose axis is the first one) one below the other, as one matrix."""
+    n, *leading, rows, columns = x.shape
+    k = len(leading)
+    return reshape(transpose(x, attribute=(*range(1, k + 1), 0, k + 1, k + 2)), attribute=(*leading, n * rows, columns))
+
+
+def unstacked_rows(x: Any, n: int) -> Any:
+    """The matrices of each example again, from one below the other."""
+    *leading, rows, columns = x.shape
+    k = len(leading)
+    apart = reshape(x, attribute=(*leading, n, rows // max(n, 1), columns))
+    return transpose(apart, attribute=(k, *range(k), k + 1, k + 2))
+
+
+def _matmul_batch(_: None, examples: Examples) -> Any:
+    """A matrix that all examples share multiplies those of all at once."""
+    (x, y), n = examples.operands, examples.n
+    if all(examples.varies) or n == 0:
+        return examples.apply(None)
+    if examples.varies[0]:
+        return unstacked_rows(matmul(stacked_rows(x), y), n)
+    return _turned(unstacked_rows(matmul(stacked_rows(_turned(y)), transposed(x)), n))
+
+
 matmul: ArrayOperation = array_operation(
     "matmul",
     _matmul_shape,
@@ -53,4 +84,5 @@ matmul: ArrayOperation = array_operation(
     scalar_code=_matmul_slots,
     scalar_cost=lambda _, x, y: 2 * math.prod(x) * y[-1],
     into=lambda _, out, x, y: np.matmul(x, y, out=out),
+    batch=_matmul_batch,
 )

@@ -13,12 +13,27 @@ import numpy as np
 
 from fastgrad import ops
 from fastgrad.array_ops.movement import reshape, slice_
-from fastgrad.array_ops.table import ArrayOperation, Cotangents, ScalarWriter, Shape, Slots, array_operation, require
+from fastgrad.array_ops.table import (
+    ArrayOperation,
+    Cotangents,
+    Examples,
+    ScalarWriter,
+    Shape,
+    Slots,
+    along_axes,
+    along_axis,
+    array_operation,
+    require,
+)
 
 
 def _broadcast_shape(shape: Shape, of: Shape) -> Shape:
     require(np.broadcast_shapes(shape, of) == shape, "cannot broadcast")
     return shape
+
+
+def _broadcast_batch(shape: Shape, examples: Examples) -> Any:
+    return broadcast_to(examples.with_rank(0, len(shape)), attribute=(examples.n, *shape))
 
 
 broadcast_to: ArrayOperation = array_operation(
@@ -27,6 +42,7 @@ broadcast_to: ArrayOperation = array_operation(
     lambda shape, x: np.broadcast_to(x, shape),
     lambda shape, ct, x, r: (sum_to_shape(ct, x.shape),),
     movement=True,
+    batch=_broadcast_batch,
 )
 
 
@@ -70,6 +86,7 @@ sum_: ArrayOperation = array_operation(
     lambda axes, x: np.sum(x, axis=axes),
     lambda axes, ct, x, r: (expand(ct, axes, x.shape),),
     scalar_code=_sum_slots,
+    batch=along_axes,
 )
 
 
@@ -114,6 +131,7 @@ def extremum(name: str, evaluate: Callable[..., Any], operation: ops.Operation) 
         _extremum_jvp,
         scalar_code=_extremum_slots(operation),
         scalar_cost=lambda axes, of: 4 * math.prod(of),
+        batch=along_axes,
     )
 
 
@@ -145,6 +163,7 @@ cumsum: ArrayOperation = array_operation(
     lambda axis, x: np.cumsum(x, axis),
     lambda axis, ct, x, r: (flip(cumsum(flip(ct, axis), attribute=axis), axis),),
     scalar_code=_cumsum_slots,
+    batch=along_axis,
 )
 
 

@@ -17,7 +17,16 @@ from numpy.typing import NDArray
 from fastgrad import ops
 from fastgrad.array_ops.movement import concatenate, place, slice_
 from fastgrad.array_ops.reductions import expand, extremum, flip, sum_
-from fastgrad.array_ops.table import ArrayOperation, Cotangents, ScalarWriter, Shape, Slots, array_operation, require
+from fastgrad.array_ops.table import (
+    ArrayOperation,
+    Cotangents,
+    ScalarWriter,
+    Shape,
+    Slots,
+    along_axis,
+    array_operation,
+    require,
+)
 
 # fewer columns than this are faster as Python numbers than as rows of NumPy (about 0.1 us and 5 us for a step)
 _FEW_COLUMNS = 32
@@ -79,6 +88,7 @@ cumprod: ArrayOperation = array_operation(
     _cumprod_vjp,
     _cumprod_jvp,
     scalar_code=_cumprod_slots,
+    batch=along_axis,
 )
 
 
@@ -176,6 +186,7 @@ linear_recurrence: ArrayOperation = array_operation(
     _recurrence_jvp,
     scalar_code=_recurrence_slots,
     scalar_cost=lambda axis, factors, terms: 2 * math.prod(terms),
+    batch=along_axis,
 )
 
 
@@ -209,6 +220,7 @@ prod: ArrayOperation = array_operation(
     lambda axis, ct, x, r: (ops.zero_product(expand(ct, (axis,), x.shape), _products_of_others(axis, x)),),
     lambda axis, tangents, x, r: sum_(ops.zero_product(tangents[0], _products_of_others(axis, x)), attribute=(axis,)),
     scalar_code=_prod_slots,
+    batch=along_axis,
 )
 
 # ---- extrema of the elements that are numbers

@@ -18,7 +18,7 @@ import numpy as np
 
 from fastgrad import ops
 from fastgrad.array_ops.reductions import broadcast_to, sum_to_shape
-from fastgrad.array_ops.table import ArrayOperation, Cotangents, Shape, array_operation
+from fastgrad.array_ops.table import ArrayOperation, Cotangents, Shape, array_operation, broadcasting, in_stacks
 from fastgrad.errors import UnsupportedError, located
 
 REFUSED = None
@@ -34,7 +34,7 @@ def _refuse(message: str, _: Any) -> Any:
 
 
 no_derivative: ArrayOperation = array_operation(
-    "no_derivative", lambda _, of: of, _refuse, lambda *_: (), piecewise_constant=True
+    "no_derivative", lambda _, of: of, _refuse, lambda *_: (), piecewise_constant=True, batch=in_stacks
 )
 
 
@@ -108,7 +108,7 @@ def special_function(
         shape = given[-1].shape
         return total if total.shape == shape else broadcast_to(total, attribute=shape)
 
-    entry = array_operation(name, _broadcast_shape, evaluate, vjp, jvp)
+    entry = array_operation(name, _broadcast_shape, evaluate, vjp, jvp, batch=broadcasting)
     if compute is None:
         SPECIAL[name] = entry
     return entry

@@ -20,6 +20,8 @@ An entry holds
                 fits the operand's last axes, from the attribute and its shape: the planner then fuses it; else None
 ``position_operands``  operands that are not numbers to compute with but positions: ``scalar_code`` is given their
                 content, and can be used only where they are constants
+``batch``       the results for many examples at once, on a leading axis, from the attribute and the operands as
+                ``Examples``; None where the operation cannot be, or not with these operands for all at once
 
 ``vjp`` and ``jvp`` are written with operators, entries of ``ops`` and entries of this table, so they run on the values
 of a tape under construction; derivatives of any order come from these rules alone. A value has a ``shape`` and answers
@@ -33,7 +35,7 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from typing import Any, Protocol
@@ -60,6 +62,61 @@ class ScalarWriter(Protocol):
         ...
 
 
+class Examples(Protocol):
+    """What ``batch`` is given: the operands for ``n`` examples, at least one of which is another for each."""
+
+    n: int
+    # with a leading axis of length n where they vary
+    operands: Sequence[Any]
+    varies: Sequence[bool]
+    # of the operands for one example
+    shapes: Sequence[Shape]
+
+    def apply(self, attribute: Any) -> Any:
+        """The operation itself with this attribute, all operands having the leading axis."""
+        ...
+
+    def apply_broadcast(self, attribute: Any) -> Any:
+        """The same for an operation whose operands broadcast, and need the leading axis only where they vary."""
+        ...
+
+    def with_axis(self, position: int) -> Any:
+        """An operand with the leading axis."""
+        ...
+
+    def with_rank(self, position: int, rank: int) -> Any:
+        """An operand with axes of length 1 after the leading one, so that each example's has this many axes."""
+        ...
+
+    def positions(self, position: int, size: int) -> Any:
+        """An operand of positions within ``size`` elements, moved on by ``size`` from each example to the next."""
+        ...
+
+    def back(self, positions: Any, size: int) -> Any:
+        """Positions moved back so that they count from the start of their own example."""
+        ...
+
+
+def in_stacks(attribute: Any, examples: Examples) -> Any:
+    """The ``batch`` of an operation that takes any leading axes."""
+    return examples.apply(attribute)
+
+
+def along_axis(axis: int, examples: Examples) -> Any:
+    """The ``batch`` of an operation whose attribute is an axis."""
+    return examples.apply(axis + 1)
+
+
+def along_axes(axes: Shape, examples: Examples) -> Any:
+    """The ``batch`` of an operation whose attribute is a tuple of axes."""
+    return examples.apply(tuple(axis + 1 for axis in axes))
+
+
+def broadcasting(attribute: Any, examples: Examples) -> Any:
+    """The ``batch`` of an operation whose operands broadcast."""
+    return examples.apply_broadcast(attribute)
+
+
 def _size_of_first(attribute: Any, *shapes: Shape) -> float:
     return math.prod(shapes[0])
 
@@ -80,6 +137,7 @@ class ArrayOperation:
     position_operands: tuple[int, ...]
     into: Callable[..., Any] | None
     factors: Callable[[Any, Shape], NDArray[np.float64]] | None
+    batch: Callable[[Any, Examples], Any] | None
     code: int
 
     def __call__(self, *operands: Any, attribute: Any = None) -> Any:
@@ -153,6 +211,7 @@ def array_operation(
     position_operands: tuple[int, ...] = (),
     into: Callable[..., Any] | None = None,
     factors: Callable[[Any, Shape], NDArray[np.float64]] | None = None,
+    batch: Callable[[Any, Examples], Any] | None = None,
 ) -> ArrayOperation:
     """Add an entry to the table."""
     entry = ArrayOperation(
@@ -168,6 +227,7 @@ def array_operation(
         position_operands,
         into,
         factors,
+        batch,
         _next_code(),
     )
     TABLE[entry.code] = entry
