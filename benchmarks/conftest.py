@@ -23,7 +23,7 @@ WARM_UP = 1.0  # seconds of calls before fastgrad is timed, so that native code 
 
 
 def pytest_addoption(parser):
-    parser.addoption("--update-figures", action="store_true", help="write the table of figures into PAGE.md")
+    parser.addoption("--update-figures", action="store_true", help="write the table of figures into docs/figures.md")
 
 
 def pytest_configure(config):
