@@ -13,13 +13,15 @@ from numpy.typing import NDArray
 
 from fastgrad.array_ops.linalg import scipy_linalg, total
 from fastgrad.array_ops.movement import concatenate, place, reshape, slice_
+from fastgrad.array_ops.products import with_shared_matrix
 from fastgrad.array_ops.reductions import sum_
-from fastgrad.array_ops.table import ArrayOperation, Cotangents, Shape, array_operation, require
+from fastgrad.array_ops.table import ArrayOperation, Cotangents, Examples, Shape, array_operation, require
 
 Diagonals = tuple[int, int]
 
 
 def _band_shape(diagonals: Diagonals, band: Shape, b: Shape) -> Shape:
+    require(len(diagonals) == 2 and min(diagonals) >= 0, "numbers of diagonals below and above the main one")
     require(len(band) == len(b) == 2 and band == (sum(diagonals) + 1, b[0]), "the band does not fit the right side")
     return b
 
@@ -86,4 +88,12 @@ def _banded_jvp(diagonals: Diagonals, tangents: Sequence[Any], band: Any, b: Any
     return solve_banded(band, right, attribute=diagonals)
 
 
-solve_banded: ArrayOperation = array_operation("solve_banded", _band_shape, _solve_banded, _banded_vjp, _banded_jvp)
+def _banded_batch(diagonals: Diagonals, examples: Examples) -> Any:
+    if examples.varies[0] or examples.n == 0:
+        return None
+    return with_shared_matrix(solve_banded, diagonals, examples)
+
+
+solve_banded: ArrayOperation = array_operation(
+    "solve_banded", _band_shape, _solve_banded, _banded_vjp, _banded_jvp, batch=_banded_batch
+)

@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fastgrad.array_ops.table import ArrayOperation, Shape, array_operation, require
+from fastgrad.array_ops.movement import transpose
+from fastgrad.array_ops.table import ArrayOperation, Examples, Shape, array_operation, require
 
 OPPOSITE = {"backward": "forward", "forward": "backward", "ortho": "ortho"}
 _TURNED = {"fft": "ifft", "ifft": "fft"}
@@ -41,8 +42,9 @@ _WEIGHT_OF_ADJOINT = {"plain": "halved", "doubled": "plain"}
 
 
 def _fft_shape(attribute: tuple[str, int, str], of: Shape) -> Shape:
-    _, axis, norm = attribute
-    require(len(of) > axis + 1 > 0 and of[0] == 2 and of[axis + 1] > 0 and norm in OPPOSITE, "no such transform")
+    direction, axis, norm = attribute
+    known = direction in _TURNED and norm in OPPOSITE
+    require(len(of) > axis + 1 > 0 and of[0] == 2 and of[axis + 1] > 0 and known, "no such transform")
     return of
 
 
@@ -56,8 +58,18 @@ def _fft_vjp(attribute: tuple[str, int, str], ct: Any, x: Any, r: Any) -> tuple[
     return (fft(ct, attribute=(_TURNED[direction], axis, OPPOSITE[norm])),)
 
 
+def _exchanged(x: Any) -> Any:
+    """The first two axes, of the examples and of the parts of complex numbers, in the other order."""
+    return transpose(x, attribute=(1, 0, *range(2, len(x.shape))))
+
+
+def _fft_batch(attribute: tuple[str, int, str], examples: Examples) -> Any:
+    direction, axis, norm = attribute
+    return _exchanged(fft(_exchanged(examples.operands[0]), attribute=(direction, axis + 1, norm)))
+
+
 # the attribute is the direction ("fft" or "ifft"), axis and norm
-fft: ArrayOperation = array_operation("fft", _fft_shape, _fft, _fft_vjp)
+fft: ArrayOperation = array_operation("fft", _fft_shape, _fft, _fft_vjp, batch=_fft_batch)
 
 
 def _rfft_shape(attribute: tuple[int, str, str], of: Shape) -> Shape:
@@ -76,8 +88,13 @@ def _rfft_vjp(attribute: tuple[int, str, str], ct: Any, x: Any, r: Any) -> tuple
     return (irfft(ct, attribute=(x.shape[axis], axis, OPPOSITE[norm], _WEIGHT_OF_ADJOINT[weight])),)
 
 
+def _rfft_batch(attribute: tuple[int, str, str], examples: Examples) -> Any:
+    axis, norm, weight = attribute
+    return _exchanged(rfft(examples.operands[0], attribute=(axis + 1, norm, weight)))
+
+
 # the attribute is axis, norm, and "plain" or "doubled"
-rfft: ArrayOperation = array_operation("rfft", _rfft_shape, _rfft, _rfft_vjp)
+rfft: ArrayOperation = array_operation("rfft", _rfft_shape, _rfft, _rfft_vjp, batch=_rfft_batch)
 
 
 def _irfft_shape(attribute: tuple[int, int, str, str], of: Shape) -> Shape:
@@ -97,5 +114,10 @@ def _irfft_vjp(attribute: tuple[int, int, str, str], ct: Any, x: Any, r: Any) ->
     return (rfft(ct, attribute=(axis, OPPOSITE[norm], "doubled" if weight == "plain" else "plain")),)
 
 
+def _irfft_batch(attribute: tuple[int, int, str, str], examples: Examples) -> Any:
+    n, axis, norm, weight = attribute
+    return irfft(_exchanged(examples.operands[0]), attribute=(n, axis + 1, norm, weight))
+
+
 # the attribute is the length of the result, axis, norm, and "plain" or "halved"
-irfft: ArrayOperation = array_operation("irfft", _irfft_shape, _irfft, _irfft_vjp)
+irfft: ArrayOperation = array_operation("irfft", _irfft_shape, _irfft, _irfft_vjp, batch=_irfft_batch)

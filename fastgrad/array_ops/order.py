@@ -7,21 +7,28 @@ gives.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fastgrad.array_ops.table import ArrayOperation, Cotangents, Shape, array_operation, require
+from fastgrad.array_ops.movement import transpose
+from fastgrad.array_ops.table import ArrayOperation, Cotangents, Examples, Shape, along_axis, array_operation, require
 
 
 def _no_vjp(*_: Any) -> Cotangents:
     raise AssertionError("a step is never asked for its derivative")
 
 
-def _step(name: str, shape_rule: Callable[..., Shape], evaluate: Callable[..., Any]) -> ArrayOperation:
-    return array_operation(name, shape_rule, evaluate, _no_vjp, piecewise_constant=True)
+def _step(
+    name: str,
+    shape_rule: Callable[..., Shape],
+    evaluate: Callable[..., Any],
+    batch: Callable[[Any, Examples], Any] | None = None,
+) -> ArrayOperation:
+    return array_operation(name, shape_rule, evaluate, _no_vjp, piecewise_constant=True, batch=batch)
 
 
 def _require_axis(axis: int, of: Shape) -> None:
@@ -30,6 +37,20 @@ def _require_axis(axis: int, of: Shape) -> None:
 
 def _same_shape(attribute: tuple[int, Any], of: Shape) -> Shape:
     _require_axis(attribute[0], of)
+    return of
+
+
+def _argsort_shape(attribute: tuple[int, str, str], of: Shape) -> Shape:
+    axis, _, dtype = attribute
+    _require_axis(axis, of)
+    require(np.dtype(dtype).kind in "fiub", "not a real number")
+    return of
+
+
+def _running_shape(attribute: tuple[int, str], of: Shape) -> Shape:
+    axis, name = attribute
+    _require_axis(axis, of)
+    require(name in ("maximum", "minimum"), "no such extremum")
     return of
 
 
@@ -88,19 +109,40 @@ def _lexsort_shape(axis: int, of: Shape) -> Shape:
     return of[1:]
 
 
+def _indices_batch(attribute: tuple[Any, ...], examples: Examples) -> Any:
+    axis, *rest = attribute
+    return examples.apply((axis + 1, *rest))
+
+
+def _positions_batch(attribute: tuple[Any, ...], examples: Examples) -> Any:
+    return examples.back(_indices_batch(attribute, examples), math.prod(examples.shapes[0]))
+
+
+def _lexsort_batch(axis: int, examples: Examples) -> Any:
+    keys = examples.operands[0]
+    return lexsort(transpose(keys, attribute=(1, 0, *range(2, len(keys.shape)))), attribute=axis + 1)
+
+
+def _searchsorted_batch(side: str, examples: Examples) -> Any:
+    return None if examples.varies[0] else searchsorted(*examples.operands, attribute=side)
+
+
 # indices along an axis; the attribute is (axis, kind of sort, dtype that the elements are shown in)
-argsort = _step("argsort", _same_shape, _argsort)
+argsort = _step("argsort", _argsort_shape, _argsort, _indices_batch)
 # positions in the flattened array that put it in order along an axis: (axis, places that must be right, () for all)
-sort_positions = _step("sort_positions", _same_shape, _sort_positions)
-argmax = _step("argmax", _without_axis, lambda axis, x: np.argmax(x, axis))
-argmin = _step("argmin", _without_axis, lambda axis, x: np.argmin(x, axis))
+sort_positions = _step("sort_positions", _same_shape, _sort_positions, _positions_batch)
+argmax = _step("argmax", _without_axis, lambda axis, x: np.argmax(x, axis), along_axis)
+argmin = _step("argmin", _without_axis, lambda axis, x: np.argmin(x, axis), along_axis)
 # positions in the flattened array of the largest (or smallest) element so far: (axis, name of the ufunc)
-running_extremum = _step("running_extremum", _same_shape, _running_extremum)
+running_extremum = _step("running_extremum", _running_shape, _running_extremum, _positions_batch)
 # the keys are the rows of the operand
-lexsort = _step("lexsort", _lexsort_shape, lambda axis, keys: np.lexsort(keys, axis))
+lexsort = _step("lexsort", _lexsort_shape, lambda axis, keys: np.lexsort(keys, axis), _lexsort_batch)
 # where the second operand belongs in the first; the attribute is "left" or "right"
 searchsorted = _step(
-    "searchsorted", lambda side, of, values: values, lambda side, x, values: np.searchsorted(x, values, side)
+    "searchsorted",
+    lambda side, of, values: values,
+    lambda side, x, values: np.searchsorted(x, values, side),
+    _searchsorted_batch,
 )
 # how often each number below the attribute occurs
 bincount = _step("bincount", lambda length, of: (length,), _bincount)
