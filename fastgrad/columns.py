@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -76,13 +77,14 @@ def _leaves(form: Form, entries: Sequence[Any]) -> list[Sequence[Any]]:
         return []
     if isinstance(form, str):
         return [entries]
-    if len(entries) == 1:
-        return [column for part, value in zip(form, entries[0], strict=True) for column in _leaves(part, (value,))]
-    return [
-        column
-        for part, values in zip(form, zip(*entries, strict=True), strict=True)
-        for column in _leaves(part, values)
-    ]
+    parts = zip(form, _parts(entries, len(form)), strict=True)
+    return [column for part, values in parts for column in _leaves(part, values)]
+
+
+def _parts(entries: Sequence[Any], width: int) -> list[list[Any]]:
+    """The first parts of all tuples, their second parts, and so on."""
+    flat = list(chain.from_iterable(entries))
+    return [flat[k::width] for k in range(width)]
 
 
 def _labelled(entries: Sequence[Any], depth: int, budget: list[int]) -> tuple[NDArray[np.int64], list[Form]]:
@@ -113,8 +115,8 @@ def _labelled_alike(
         return _labelled_apart(entries, np.array(sizes), depth, budget)
     labels = np.zeros(n, np.int64)
     forms: list[Form] = [()]
-    for values in entries[0] if n == 1 else zip(*entries, strict=True):
-        of_part, parts = _labelled((values,) if n == 1 else values, depth + 1, budget)
+    for values in _parts(entries, sizes[0]):
+        of_part, parts = _labelled(values, depth + 1, budget)
         if len(forms) == len(parts) == 1:
             forms = [(*forms[0], parts[0])]
             continue

@@ -51,11 +51,12 @@ _REFUSALS = (TypeError, ValueError, IndexError, KeyError, AttributeError, Overfl
 def problems(tape: Tape) -> Iterator[str]:
     """What is wrong with a tape, the first problem first; later checks rely on earlier ones."""
     yield from _problems_of_arrays(tape)
-    yield from _problems_of_tables(tape)
+    attributes = _groups(tape.attributes)
+    yield from _problems_of_tables(tape, attributes)
     inputs: NDArray[Any] = np.sort(tape.inputs)
     if not np.array_equal(np.flatnonzero(tape.opcodes == INPUT), inputs):
         yield "inputs must list every input node once"
-    found = sorted(_Nodes(tape).problems())
+    found = sorted(_Nodes(tape, attributes or []).problems())
     if found:
         yield found[0][1]
     if any(tape.shapes[index] != () for index in np.unique(tape.shape_indices[tape.guard_nodes])):
@@ -93,7 +94,7 @@ def _owners(tape: Tape) -> NDArray[np.uint32]:
     return np.repeat(np.arange(len(tape), dtype=np.uint32), np.diff(tape.operand_starts))
 
 
-def _problems_of_tables(tape: Tape) -> Iterator[str]:
+def _problems_of_tables(tape: Tape, attributes: list[Group] | None) -> Iterator[str]:
     shapes = _groups(tape.shapes)
     if shapes is None or not all(type(g.form) is tuple and set(g.form) <= {"i"} for g in shapes):
         yield "shapes must be tuples of non-negative whole numbers"
@@ -116,7 +117,7 @@ def _problems_of_tables(tape: Tape) -> Iterator[str]:
         yield "two nodes have the same name"
     if not set(map(type, tape.groups)) <= {str}:
         yield "groups must be text"
-    if _groups(tape.attributes) is None:
+    if attributes is None:
         yield "attributes must be nested tuples of numbers, strings and None"
     sources = _groups([tuple(s) if type(s) is Source else None for s in tape.sources])
     if sources is None or any(group.form != ("s", "i", "s") for group in sources):
@@ -141,8 +142,8 @@ def _largest_size(group: Group) -> float:
 class _Nodes:
     """The nodes of a tape whose arrays and tables are right by themselves."""
 
-    def __init__(self, tape: Tape) -> None:
-        self.tape = tape
+    def __init__(self, tape: Tape, attributes: list[Group]) -> None:
+        self.tape, self.attributes = tape, attributes
         self.counts = np.diff(tape.operand_starts)
         numbers: dict[Shape, int] = {}
         same = np.array([numbers.setdefault(shape, k) for k, shape in enumerate(tape.shapes)], np.int64)
@@ -227,7 +228,7 @@ class _Nodes:
     def _slice_specs(self) -> list[tuple[int, NDArray[Any], NDArray[Any]]]:
         """For each number of axes: which attributes are slices, and their rows of (start, count, step, ...)."""
         found = []
-        for group in groups(self.tape.attributes) if self.tape.attributes else ():
+        for group in self.attributes:
             rank = len(group.form) if type(group.form) is tuple else 0
             if rank and group.form == (("i", "i", "i"),) * rank:
                 found.append((rank, group.positions, np.array(group.columns, np.int64).T))
