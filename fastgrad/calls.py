@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastgrad.branches import Branch, OutputLeaf
+from fastgrad.document.function import TapeFunction
 from fastgrad.errors import InputError, LostDerivativeError, UnsupportedError
 from fastgrad.recording import numpy_protocol  # noqa: F401 - gives recorded arrays their NumPy functions
 from fastgrad.recording.fresh_array import FreshArray, unwrapped
@@ -28,7 +29,8 @@ from fastgrad.recording.recorder import Recorder, recording
 from fastgrad.recording.source import note_library
 from fastgrad.recording.storage import root_of
 from fastgrad.recording.structures import BARE, Structure, flatten
-from fastgrad.tape import distinct
+from fastgrad.tape import Tape, distinct
+from fastgrad.transform.adjoint import input_names
 
 Floats = NDArray[np.float64]
 Argnums = int | str | tuple[int | str, ...]
@@ -281,6 +283,10 @@ def _data_leaf(leaf: Any, key: Key) -> Leaf:
 
 def parameters_of(function: Callable[..., Any]) -> tuple[str, ...]:
     """The names of a function's positional parameters; none where it does not tell."""
+    if isinstance(function, TapeFunction):
+        return function.parameters
+    if isinstance(function, Tape):
+        return tuple(input_names(function))
     try:
         kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
         return tuple(p.name for p in inspect.signature(function).parameters.values() if p.kind in kinds)

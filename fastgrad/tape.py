@@ -32,8 +32,6 @@ All values are float64; truth values are 1.0 and 0.0. ``Tape.validate`` checks e
 
 from __future__ import annotations
 
-import hashlib
-import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
@@ -46,6 +44,7 @@ from fastgrad import array_ops, ops
 from fastgrad.errors import TapeError
 
 if TYPE_CHECKING:
+    from fastgrad.document.function import TapeFunction
     from fastgrad.document.lookup import NodeSequence
     from fastgrad.native.c_source import CSource
 
@@ -341,6 +340,107 @@ class Tape:
 
         return listing(self, start, stop)
 
+    # ---- running
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """The outputs at these inputs, given in order or by name: an array, or a tuple of arrays if there are several.
+
+        On values that are being recorded the tape's operations are recorded, so that ``fastgrad.grad(tape)`` and its
+        kin work as for the recorded function. Raises InputError where an input is missing or has another shape, and
+        where it takes a branch that was not recorded, with the line that decides.
+
+        >>> import fastgrad
+        >>> tape = fastgrad.record(lambda x, y: x * y, 2.0, 3.0)
+        >>> float(tape(5.0, y=7.0)), float(fastgrad.grad(tape)(5.0, 7.0))
+        (35.0, 7.0)
+        """
+        return self._function(*args, **kwargs)
+
+    @cached_property
+    def _function(self) -> TapeFunction:
+        return self.to_function()
+
+    def to_function(self, *, as_dict: bool = False) -> TapeFunction:
+        """A function of NumPy arrays, with the tape's inputs as parameters; called as the tape itself is.
+
+        With ``as_dict`` it returns a dict from the outputs' names. The function can be pickled.
+
+        >>> import fastgrad, numpy as np
+        >>> tape = fastgrad.record(lambda x: {"sine": np.sin(x), "square": x * x}, 0.0)
+        >>> tape.to_function(as_dict=True)(3.0)["square"]
+        np.float64(9.0)
+        """
+        from fastgrad.document.function import TapeFunction
+
+        return TapeFunction(self, as_dict)
+
+    # ---- derivatives
+
+    def gradient(
+        self, argnums: int | str | Sequence[int | str] | None = None, *, output: int | str | None = None
+    ) -> Tape:
+        """The tape of the gradient of an output that is one number, by the inputs ``argnums`` (all if None).
+
+        Inputs are meant by name or position, and so is ``output``, which a tape with one output needs not say. The
+        gradient's inputs are those of this tape, its outputs ``adjoint(x)`` for each chosen input ``x``. It is a tape
+        as any other: ``tape.gradient().jacobian()`` is that of the Hessian. Raises InputError for wrong names and for
+        outputs that are arrays.
+
+        >>> import fastgrad
+        >>> tape = fastgrad.record(lambda x: x**3, 1.0).gradient()
+        >>> float(tape(2.0)), tape.output_names
+        (12.0, ('adjoint(x)',))
+        """
+        from fastgrad.transform.derivatives import gradient
+
+        return gradient(self, argnums, output)
+
+    def adjoint(self, argnums: int | str | Sequence[int | str] | None = None) -> Tape:
+        """The tape of values and of the reverse sweep (vector-Jacobian products) by the inputs ``argnums``.
+
+        Its inputs are those of this tape and, for each output ``y``, its cotangent ``adjoint(y)``; its outputs are
+        those of this tape and, for each chosen input ``x``, ``adjoint(x)``. Nodes of the sweep are named and grouped
+        alike: ``adjoint(hidden)`` in group ``adjoint/encoder``. Raises InputError for wrong names.
+
+        >>> import fastgrad
+        >>> value, x_bar = fastgrad.record(lambda x: x**3, 1.0).adjoint()(2.0, 10.0)
+        >>> float(value), float(x_bar)
+        (8.0, 120.0)
+        """
+        from fastgrad.transform.derivatives import adjoint
+
+        return adjoint(self, argnums)
+
+    def tangent(self, argnums: int | str | Sequence[int | str] | None = None) -> Tape:
+        """The tape of values and of the forward sweep (Jacobian-vector products) by the inputs ``argnums``.
+
+        Its inputs are those of this tape and, for each chosen input ``x``, its tangent ``tangent(x)``; its outputs are
+        those of this tape and ``tangent(y)`` for each of them. Raises InputError for wrong names.
+
+        >>> import fastgrad
+        >>> value, moved = fastgrad.record(lambda x: x**3, 1.0).tangent()(2.0, 0.5)
+        >>> float(value), float(moved)
+        (8.0, 6.0)
+        """
+        from fastgrad.transform.derivatives import tangent
+
+        return tangent(self, argnums)
+
+    def jacobian(self, argnums: int | str | Sequence[int | str] | None = None) -> Tape:
+        """The tape of the Jacobians of all outputs by the inputs ``argnums``.
+
+        Its inputs are those of this tape; for each output ``y`` and each chosen input ``x`` it has the output
+        ``jacobian(y, x)`` of shape ``y.shape + x.shape``. Raises InputError for wrong names.
+
+        >>> import fastgrad, numpy as np
+        >>> fastgrad.record(lambda x: x * x, np.ones(2)).jacobian()([1.0, 2.0])
+        array([[2., 0.],
+               [0., 4.]])
+        """
+        from fastgrad.transform.derivatives import jacobian
+
+        return jacobian(self, argnums)
+
     # ---- elsewhere
 
     def formula(self, style: str = "text") -> str:
@@ -388,26 +488,28 @@ class Tape:
     # ---- identity
 
     @cached_property
+    def _structure(self) -> bytes:
+        from fastgrad.tape_hash import structure_digest  # few programs compare tapes
+
+        return structure_digest(self)
+
+    @property
     def hash(self) -> str:
-        """Hash of the content (operations by name, not by number), the same in every process; 32 hex digits."""
-        digest = hashlib.blake2b(digest_size=16)
-        used, numbers = np.unique(self.opcodes, return_inverse=True)
-        digest.update(repr(([_name_of(int(code)) for code in used], self.shapes, self.attributes)).encode())
-        digest.update(numbers.astype(np.uint16).tobytes())
-        for array in (self.operand_starts, self.operands, self.shape_indices, self.attribute_indices):
-            digest.update(array.tobytes())
-        for ends in (self.inputs, self.outputs, self.guard_nodes, self.guard_values):
-            digest.update(ends.tobytes() + b"|")
-        for constant in self.constants:
-            digest.update(repr((constant.dtype.str, constant.shape)).encode())
-            digest.update(np.ascontiguousarray(constant).tobytes())
-        return digest.hexdigest()
+        """Hash of the content (operations by name), the same in every process; 32 hex digits.
+
+        Constants count as they are when it is asked for, since they may change in place; everything else is hashed
+        once. Neither the order of tables nor entries that no node uses make a difference.
+        """
+        from fastgrad.tape_hash import content_hash
+
+        return content_hash(self, self._structure)
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Tape) and self.hash == other.hash
 
     def __hash__(self) -> int:
-        return int(self.hash[:15], 16)
+        # without the constants: what is a key must keep its hash
+        return int.from_bytes(self._structure[:7], "little")
 
     def __reduce__(self) -> Any:
         numbers = tuple(map(is_number, self.constants))

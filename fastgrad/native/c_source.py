@@ -17,7 +17,8 @@ from fastgrad.plan.request import Kind, Request
 from fastgrad.plan.scalar_program import first_without_scalar_code, scalar_cost, scalar_program
 from fastgrad.plan.sweep import plan_sweep
 from fastgrad.tape import Tape
-from fastgrad.transform.adjoint import adjoint, input_names
+from fastgrad.transform.adjoint import adjoint
+from fastgrad.transform.derivatives import input_positions
 
 __all__ = ["CSource", "c_source"]
 
@@ -67,7 +68,7 @@ def c_source(
         raise InputError(f"derivative must be one of {', '.join(repr(kind) for kind in KINDS)}; it is {derivative!r}.")
     if not derivative and not values:
         raise InputError("without a derivative there are only the values: values=False leaves nothing to compute.")
-    wrt = _positions(tape, argnums) if derivative else ()
+    wrt = input_positions(tape, argnums) if derivative else ()
     if derivative in ("gradient", "hessian") and tape.output_shapes != ((),):
         raise InputError(
             f"derivative={derivative!r} needs a tape with one output, a number; this one has outputs of shapes "
@@ -85,22 +86,6 @@ def c_source(
     file = CFile(tape, name, derivative, request, sweep, names)
     _check_size(file.program.n_statements, limit)
     return CSource(name, *file.texts())
-
-
-def _positions(tape: Tape, argnums: int | str | Sequence[int | str] | None) -> tuple[int, ...]:
-    n = len(tape.inputs)
-    if argnums is None:
-        return tuple(range(n))
-    names = list(input_names(tape))
-    found = []
-    for argnum in (argnums,) if isinstance(argnums, (int, str)) else argnums:
-        position = names.index(argnum) if argnum in names else argnum
-        if isinstance(position, bool) or not isinstance(position, int) or not -n <= position < n:
-            raise InputError(f"argnums names {argnum!r}; the tape's inputs are {', '.join(names)}, from 0 to {n - 1}.")
-        found.append(position % n)
-    if not found or len(set(found)) != len(found):
-        raise InputError(f"argnums must name one or more inputs, each once; it is {argnums!r}.")
-    return tuple(found)
 
 
 def _check_can_be_unrolled(tape: Tape) -> None:
