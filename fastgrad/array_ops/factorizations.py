@@ -34,7 +34,7 @@ from fastgrad.array_ops.movement import concatenate, place, reshape, slice_
 from fastgrad.array_ops.products import matmul, transposed
 from fastgrad.array_ops.reductions import broadcast_to
 from fastgrad.array_ops.spectra import undefined
-from fastgrad.array_ops.table import ArrayOperation, Cotangents, Shape, array_operation, require
+from fastgrad.array_ops.table import ArrayOperation, Cotangents, Shape, array_operation, in_stacks, require
 
 HALF_LOWER, STRICT_LOWER = (1.0, 0.5, 0.0), (1.0, 0.0, 0.0)
 
@@ -62,6 +62,7 @@ cholesky: ArrayOperation = array_operation(
     lambda triangle, a: np.linalg.cholesky(a, upper=triangle == "U"),
     _cholesky_vjp,
     _cholesky_jvp,
+    batch=in_stacks,
 )
 
 # ---- QR; the attribute is whose function it is ("numpy" or "scipy") and 1 for a square q, else 0
@@ -129,7 +130,7 @@ def _dependent(_: None, r: NDArray[Any]) -> Any:
 
 # whether columns of the matrix with the triangular factor r depend on one another
 dependent: ArrayOperation = array_operation(
-    "dependent", lambda _, r: (*r[:-2], 1, 1), _dependent, lambda *_: (None,), piecewise_constant=True
+    "dependent", lambda _, r: (*r[:-2], 1, 1), _dependent, lambda *_: (None,), piecewise_constant=True, batch=in_stacks
 )
 
 
@@ -197,4 +198,4 @@ def _qr_jvp(attribute: Attribute, tangents: Sequence[Any], a: Any, packed: Any) 
     return concatenate(*flat, attribute=len(leading))
 
 
-qr: ArrayOperation = array_operation("qr", _qr_shape, _qr, _qr_vjp, _qr_jvp, into=_qr_into)
+qr: ArrayOperation = array_operation("qr", _qr_shape, _qr, _qr_vjp, _qr_jvp, into=_qr_into, batch=in_stacks)

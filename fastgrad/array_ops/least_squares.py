@@ -14,8 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastgrad.array_ops.linalg import folded, mirrored, total
-from fastgrad.array_ops.products import matmul, transposed
-from fastgrad.array_ops.table import ArrayOperation, Cotangents, Shape, array_operation, require
+from fastgrad.array_ops.products import matmul, transposed, with_shared_matrix
+from fastgrad.array_ops.reductions import broadcast_to
+from fastgrad.array_ops.table import ArrayOperation, Cotangents, Examples, Shape, array_operation, require
 
 
 def _pinv_shape(_: str | None, a: Shape, cutoff: Shape) -> Shape:
@@ -46,8 +47,31 @@ def _pinv_jvp(triangle: str | None, tangents: Sequence[Any], a: Any, cutoff: Any
     return left - matmul(matmul(left, a), p) + (right - matmul(p, matmul(a, right))) - matmul(matmul(p, of_a), p)
 
 
+def _with_cutoffs(operation: ArrayOperation, attribute: Any, examples: Examples) -> Any:
+    """The ``batch`` of an operation on matrices and one cutoff, or one for each of them."""
+    leading = examples.shapes[0][:-2]
+    if examples.varies[1] or examples.shapes[1] != ():
+        cutoff = broadcast_to(examples.with_rank(1, len(leading)), attribute=(examples.n, *leading))
+    else:
+        cutoff = examples.operands[1]
+    return operation(examples.with_axis(0), cutoff, attribute=attribute)
+
+
+def _lstsq_batch(_: None, examples: Examples) -> Any:
+    if examples.varies[0] or examples.varies[2] or examples.n == 0:
+        return None
+    return with_shared_matrix(lstsq, None, examples, examples.operands[2])
+
+
 # the attribute is None, or "L" where the matrix is symmetric and only that triangle read
-pinv: ArrayOperation = array_operation("pinv", _pinv_shape, _pinv, _pinv_vjp, _pinv_jvp)
+pinv: ArrayOperation = array_operation(
+    "pinv",
+    _pinv_shape,
+    _pinv,
+    _pinv_vjp,
+    _pinv_jvp,
+    batch=lambda triangle, examples: _with_cutoffs(pinv, triangle, examples),
+)
 
 
 def _lstsq_shape(_: None, a: Shape, b: Shape, cutoff: Shape) -> Shape:
@@ -83,7 +107,7 @@ def _lstsq_jvp(_: None, tangents: Sequence[Any], a: Any, b: Any, cutoff: Any, x:
     return result + matmul(p, matmul(pt, matmul(at, b - matmul(a, x)))) + (spread - matmul(p, matmul(a, spread)))
 
 
-lstsq: ArrayOperation = array_operation("lstsq", _lstsq_shape, _lstsq, _lstsq_vjp, _lstsq_jvp)
+lstsq: ArrayOperation = array_operation("lstsq", _lstsq_shape, _lstsq, _lstsq_vjp, _lstsq_jvp, batch=_lstsq_batch)
 
 
 def _rank_shape(_: tuple[str, int], a: Shape, cutoff: Shape) -> Shape:
@@ -99,5 +123,10 @@ def _rank(attribute: tuple[str, int], a: NDArray[Any], cutoff: NDArray[Any]) -> 
 
 # the attribute is how the cutoff is meant, "tol", "rtol" or "" for NumPy's own, and whether the matrix is symmetric
 matrix_rank: ArrayOperation = array_operation(
-    "matrix_rank", _rank_shape, _rank, lambda *_: (None, None), piecewise_constant=True
+    "matrix_rank",
+    _rank_shape,
+    _rank,
+    lambda *_: (None, None),
+    piecewise_constant=True,
+    batch=lambda attribute, examples: _with_cutoffs(matrix_rank, attribute, examples),
 )

@@ -19,9 +19,9 @@ from numpy.typing import NDArray
 
 from fastgrad import ops
 from fastgrad.array_ops.movement import reshape
-from fastgrad.array_ops.products import matmul, transposed
+from fastgrad.array_ops.products import matmul, transposed, with_shared_matrix
 from fastgrad.array_ops.reductions import sum_
-from fastgrad.array_ops.table import ArrayOperation, Cotangents, Shape, array_operation, require
+from fastgrad.array_ops.table import ArrayOperation, Cotangents, Examples, Shape, array_operation, in_stacks, require
 
 NAN = float("nan")
 EPS = float(np.finfo(np.float64).eps)
@@ -126,6 +126,7 @@ triangles: ArrayOperation = array_operation(
     _triangles,
     lambda weights, ct, x, r: (triangles(ct, attribute=weights),),
     factors=_factors,
+    batch=in_stacks,
 )
 
 
@@ -181,7 +182,21 @@ def _solve_jvp(_: str | None, tangents: Sequence[Any], a: Any, b: Any, x: Any) -
     return solve(a, right, attribute=SINGULAR_IS_NAN)
 
 
-solve: ArrayOperation = array_operation("solve", _solve_shape, _solve, _solve_vjp, _solve_jvp)
+def system_batch(operation: ArrayOperation, attribute: Any, examples: Examples) -> Any:
+    """The ``batch`` of linear systems: a matrix that all examples share is factored once."""
+    if examples.varies[0] or examples.n == 0:
+        return examples.apply(attribute)
+    return with_shared_matrix(operation, attribute, examples)
+
+
+solve: ArrayOperation = array_operation(
+    "solve",
+    _solve_shape,
+    _solve,
+    _solve_vjp,
+    _solve_jvp,
+    batch=lambda singular, examples: system_batch(solve, singular, examples),
+)
 
 
 def _inv(singular: str | None, a: NDArray[Any]) -> Any:
@@ -208,7 +223,7 @@ def _inv_vjp(_: str | None, ct: Any, a: Any, r: Any) -> Cotangents:
     return (matmul(matmul(transposed(r), -ct), transposed(r)),)
 
 
-inv: ArrayOperation = array_operation("inv", lambda _, a: require_square(a), _inv, _inv_vjp, _inv_jvp)
+inv: ArrayOperation = array_operation("inv", lambda _, a: require_square(a), _inv, _inv_vjp, _inv_jvp, batch=in_stacks)
 
 
 # ---- determinants
@@ -350,7 +365,7 @@ def _number_shape(_: Any, a: Shape) -> Shape:
 
 
 det: ArrayOperation = array_operation(
-    "det", _number_shape, lambda _, a: np.linalg.det(a), _determinant_vjp, _determinant_jvp
+    "det", _number_shape, lambda _, a: np.linalg.det(a), _determinant_vjp, _determinant_jvp, batch=in_stacks
 )
 # of a matrix and its determinant, whose own derivative is part of the matrix's
 cofactor: ArrayOperation = array_operation(
@@ -359,15 +374,21 @@ cofactor: ArrayOperation = array_operation(
     _cofactor,
     lambda _, ct, a, determinant, r: (cofactor_slope(a, ct), None),
     lambda _, tangents, a, determinant, r: cofactor_slope(a, tangents[0]),
+    batch=in_stacks,
 )
 cofactor_slope: ArrayOperation = array_operation(
-    "cofactor_slope", _slope_shape, _cofactor_slope, _slope_vjp, _slope_jvp
+    "cofactor_slope", _slope_shape, _cofactor_slope, _slope_vjp, _slope_jvp, batch=in_stacks
 )
 far_from_singular: ArrayOperation = array_operation(
-    "far_from_singular", _number_shape, _far_from_singular, lambda *_: (None,), piecewise_constant=True
+    "far_from_singular", _number_shape, _far_from_singular, lambda *_: (None,), piecewise_constant=True, batch=in_stacks
 )
 det_sign: ArrayOperation = array_operation(
-    "det_sign", _number_shape, lambda _, a: np.linalg.slogdet(a)[0], lambda *_: (None,), piecewise_constant=True
+    "det_sign",
+    _number_shape,
+    lambda _, a: np.linalg.slogdet(a)[0],
+    lambda *_: (None,),
+    piecewise_constant=True,
+    batch=in_stacks,
 )
 
 
@@ -382,5 +403,5 @@ def _log_jvp(_: None, tangents: Sequence[Any], a: Any, r: Any) -> Any:
 
 
 log_abs_det: ArrayOperation = array_operation(
-    "log_abs_det", _number_shape, lambda _, a: np.linalg.slogdet(a)[1], _log_vjp, _log_jvp
+    "log_abs_det", _number_shape, lambda _, a: np.linalg.slogdet(a)[1], _log_vjp, _log_jvp, batch=in_stacks
 )

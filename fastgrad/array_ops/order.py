@@ -50,7 +50,7 @@ def _argsort_shape(attribute: tuple[int, str, str], of: Shape) -> Shape:
 def _running_shape(attribute: tuple[int, str], of: Shape) -> Shape:
     axis, name = attribute
     _require_axis(axis, of)
-    require(name in ("maximum", "minimum"), "no such extremum")
+    require(name in ("maximum", "minimum", "fmax", "fmin"), "no such extremum")
     return of
 
 

@@ -44,7 +44,7 @@ def _matmul_slots(writer: ScalarWriter, _: None, x: Slots, y: Slots) -> Slots:
     return total
 
 
-def _turned(x: Any) -> Any:
+def turned(x: Any) -> Any:
     """The matrices transposed, which moves nothing where they are single rows or columns."""
     *leading, rows, columns = x.shape
     return reshape(x, attribute=(*leading, columns, rows)) if 1 in (rows, columns) else transposed(x)
@@ -65,6 +65,13 @@ def unstacked_rows(x: Any, n: int) -> Any:
     return transpose(apart, attribute=(k, *range(k), k + 1, k + 2))
 
 
+def with_shared_matrix(operation: ArrayOperation, attribute: Any, examples: Examples, *others: Any) -> Any:
+    """The ``batch`` of an operation on a matrix, that all share, and right sides, all of which become one matrix."""
+    matrix, right = examples.operands[:2]
+    result = operation(matrix, turned(stacked_rows(turned(right))), *others, attribute=attribute)
+    return turned(unstacked_rows(turned(result), examples.n))
+
+
 def _matmul_batch(_: None, examples: Examples) -> Any:
     """A matrix that all examples share multiplies those of all at once."""
     (x, y), n = examples.operands, examples.n
@@ -72,7 +79,7 @@ def _matmul_batch(_: None, examples: Examples) -> Any:
         return examples.apply(None)
     if examples.varies[0]:
         return unstacked_rows(matmul(stacked_rows(x), y), n)
-    return _turned(unstacked_rows(matmul(stacked_rows(_turned(y)), transposed(x)), n))
+    return turned(unstacked_rows(matmul(stacked_rows(turned(y)), transposed(x)), n))
 
 
 matmul: ArrayOperation = array_operation(

@@ -5,6 +5,7 @@ SciPy is loaded by the first evaluation.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from typing import Any
@@ -20,12 +21,13 @@ from fastgrad.array_ops.linalg import (
     poison,
     require_square,
     scipy_linalg,
+    system_batch,
     total,
     triangles,
 )
 from fastgrad.array_ops.movement import concatenate, gather, scatter_add, slice_
 from fastgrad.array_ops.products import matmul, transposed
-from fastgrad.array_ops.table import ArrayOperation, Cotangents, Shape, array_operation, require
+from fastgrad.array_ops.table import ArrayOperation, Cotangents, Examples, Shape, array_operation, in_stacks, require
 from fastgrad.errors import UnsupportedError
 
 # ---- triangular systems; the attribute is (1 for the lower triangle, 1 for its transpose, 1 for ones on the diagonal)
@@ -72,7 +74,12 @@ def _triangular_jvp(attribute: Triangular, tangents: Sequence[Any], a: Any, b: A
 
 
 solve_triangular: ArrayOperation = array_operation(
-    "solve_triangular", _triangular_shape, _solve_triangular, _triangular_vjp, _triangular_jvp
+    "solve_triangular",
+    _triangular_shape,
+    _solve_triangular,
+    _triangular_vjp,
+    _triangular_jvp,
+    batch=lambda attribute, examples: system_batch(solve_triangular, attribute, examples),
 )
 
 # ---- LU: both factors in one matrix, and from where its rows come, as positions of all elements
@@ -120,10 +127,21 @@ def _lu_jvp(_: None, tangents: Sequence[Any], a: Any, r: Any) -> Any:
     return left + matmul(lower, left) + matmul(triangles(middle, attribute=UPPER_TRIANGLE), upper)
 
 
-lu: ArrayOperation = array_operation("lu", lambda _, a: require_square(a), _lu, _lu_vjp, _lu_jvp)
+lu: ArrayOperation = array_operation("lu", lambda _, a: require_square(a), _lu, _lu_vjp, _lu_jvp, batch=in_stacks)
 lu_pivots: ArrayOperation = array_operation(
-    "lu_pivots", lambda _, a: require_square(a)[:-1], _pivots, lambda *_: (None,), piecewise_constant=True
+    "lu_pivots",
+    lambda _, a: require_square(a)[:-1],
+    _pivots,
+    lambda *_: (None,),
+    piecewise_constant=True,
+    batch=in_stacks,
 )
+
+
+def _row_positions_batch(n_columns: int, examples: Examples) -> Any:
+    return examples.back(examples.apply(n_columns), math.prod(examples.shapes[0]) * n_columns)
+
+
 # from pivots (row k was exchanged with row pivots[k]), for matrices with as many columns as the attribute says
 row_positions: ArrayOperation = array_operation(
     "row_positions",
@@ -131,6 +149,7 @@ row_positions: ArrayOperation = array_operation(
     _row_positions,
     lambda *_: (None,),
     piecewise_constant=True,
+    batch=_row_positions_batch,
 )
 
 # ---- Sylvester's equation a x + x b = q
@@ -161,7 +180,9 @@ def _sylvester_jvp(_: None, tangents: Sequence[Any], a: Any, b: Any, q: Any, x: 
     return sylvester(a, b, total(parts))
 
 
-sylvester: ArrayOperation = array_operation("sylvester", _sylvester_shape, _sylvester, _sylvester_vjp, _sylvester_jvp)
+sylvester: ArrayOperation = array_operation(
+    "sylvester", _sylvester_shape, _sylvester, _sylvester_vjp, _sylvester_jvp, batch=in_stacks
+)
 
 # ---- functions of matrices; the attribute is SciPy's name
 #
@@ -231,4 +252,5 @@ matrix_function: ArrayOperation = array_operation(
     _matrix_function,
     lambda name, ct, a, r: (slope(name, transposed(a), ct),),
     lambda name, tangents, a, r: slope(name, a, tangents[0]),
+    batch=in_stacks,
 )

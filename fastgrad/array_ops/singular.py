@@ -28,7 +28,7 @@ from fastgrad.array_ops.movement import concatenate, reshape, slice_
 from fastgrad.array_ops.products import matmul, transposed
 from fastgrad.array_ops.reductions import broadcast_to
 from fastgrad.array_ops.spectra import moved_values, reciprocals, row, tie_average, tied, undefined
-from fastgrad.array_ops.table import ArrayOperation, Cotangents, Shape, array_operation, require
+from fastgrad.array_ops.table import ArrayOperation, Cotangents, Shape, array_operation, in_stacks, require
 
 Attribute = tuple[str, int]
 
@@ -56,7 +56,7 @@ def _values_jvp(kind: str, tangents: Sequence[Any], a: Any, s: Any) -> Any:
     return moved_values(u, matmul(of_a, transposed(vt)), s, 1)
 
 
-svdvals: ArrayOperation = array_operation("svdvals", _values_shape, _values, _values_vjp, _values_jvp)
+svdvals: ArrayOperation = array_operation("svdvals", _values_shape, _values, _values_vjp, _values_jvp, batch=in_stacks)
 
 
 # ---- with the vectors
@@ -198,4 +198,4 @@ def _inverse_or_zero(s: Any) -> Any:
     return ops.where(tied(s, attribute=2), 0.0, 1.0 / s)
 
 
-svd: ArrayOperation = array_operation("svd", _svd_shape, _svd, _svd_vjp, _svd_jvp, into=_svd_into)
+svd: ArrayOperation = array_operation("svd", _svd_shape, _svd, _svd_vjp, _svd_jvp, into=_svd_into, batch=in_stacks)

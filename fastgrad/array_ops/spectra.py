@@ -44,7 +44,7 @@ from fastgrad.array_ops.linalg import (
 from fastgrad.array_ops.movement import concatenate, reshape, slice_
 from fastgrad.array_ops.products import matmul, transposed
 from fastgrad.array_ops.reductions import sum_
-from fastgrad.array_ops.table import ArrayOperation, Cotangents, Shape, array_operation
+from fastgrad.array_ops.table import ArrayOperation, Cotangents, Shape, array_operation, in_stacks
 from fastgrad.errors import UnsupportedError
 
 # ---- equal values
@@ -107,6 +107,7 @@ tie_average: ArrayOperation = array_operation(
     _tie_average,
     lambda with_zero, ct, x, w, r: (tie_average(ct, w, attribute=with_zero), None),
     _average_jvp,
+    batch=in_stacks,
 )
 
 
@@ -119,7 +120,9 @@ def _tied(with_zero: int, w: NDArray[Any]) -> Any:
 
 
 # 1 where a value has an equal (attribute 1: all near 0 are; 2: one near 0 counts by itself), else 0
-tied: ArrayOperation = array_operation("tied", lambda _, w: w, _tied, lambda *_: (None,), piecewise_constant=True)
+tied: ArrayOperation = array_operation(
+    "tied", lambda _, w: w, _tied, lambda *_: (None,), piecewise_constant=True, batch=in_stacks
+)
 
 
 def _reciprocals(sign: int, w: NDArray[Any]) -> Any:
@@ -144,7 +147,7 @@ def _reciprocals_jvp(sign: int, tangents: Sequence[Any], w: Any, r: Any) -> Any:
 
 # 1 / (w_j + sign w_i); 0 on the diagonal and where it would divide by 0
 reciprocals: ArrayOperation = array_operation(
-    "reciprocals", lambda _, w: (*w, w[-1]), _reciprocals, _reciprocals_vjp, _reciprocals_jvp
+    "reciprocals", lambda _, w: (*w, w[-1]), _reciprocals, _reciprocals_vjp, _reciprocals_jvp, batch=in_stacks
 )
 
 
@@ -188,7 +191,7 @@ def moved_values(u: Any, moved: Any, w: Any, with_zero: int) -> Any:
 
 
 eigvalsh: ArrayOperation = array_operation(
-    "eigvalsh", lambda _, a: require_square(a)[:-1], _eigvalsh, _eigvalsh_vjp, _eigvalsh_jvp
+    "eigvalsh", lambda _, a: require_square(a)[:-1], _eigvalsh, _eigvalsh_vjp, _eigvalsh_jvp, batch=in_stacks
 )
 
 
@@ -247,7 +250,9 @@ def undefined(flags: Any, tangent: Any) -> Any:
     return ops.zero_product(flags, sum_of_matrix(ops.zero_product(tangent, NAN)))
 
 
-eigh: ArrayOperation = array_operation("eigh", _eigen_shape, _eigh, _eigh_vjp, _eigh_jvp, into=_eigh_into)
+eigh: ArrayOperation = array_operation(
+    "eigh", _eigen_shape, _eigh, _eigh_vjp, _eigh_jvp, into=_eigh_into, batch=in_stacks
+)
 
 
 # ---- general matrices with real eigenvalues
@@ -299,6 +304,7 @@ doubtful: ArrayOperation = array_operation(
     _doubtful,
     lambda *_: (None,),
     piecewise_constant=True,
+    batch=in_stacks,
 )
 
 
@@ -319,7 +325,7 @@ def _eigvals_jvp(_: None, tangents: Sequence[Any], a: Any, w: Any) -> Any:
 
 
 eigvals: ArrayOperation = array_operation(
-    "eigvals", lambda _, a: require_square(a)[:-1], _eigvals, _eigvals_vjp, _eigvals_jvp
+    "eigvals", lambda _, a: require_square(a)[:-1], _eigvals, _eigvals_vjp, _eigvals_jvp, batch=in_stacks
 )
 
 
@@ -352,4 +358,4 @@ def _eig_jvp(_: None, tangents: Sequence[Any], a: Any, r: Any) -> Any:
     )
 
 
-eig: ArrayOperation = array_operation("eig", _eigen_shape, _eig, _eig_vjp, _eig_jvp)
+eig: ArrayOperation = array_operation("eig", _eigen_shape, _eig, _eig_vjp, _eig_jvp, batch=in_stacks)
