@@ -18,7 +18,7 @@ from fastgrad.plan.array_plan import ArrayPlan, Copy, Evaluation, Place, Segment
 from fastgrad.plan.derived import derived_tape
 from fastgrad.plan.request import Kind, Request, result_shapes
 from fastgrad.tape import Tape
-from fastgrad.transform.batch import batched_jacobian
+from fastgrad.transform.jacobian_in_one_run import batched_jacobian
 from fastgrad.transform.symbolic import without_dead_nodes
 from fastgrad.vm import instructions as isa
 from fastgrad.vm.binary import kernels

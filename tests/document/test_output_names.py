@@ -10,8 +10,8 @@ import pytest
 
 import fastgrad as fg
 from fastgrad.transform.adjoint import adjoint
-from fastgrad.transform.batch import batched_jacobian
 from fastgrad.transform.jacobian import jacobian
+from fastgrad.transform.jacobian_in_one_run import batched_jacobian
 from fastgrad.transform.tangent import tangent
 
 Pair = namedtuple("Pair", "first second")
