@@ -4,6 +4,7 @@ from __future__ import annotations
 
 __all__ = [
     "FastgradError",
+    "FileFormatError",
     "InputError",
     "LeakedValueError",
     "LostDerivativeError",
@@ -36,6 +37,10 @@ class LeakedValueError(FastgradError):
 
 class TapeError(FastgradError, ValueError):
     """Arrays that do not form a valid tape."""
+
+
+class FileFormatError(TapeError):
+    """A file that holds no tape, is damaged, or was written by a newer version."""
 
 
 class RecordingWarning(UserWarning):
