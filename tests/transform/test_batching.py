@@ -17,10 +17,12 @@ from hypothesis import strategies as st
 import fastgrad
 from fastgrad import array_ops, ops
 from fastgrad.array_ops.special import SPECIAL
-from fastgrad.errors import InputError, UnsupportedError
+from fastgrad.errors import InputError
+from fastgrad.plan.request import Kind, Request
 from fastgrad.tape import ARRAY_OPERATION, Tape, TapeBuilder
 from fastgrad.transform.adjoint import adjoint
 from fastgrad.transform.batching import BatchingError, VaryingGuardError, batched
+from fastgrad.vm.array_executor import ArrayExecutor
 from tests.tapes import ANALYTIC, interpret
 
 N = 3
@@ -335,3 +337,169 @@ def test_elementary_operations_align_their_operands(operation: ops.Operation) ->
             ]
             assert_as_one_by_one(tape, values, varies, N)
             assert_derivatives_as_one_by_one(tape, values, varies, N, tuple(range(operation.arity)))
+
+
+@pytest.mark.parametrize("name", ANALYTIC)
+def test_programs_and_their_derivatives(name: str) -> None:
+    function, operands = ANALYTIC[name]
+    tape = fastgrad.record(function, *operands)
+    arrays = [np.asarray(operand, float) for operand in operands]
+    for varies in subsets(len(arrays)):
+        values = [
+            x * RNG.uniform(0.95, 1.05, (N, *x.shape)) if flag else x for x, flag in zip(arrays, varies, strict=True)
+        ]
+        assert_as_one_by_one(tape, values, varies, N)
+        assert_derivatives_as_one_by_one(tape, values, varies, N, tuple(range(len(arrays))))
+
+
+def network(x: Any, kernel: Any, bias: Any, head: Any) -> Any:
+    with fastgrad.group("encoder"):
+        hidden = fastgrad.name(np.tanh(x @ kernel + bias), "hidden")
+    return np.sum((hidden @ head) ** 2)
+
+
+NETWORK = (RNG.normal(size=5), RNG.normal(size=(5, 4)), RNG.normal(size=4), RNG.normal(size=(4, 2)))
+
+
+def products(tape: Tape) -> list[tuple[tuple[int, ...], ...]]:
+    """The shapes of the operands of each product of matrices."""
+    return [
+        tuple(tape.shape_of(operand) for operand in tape.operands_of(index).tolist())
+        for index, opcode in enumerate(tape.opcodes.tolist())
+        if opcode == ARRAY_OPERATION + array_ops.matmul.code
+    ]
+
+
+def test_layers_of_many_examples_are_one_product_each_and_so_are_the_derivatives_of_their_kernels() -> None:
+    many = batched(fastgrad.record(network, *NETWORK), [0], 7)
+    assert products(many) == [((7, 5), (5, 4)), ((7, 4), (4, 2))]
+    derived = adjoint(many, (1, 2, 3), 1, seeded=False)
+    assert products(derived)[2:] == [((7, 2), (2, 4)), ((4, 7), (7, 2)), ((5, 7), (7, 4))]
+
+
+def test_a_matrix_before_a_vector_is_one_product_too() -> None:
+    tape = fastgrad.record(lambda x, w: np.tanh(w @ x), np.ones(5), np.ones((4, 5)))
+    many = batched(tape, [0], 7)
+    assert products(many) == [((7, 5), (5, 4))]
+    assert products(adjoint(many, (1,), 1, seeded=True))[1:] == [((5, 7), (7, 4))]
+
+
+def test_a_matrix_that_is_shared_is_factored_once() -> None:
+    tape = fastgrad.record(np.linalg.solve, np.eye(3), np.ones(3))
+    many = batched(tape, [1], 7)
+    solved = [many.shape_of(k) for k, code in enumerate(many.opcodes) if code == ARRAY_OPERATION + array_ops.solve.code]
+    assert solved == [(3, 7)]
+
+
+def test_machine_code_gives_what_the_examples_give_one_by_one() -> None:
+    tape = fastgrad.record(network, *NETWORK)
+    many = adjoint(batched(tape, [0], 40), (0, 1), 1, seeded=False)
+    x = RNG.normal(size=(40, 5))
+    results = [np.empty(shape) for shape in many.output_shapes]
+    run = ArrayExecutor(many, Request(kind=Kind.VALUES, n_outputs=len(results)))
+    run([x, *NETWORK[1:]], [], results)
+    gradient = fastgrad.value_and_grad(network, argnums=(0, 1))
+    singles = [gradient(row, *NETWORK[1:]) for row in x]
+    np.testing.assert_allclose(results[0], [value for value, _ in singles], rtol=1e-13)
+    np.testing.assert_allclose(results[1], [slopes[0] for _, slopes in singles], rtol=1e-12, atol=1e-14)
+    np.testing.assert_allclose(results[2], sum(slopes[1] for _, slopes in singles), rtol=1e-12, atol=1e-14)
+
+
+def test_names_groups_and_lines_come_along() -> None:
+    tape = fastgrad.record(network, *NETWORK)
+    many = batched(tape, [0], 7)
+    assert (many.input_names, many.output_names) == (tape.input_names, tape.output_names)
+    assert many.node_names == tape.node_names == ("encoder/hidden",)
+    hidden = int(many.named_nodes[0])
+    assert many.shape_of(hidden) == (7, 4)
+    assert many.groups[many.group_indices[hidden]] == "encoder"
+    (was_hidden,) = tape.named_nodes.tolist()
+    assert many.sources[many.source_indices[hidden]] == tape.sources[tape.source_indices[was_hidden]]
+
+
+def test_what_is_shared_is_computed_once_and_outputs_that_do_not_vary_are_repeated() -> None:
+    tape = fastgrad.record(lambda x, w: (np.sin(w), np.sin(w) + x, w * 0.0 + 1.0), np.ones(3), np.ones(3))
+    many = batched(tape, [0], 4)
+    assert many.output_shapes == ((4, 3),) * 3
+    sines = [many.shape_of(k) for k, code in enumerate(many.opcodes.tolist()) if code == ops.sin.code]
+    assert sines == [(3,)]
+    assert_as_one_by_one(tape, [RNG.normal(size=(4, 3)), RNG.normal(size=3)], (True, False), 4)
+
+
+@pytest.mark.parametrize("n", [0, 1])
+def test_no_example_and_one(n: int) -> None:
+    tape = fastgrad.record(network, *NETWORK)
+    (found,) = interpret(batched(tape, [0], n), [np.ones((n, 5)), *NETWORK[1:]])
+    np.testing.assert_allclose(found, [network(np.ones(5), *NETWORK[1:])] * n)
+
+
+def test_a_decision_that_varies_is_refused_and_one_that_is_shared_is_kept() -> None:
+    def way(x: Any, w: Any) -> Any:
+        return np.sin(x) if w > 0 else np.cos(x)
+
+    tape = fastgrad.record(way, np.ones(3), 1.0)
+    assert len(batched(tape, [0], 4).guard_nodes) == len(tape.guard_nodes) == 1
+    with pytest.raises(VaryingGuardError) as caught:
+        batched(tape, [1], 4)
+    message = str(caught.value)
+    assert message.startswith("Which way the function takes hangs on a value that is another for each example (at ")
+    assert "test_batching.py:" in message
+    assert message.endswith("Choose between values with np.where, which computes both.")
+
+
+def test_an_operation_without_a_rule_is_named_with_its_line() -> None:
+    tape = fastgrad.record(lambda x, v: np.interp(v, x, x * x), np.arange(4.0), np.ones(2))
+    with pytest.raises(BatchingError) as caught:
+        batched(tape, [0], 4)
+    message = str(caught.value)
+    assert message.startswith("The operation searchsorted cannot be done for many examples at once (at ")
+    assert "test_batching.py:" in message
+    assert message.endswith("Use fastgrad.vmap, which runs such functions example by example.")
+
+
+@pytest.mark.parametrize(("inputs", "n"), [([2], 3), ([-1], 3), ([0], -1)])
+def test_bad_positions_and_lengths_are_refused(inputs: list[int], n: int) -> None:
+    tape = fastgrad.record(lambda x, y: x + y, 1.0, 2.0)
+    with pytest.raises(InputError) as caught:
+        batched(tape, inputs, n)
+    assert str(caught.value) == (
+        f"a tape with 2 inputs cannot be batched over inputs {inputs} with {n} examples. "
+        "Give positions of inputs and a length that is not negative."
+    )
+
+
+STEPS: dict[str, Callable[[Any, Any], Any]] = {
+    "sum": lambda x, w: x - np.sum(x, axis=-1, keepdims=True),
+    "layer": lambda x, w: np.tanh(x @ w),
+    "turned": lambda x, w: (w @ x.T).T,
+    "matrices": lambda x, w: x @ x.T @ x,
+    "flip": lambda x, w: x[::-1] * 0.5,
+    "shift": lambda x, w: np.concatenate([x[1:], x[:1] + 1.0]),
+    "sort": lambda x, w: np.sort(x, axis=0),
+    "largest": lambda x, w: x + np.max(x, axis=1)[:, None],
+    "running": lambda x, w: np.cumsum(x, axis=1) / 3.0,
+    "own": lambda x, w: x * w[0] + w[1, 0],
+    "take": lambda x, w: x[np.array([2, 0, 0])],
+    "where": lambda x, w: np.where(x > 0.0, x, np.exp(x)),
+    "system": lambda x, w: np.linalg.solve(w + 6.0 * np.eye(3), x),
+}
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    names=st.lists(st.sampled_from(sorted(STEPS)), min_size=1, max_size=5),
+    varies=st.sampled_from([(True, False), (False, True), (True, True)]),
+    n=st.integers(1, 4),
+    seed=st.integers(0, 1000),
+)
+def test_any_program_of_these_steps(names: list[str], varies: tuple[bool, bool], n: int, seed: int) -> None:
+    def program(x: Any, w: Any) -> Any:
+        for name in names:
+            x = STEPS[name](x, w)
+        return x
+
+    rng = np.random.default_rng(seed)
+    values = [rng.uniform(-1.0, 1.0, (n, 3, 3) if flag else (3, 3)) for flag in varies]
+    tape = fastgrad.record(program, np.ones((3, 3)), np.ones((3, 3)))
+    assert_as_one_by_one(tape, values, varies, n)
+    assert_derivatives_as_one_by_one(tape, values, varies, n, (0, 1))
