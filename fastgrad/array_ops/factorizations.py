@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,7 @@ from fastgrad.array_ops.linalg import (
     folded,
     inv,
     mirrored,
+    parts_of,
     poison,
     present,
     require_square,
@@ -33,6 +35,7 @@ from fastgrad.array_ops.linalg import (
 from fastgrad.array_ops.movement import concatenate, place, reshape, slice_
 from fastgrad.array_ops.products import matmul, transposed
 from fastgrad.array_ops.reductions import broadcast_to
+from fastgrad.array_ops.routines import into_by_triangle, routine, written
 from fastgrad.array_ops.spectra import undefined
 from fastgrad.array_ops.table import ArrayOperation, Cotangents, Shape, array_operation, in_stacks, require
 
@@ -56,12 +59,17 @@ def _cholesky_jvp(triangle: str, tangents: Sequence[Any], a: Any, r: Any) -> Any
     return moved if triangle == "L" else transposed(moved)
 
 
+def _cholesky(triangle: str, a: NDArray[Any]) -> Any:
+    return np.linalg.cholesky(a, upper=triangle == "U")
+
+
 cholesky: ArrayOperation = array_operation(
     "cholesky",
     lambda _, a: require_square(a),
-    lambda triangle, a: np.linalg.cholesky(a, upper=triangle == "U"),
+    _cholesky,
     _cholesky_vjp,
     _cholesky_jvp,
+    into=into_by_triangle("cholesky_lo", "cholesky_up", _cholesky),
     batch=in_stacks,
 )
 
@@ -72,6 +80,7 @@ cholesky: ArrayOperation = array_operation(
 Attribute = tuple[str, int]
 
 
+@lru_cache(maxsize=64)
 def qr_shapes(a: Shape, complete: int) -> tuple[Shape, Shape]:
     """The shapes of q and r."""
     *leading, m, n = a
@@ -85,6 +94,27 @@ def _qr_shape(attribute: Attribute, a: Shape) -> Shape:
     return (*a[:-2], q[-2] * q[-1] + r[-2] * r[-1])
 
 
+_REFLECTIONS, _REDUCED, _COMPLETE = routine("qr_r_raw"), routine("qr_reduced"), routine("qr_complete")
+
+
+def _qr_written(complete: int, q: NDArray[Any], r: NDArray[Any], a: NDArray[Any]) -> bool:
+    """Whether the factors of a single matrix are in place, by the calls that ``np.linalg.qr`` makes."""
+    # reflections take the matrix's place, below r
+    work, scales = np.array(a), np.empty(min(a.shape))
+    if not written(_REFLECTIONS, scales, work):
+        return False
+    if not written(_COMPLETE if complete and a.shape[0] > a.shape[1] else _REDUCED, q, work, scales):
+        return False
+    r.fill(0.0)
+    np.copyto(r, work[: r.shape[0]], where=_upper(r.shape))
+    return True
+
+
+@lru_cache(maxsize=64)
+def _upper(shape: Shape) -> NDArray[np.bool_]:
+    return ~np.tri(shape[0], shape[1], -1, np.bool_)
+
+
 def _qr(attribute: Attribute, a: NDArray[Any]) -> Any:
     out = room(_qr_shape(attribute, a.shape), attribute[0], a)
     _qr_into(attribute, out, a)
@@ -93,6 +123,10 @@ def _qr(attribute: Attribute, a: NDArray[Any]) -> Any:
 
 def _qr_into(attribute: Attribute, out: NDArray[Any], a: NDArray[Any]) -> None:
     package, complete = attribute
+    if package == "numpy" and a.ndim == 2:
+        q, r = parts_of(out, qr_shapes(a.shape, complete))
+        if _qr_written(complete, q, r, a):
+            return
     if package == "numpy":
         write_parts(out, np.linalg.qr(a, "complete" if complete else "reduced"))
         return
@@ -120,7 +154,9 @@ def _part(x: Any, axis: int, start: int, stop: int) -> Any:
 def _dependent(_: None, r: NDArray[Any]) -> Any:
     if r.ndim == 2 and r.size:
         # no column is longer than the whole, so that this answers as a rule
-        smallest = np.minimum.reduce(np.abs(np.diagonal(r)))
+        diagonal = r.diagonal()
+        # for a few numbers Python is quicker
+        smallest = min(map(abs, diagonal.tolist())) if diagonal.size <= 10 else np.abs(diagonal).min()
         if smallest > 8.0 * r.shape[-1] * EPS * math.sqrt(np.vdot(r, r)):
             return np.zeros((1, 1))
     size = np.sqrt(np.sum(np.square(r), -2))

@@ -11,6 +11,7 @@ import math
 from collections.abc import Callable, Sequence
 from functools import lru_cache
 from importlib import import_module
+from itertools import accumulate
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,7 @@ from fastgrad import ops
 from fastgrad.array_ops.movement import reshape
 from fastgrad.array_ops.products import matmul, transposed, with_shared_matrix
 from fastgrad.array_ops.reductions import sum_
+from fastgrad.array_ops.routines import into, routine, written
 from fastgrad.array_ops.table import ArrayOperation, Cotangents, Examples, Shape, array_operation, in_stacks, require
 
 NAN = float("nan")
@@ -87,14 +89,22 @@ def room(shape: Shape, package: str, a: NDArray[Any]) -> NDArray[Any]:
     return np.empty(shape, a.dtype if package != "scipy" and a.dtype.kind == "f" else np.float64)
 
 
+def parts_of(packed: NDArray[Any], shapes: tuple[Shape, ...]) -> list[NDArray[Any]]:
+    """Views of several arrays for each matrix that follow one another on the last axis."""
+    # the axis is split, which takes no copy
+    return [packed[..., stretch].reshape(shape) for stretch, shape in _stretches(packed.ndim - 1, shapes)]
+
+
+@lru_cache(maxsize=64)
+def _stretches(leading: int, shapes: tuple[Shape, ...]) -> list[tuple[slice, Shape]]:
+    stops = list(accumulate(math.prod(shape[leading:]) for shape in shapes))
+    return [(slice(start, stop), shape) for start, stop, shape in zip([0, *stops], stops, shapes, strict=False)]
+
+
 def write_parts(out: NDArray[Any], parts: Sequence[NDArray[Any]]) -> None:
     """Several arrays for each matrix, one after the other on the last axis."""
-    leading, start = out.ndim - 1, 0
-    for part in parts:
-        stop = start + math.prod(part.shape[leading:])
-        # the axis is split, which takes no copy
-        out[..., start:stop].reshape(part.shape)[...] = part
-        start = stop
+    for target, part in zip(parts_of(out, tuple(part.shape for part in parts)), parts, strict=True):
+        target[...] = part
 
 
 # ---- triangles
@@ -195,6 +205,7 @@ solve: ArrayOperation = array_operation(
     _solve,
     _solve_vjp,
     _solve_jvp,
+    into=into("solve", _solve),
     batch=lambda singular, examples: system_batch(solve, singular, examples),
 )
 
@@ -223,7 +234,15 @@ def _inv_vjp(_: str | None, ct: Any, a: Any, r: Any) -> Cotangents:
     return (matmul(matmul(transposed(r), -ct), transposed(r)),)
 
 
-inv: ArrayOperation = array_operation("inv", lambda _, a: require_square(a), _inv, _inv_vjp, _inv_jvp, batch=in_stacks)
+inv: ArrayOperation = array_operation(
+    "inv",
+    lambda _, a: require_square(a),
+    _inv,
+    _inv_vjp,
+    _inv_jvp,
+    into=into("inv", _inv),
+    batch=in_stacks,
+)
 
 
 # ---- determinants
@@ -241,15 +260,19 @@ def _regular_inverse(a: NDArray[Any], determinant: Any) -> Any:
     except LinAlgError:
         return None
     if a.ndim == 2:
-        # a few quick calls
-        condition = float(np.vdot(a, a)) * float(np.vdot(inverse, inverse))
-        fits = condition < 1e16 and 1e-280 < abs(float(determinant)) < 1e280
+        fits = _is_regular(a, inverse, determinant)
     else:
         with np.errstate(invalid="ignore", over="ignore"):
             conditions = np.sum(np.square(a), (-2, -1)) * np.sum(np.square(inverse), (-2, -1))
         size = np.abs(determinant)
         fits = bool(np.all((conditions < 1e16) & (size > 1e-280) & (size < 1e280)))
     return inverse if fits else None
+
+
+def _is_regular(a: NDArray[Any], inverse: NDArray[Any], determinant: Any) -> bool:
+    """The same for a single matrix, by a few quick calls; it may be transposed in its inverse."""
+    condition = float(np.vdot(a, a)) * float(np.vdot(inverse, inverse))
+    return condition < 1e16 and 1e-280 < abs(float(determinant)) < 1e280
 
 
 def _products_of_others(s: NDArray[Any]) -> NDArray[Any]:
@@ -279,6 +302,16 @@ def _cofactor(_: None, a: NDArray[Any], determinant: Any) -> Any:
     if inverse is None:
         return each_matrix(_cofactor_of_one, a.shape, a)
     return np.multiply(inverse.mT, np.asarray(determinant)[..., None, None])
+
+
+_INVERSE = routine("inv")
+
+
+def _cofactor_into(_: None, out: NDArray[Any], a: NDArray[Any], determinant: NDArray[Any]) -> None:
+    if a.ndim == 2 and written(_INVERSE, out.mT, a) and _is_regular(a, out, determinant):
+        np.multiply(out, determinant, out=out)
+    else:
+        out[...] = _cofactor(None, a, determinant)
 
 
 def cofactors(a: Any) -> Any:
@@ -364,8 +397,12 @@ def _number_shape(_: Any, a: Shape) -> Shape:
     return require_square(a)[:-2]
 
 
+def _det(_: None, a: NDArray[Any]) -> Any:
+    return np.linalg.det(a)
+
+
 det: ArrayOperation = array_operation(
-    "det", _number_shape, lambda _, a: np.linalg.det(a), _determinant_vjp, _determinant_jvp, batch=in_stacks
+    "det", _number_shape, _det, _determinant_vjp, _determinant_jvp, into=into("det", _det), batch=in_stacks
 )
 # of a matrix and its determinant, whose own derivative is part of the matrix's
 cofactor: ArrayOperation = array_operation(
@@ -374,6 +411,7 @@ cofactor: ArrayOperation = array_operation(
     _cofactor,
     lambda _, ct, a, determinant, r: (cofactor_slope(a, ct), None),
     lambda _, tangents, a, determinant, r: cofactor_slope(a, tangents[0]),
+    into=_cofactor_into,
     batch=in_stacks,
 )
 cofactor_slope: ArrayOperation = array_operation(
@@ -402,6 +440,18 @@ def _log_jvp(_: None, tangents: Sequence[Any], a: Any, r: Any) -> Any:
     return sum_(ops.zero_product(tangents[0], inverse), attribute=(n - 2, n - 1))
 
 
+_SIGN_AND_LOG = routine("slogdet")
+
+
+def _log(_: None, a: NDArray[Any]) -> Any:
+    return np.linalg.slogdet(a)[1]
+
+
+def _log_into(_: None, out: NDArray[Any], a: NDArray[Any]) -> None:
+    if not written(_SIGN_AND_LOG, (np.empty(out.shape), out), a):
+        out[...] = _log(None, a)
+
+
 log_abs_det: ArrayOperation = array_operation(
-    "log_abs_det", _number_shape, lambda _, a: np.linalg.slogdet(a)[1], _log_vjp, _log_jvp, batch=in_stacks
+    "log_abs_det", _number_shape, _log, _log_vjp, _log_jvp, into=_log_into, batch=in_stacks
 )

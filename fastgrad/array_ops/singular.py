@@ -7,6 +7,7 @@ symmetric matrices, which reads the lower triangle); that of ``svd`` is the pair
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ from fastgrad.array_ops.linalg import (
     each_matrix,
     folded,
     mirrored,
+    parts_of,
     poison,
     present,
     room,
@@ -27,6 +29,7 @@ from fastgrad.array_ops.linalg import (
 from fastgrad.array_ops.movement import concatenate, reshape, slice_
 from fastgrad.array_ops.products import matmul, transposed
 from fastgrad.array_ops.reductions import broadcast_to
+from fastgrad.array_ops.routines import routine, written
 from fastgrad.array_ops.spectra import moved_values, reciprocals, row, tie_average, tied, undefined
 from fastgrad.array_ops.table import ArrayOperation, Cotangents, Shape, array_operation, in_stacks, require
 
@@ -62,6 +65,7 @@ svdvals: ArrayOperation = array_operation("svdvals", _values_shape, _values, _va
 # ---- with the vectors
 
 
+@lru_cache(maxsize=64)
 def _shapes(a: Shape, full: int) -> tuple[Shape, Shape, Shape]:
     """The shapes of u, s and vt."""
     *leading, m, n = a
@@ -85,8 +89,15 @@ def _svd(attribute: Attribute, a: NDArray[Any]) -> Any:
     return out
 
 
+_ROUTINES = routine("svd_s"), routine("svd_f")
+
+
 def _svd_into(attribute: Attribute, out: NDArray[Any], a: NDArray[Any]) -> None:
     kind, full = attribute
+    if kind == "numpy":
+        u, s, vt = parts_of(out, _shapes(a.shape, full))
+        if written(_ROUTINES[full], (u, s, vt), a):
+            return
     if kind != "scipy":
         write_parts(out, np.linalg.svd(a, bool(full), hermitian=kind == "hermitian"))
         return

@@ -44,6 +44,7 @@ from fastgrad.array_ops.linalg import (
 from fastgrad.array_ops.movement import concatenate, reshape, slice_
 from fastgrad.array_ops.products import matmul, transposed
 from fastgrad.array_ops.reductions import sum_
+from fastgrad.array_ops.routines import routine, written
 from fastgrad.array_ops.table import ArrayOperation, Cotangents, Shape, array_operation, in_stacks
 from fastgrad.errors import UnsupportedError
 
@@ -195,6 +196,9 @@ eigvalsh: ArrayOperation = array_operation(
 )
 
 
+_SYMMETRIC = {"L": routine("eigh_lo"), "U": routine("eigh_up")}
+
+
 def _eigh(attribute: Symmetric, a: NDArray[Any]) -> Any:
     out = room(_eigen_shape(attribute, a.shape), attribute[0], a)
     _eigh_into(attribute, out, a)
@@ -204,7 +208,9 @@ def _eigh(attribute: Symmetric, a: NDArray[Any]) -> Any:
 def _eigh_into(attribute: Symmetric, out: NDArray[Any], a: NDArray[Any]) -> None:
     package, triangle = attribute
     if package == "numpy":
-        out[..., 0, :], out[..., 1:, :] = np.linalg.eigh(a, cast(Any, triangle))
+        values, vectors = out[..., 0, :], out[..., 1:, :]
+        if not written(_SYMMETRIC[triangle], (values, vectors), a):
+            values[...], vectors[...] = np.linalg.eigh(a, cast(Any, triangle))
         return
     for index in np.ndindex(a.shape[:-2]):
         out[index][0], out[index][1:] = scipy_linalg().eigh(a[index], lower=triangle == "L")

@@ -153,6 +153,8 @@ class _Planner:
                 self.n_uses[operand] += 1
         for output in tape.outputs.tolist():
             self.n_uses[output] += 1
+        # evaluated nodes that lie in a result transposed, and by which order of axes
+        self.transposed: dict[int, tuple[int, ...]] = {}
         self.results = {node: k for k, node in reversed(list(enumerate(tape.outputs.tolist())))}
         for node in range(n):
             self._fused_factors(node)
@@ -182,12 +184,17 @@ class _Planner:
         self.opcodes[node], self.operands[node] = ops.zero_product.code, [*self.operands[node], constant]
 
     def _reshaped_result(self, node: int, number: int) -> None:
-        """What an output is a reshape of goes to the caller's array too."""
+        """What an output is a reshape of goes to the caller's array too, and what NumPy computes and it transposes."""
         while self.entry(node) is array_ops.reshape:
             (node,) = self.operands[node]
             if node in self.results:
                 return
         self.results[node] = number
+        if self.entry(node) is array_ops.transpose:
+            (operand,) = self.operands[node]
+            if self._is_evaluated(operand) and self.n_uses[operand] == 1:
+                self.results[operand] = number
+                self.transposed[operand] = self.tape.attribute_of(node)
 
     # ---- what a node is
 
@@ -197,6 +204,10 @@ class _Planner:
 
     def is_elementwise(self, node: int) -> bool:
         return self.opcodes[node] < len(ops.TABLE)
+
+    def _is_evaluated(self, node: int) -> bool:
+        entry = self.entry(node)
+        return entry is not None and entry not in (*VIEWS, array_ops.sum_, array_ops.place, array_ops.concatenate)
 
     def is_number(self, node: int) -> bool:
         return self.opcodes[node] == CONSTANT and is_number(self.tape.constant_of(node))
@@ -283,7 +294,9 @@ class _Planner:
         shape = self.shapes[node]
         kind, number = ("result", self.results[node]) if node in self.results else ("workspace", 0)
         buffer = self._new_buffer(kind, number, math.prod(shape))
-        place = self.places[node] = Place(buffer, 0, shape, contiguous(shape))
+        axes = self.transposed.get(node, tuple(range(len(shape))))
+        strides = dict(zip(axes, contiguous(tuple(shape[axis] for axis in axes)), strict=True))
+        place = self.places[node] = Place(buffer, 0, shape, tuple(strides[axis] for axis in range(len(shape))))
         return place
 
     def _place(self, node: int) -> Place:

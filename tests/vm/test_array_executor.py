@@ -461,3 +461,30 @@ def test_more_axes_than_the_kernels_know(n_axes: int, tier: str) -> None:
     slope, of_transposed = np.cos(moved) * np.cos(moved.T), np.sin(moved) * np.sin(moved.T)
     by_factors = [np.sum(slope * d - of_transposed * d.T, axis=(0, 2)) for d in (x, np.ones(x.shape))]
     np.testing.assert_allclose(jacobian, np.stack(by_factors, -1), rtol=1e-11, atol=1e-12)
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda a: np.linalg.inv(a).T,
+        lambda a: np.linalg.inv(a).T.reshape(-1),
+        lambda a: np.transpose(np.linalg.inv(a.reshape(3, 2, 24)[..., :2] + np.eye(2)), (2, 0, 1)),
+        lambda a: (np.linalg.inv(a).T, np.linalg.inv(a)),
+        lambda a: (np.linalg.inv(a).T, np.linalg.inv(a).T),
+        lambda a: np.sort(a, 0).T,
+    ],
+)
+def test_a_result_of_numpy_that_is_transposed_is_right(function: Callable[..., Any]) -> None:
+    a = np.random.default_rng(2).standard_normal((12, 12)) + np.eye(12)
+    tape = fg.record(function, a)
+    executor = ArrayExecutor(tape, Request(Kind.VALUES, (), len(tape.outputs), True))
+    results = executor.allocate()
+    assert executor([a], [], results) == -1
+    expected = function(a)
+    for found, value in zip(results, expected if isinstance(expected, tuple) else (expected,), strict=True):
+        np.testing.assert_allclose(found, value, rtol=1e-11, atol=1e-12)
+
+
+def test_a_result_of_numpy_that_is_transposed_takes_no_copy() -> None:
+    plan = array_plan(fg.record(lambda a: np.linalg.inv(a).T, np.eye(3)))
+    assert [type(step) for step in plan.steps] == [Evaluation]
