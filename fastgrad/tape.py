@@ -32,10 +32,11 @@ All values are float64; truth values are 1.0 and 0.0. ``Tape.validate`` checks e
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -374,6 +375,36 @@ class Tape:
 
         return TapeFunction(self, as_dict)
 
+    def to_source(
+        self, name: str = "function", *, constants: str = "inline", lines: bool = False, as_dict: bool = False
+    ) -> str:
+        """Python source of a function of this name that computes what the tape does, with NumPy.
+
+        Its parameters are the inputs, its variables have the nodes' names as far as Python allows, groups stand as
+        comments, and with ``lines`` the recorded lines. What NumPy has no function for is defined in the source, or
+        imported from fastgrad where it is an algorithm of its own. Guards are checks that raise ValueError. With
+        ``as_dict`` the function returns a dict from the outputs' names.
+
+        Captured arrays are written out as they are now, up to 10,000 numbers in all; with ``constants="argument"`` the
+        function takes them: ``function(x, constants=tape.constants)``. Nothing that the tape holds is run as code.
+
+        Raises InputError for a name that is none in Python, and for too large arrays.
+
+        >>> import fastgrad, numpy as np
+        >>> tape = fastgrad.record(lambda x: fastgrad.name(np.sin(x), "sine") * x, 1.0)
+        >>> print(tape.to_source("f").partition("def f")[2])
+        (x):
+            \"""A tape of 2 operations, as NumPy computes it.\"""
+            x = _checked(x, 'x', ())
+            sine = np.sin(x)
+            v2 = sine * x
+            return v2
+        <BLANKLINE>
+        """
+        from fastgrad.document.source_code import to_source
+
+        return to_source(self, name, constants=constants, lines=lines, as_dict=as_dict)
+
     # ---- derivatives
 
     def gradient(
@@ -457,6 +488,22 @@ class Tape:
         from fastgrad.document.formula import formula
 
         return formula(self, style)
+
+    def save(self, target: str | os.PathLike[str] | BinaryIO) -> None:
+        """Write the tape to a path, or to a file opened for writing in binary; ``fastgrad.load`` reads it.
+
+        A path is replaced at once when all is written. Names, groups and lines are kept. Constants are written as they
+        are now; captured data is then data of the file. The format is described in docs/files.md.
+
+        >>> import fastgrad, io
+        >>> tape, file = fastgrad.record(lambda x: x * x, 3.0), io.BytesIO()
+        >>> tape.save(file)
+        >>> fastgrad.load(io.BytesIO(file.getvalue())) == tape
+        True
+        """
+        from fastgrad import files  # few programs keep tapes
+
+        files.save(self, target)
 
     def to_c(
         self,
