@@ -25,6 +25,7 @@ from fastgrad.tape import Tape
 from fastgrad.transform.adjoint import adjoint
 from fastgrad.vm.array_executor import ArrayExecutor
 from fastgrad.vm.batch_executor import BatchExecutor
+from fastgrad.vm.example_blocks import example_blocks
 from fastgrad.vm.example_loop import ExampleLoop
 from fastgrad.vm.scalar_executor import ScalarExecutor
 from fastgrad.vm.wiring import Wiring
@@ -146,7 +147,10 @@ class Branch:
         def make() -> BatchExecutor | ExampleLoop:
             program = self.program(order, wrt)
             if program is None:
-                return ExampleLoop(self.executor(order, request, wrt, tier))
+                executor = self.executor(order, request, wrt, tier)
+                assert isinstance(executor, ArrayExecutor)
+                blocks = None if executor.tape is None else example_blocks(executor.tape, tier)
+                return ExampleLoop(executor, blocks)
             return BatchExecutor(program, request, self.tape.input_shapes, tier)
 
         return self.once(("batch", order, request, wrt, tier), make)  # type: ignore[no-any-return]

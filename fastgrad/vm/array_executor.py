@@ -50,6 +50,8 @@ class ArrayExecutor:
         self._is_repeated = request.kind is Kind.JACOBIAN and batched is None
         derived = _derived(tape, request) if batched is None else _shown(batched, request)
         self._row_shapes = derived.output_shapes
+        # what one run computes, if that is all
+        self.tape = None if self._is_repeated else derived
         self.plan = array_plan(derived)
         self.nanoseconds = float(sum(s.nanoseconds for s in self.plan.steps if isinstance(s, Segment)))
         self.tier = Tier(tier, self._sources)
