@@ -177,3 +177,8 @@ class Sequential(Layer):
         for layer in self.layers:
             x = layer(x)
         return x
+
+
+def opened(function: Function) -> Function:
+    """What a whole network, or its head, is made of: a ``Sequential`` without a name is no group there."""
+    return function.apply if isinstance(function, Sequential) and function.name is None else function

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
+import re
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cached_property
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
@@ -12,9 +14,10 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fastgrad.errors import InputError
+from fastgrad.nn import surgery
 from fastgrad.nn.building import OUTPUT, recorded_layers
 from fastgrad.nn.execution import BatchedRun, examples
-from fastgrad.nn.layers import Sequential
+from fastgrad.nn.layers import opened
 from fastgrad.nn.losses import Loss, Metric
 from fastgrad.tape import Shape, Tape
 
@@ -40,9 +43,7 @@ def build(function: Function, shape: Shape | int, *, seed: int = 0) -> Network:
     (2, 3)
     """
     shape = (shape,) if isinstance(shape, int) else tuple(shape)
-    if isinstance(function, Sequential) and function.name is None:
-        function = function.apply  # the network itself needs no group
-    tape, building = recorded_layers(function, shape, seed)
+    tape, building = recorded_layers(opened(function), shape, seed)
     return Network(tape, building.parameters, dropout=building.dropout)
 
 
@@ -92,7 +93,9 @@ class Network:
     @cached_property
     def layers(self) -> tuple[str, ...]:
         """The paths of the layers, in the order of their results; a layer within another comes before it."""
-        return tuple(dict.fromkeys(name.rpartition("/")[0] for name in self.tape.node_names if _is_output(name)))
+        named = zip(self.tape.named_nodes.tolist(), self.tape.node_names, strict=True)
+        found = sorted((node, -name.count("/"), name) for node, name in named if _is_output(name))
+        return tuple(dict.fromkeys(name.rpartition("/")[0] for _, _, name in found))
 
     @property
     def trainable(self) -> tuple[str, ...]:
@@ -153,6 +156,51 @@ class Network:
 
         return fit(self, x, y, **options)
 
+    # ---- edits: new networks that keep the parameters
+
+    def insert_after(self, layer: str, new: Function, *, seed: int = 0) -> Network:
+        """Put a layer, or any function of layers, behind another one, within the same block.
+
+        Its parameters are initialised from ``seed``. Raises InputError for an unknown layer, and where it changes the
+        shape that something needs.
+
+        >>> from fastgrad import nn
+        >>> network = nn.build(nn.Sequential(nn.Dense(16, nn.relu), nn.Dense(3)), 4)
+        >>> network.insert_after("dense", nn.LayerNorm()).layers
+        ('dense/activation', 'dense', 'layer_norm', 'dense_1')
+        """
+        return surgery.insert_after(self, layer, new, seed)
+
+    def replace(self, layer: str, new: Function, *, seed: int = 0) -> Network:
+        """Put a layer, or any function of layers, in the place of another one. Errors as for ``insert_after``.
+
+        >>> from fastgrad import nn
+        >>> network = nn.build(nn.Sequential(nn.Dense(16, nn.relu), nn.Dense(3)), 4)
+        >>> network.replace("dense/activation", nn.Activation(nn.tanh)).layers
+        ('dense/activation', 'dense', 'dense_1')
+        """
+        return surgery.replace_layer(self, layer, new, seed)
+
+    def remove(self, layer: str) -> Network:
+        """Leave a layer out. Raises InputError for an unknown one, and for one that changes the shape."""
+        return surgery.remove(self, layer)
+
+    def cut(self, layer: str) -> Network:
+        """Only what the result of a layer needs, which is what the network then gives."""
+        return surgery.cut(self, layer)
+
+    def graft(self, head: Function, *, seed: int = 0) -> Network:
+        """Put layers behind the network; what they give is then what it gives."""
+        return surgery.graft(self, head, seed)
+
+    def share(self, kept: str, other: str) -> Network:
+        """Use the parameter ``kept`` in the place of another of the same shape, which is dropped."""
+        return surgery.share(self, kept, other)
+
+    def rename(self, layer: str, name: str) -> Network:
+        """Give a layer another name, without slashes; what is within it moves along."""
+        return surgery.rename(self, layer, name)
+
     # ---- changing what is kept
 
     def with_parameters(self, parameters: Mapping[str, ArrayLike]) -> Network:
@@ -160,26 +208,31 @@ class Network:
         unknown = sorted(set(parameters) - set(self.parameters))
         if unknown:
             raise InputError(f"the network has no parameters {', '.join(unknown)}.")
-        return replace(self, parameters={**self.parameters, **_arrays(parameters)})
+        return dataclasses.replace(self, parameters={**self.parameters, **_arrays(parameters)})
 
-    def with_tape(self, tape: Tape, new: Mapping[str, ArrayLike] | None = None) -> Network:
-        """The network with another tape, keeping parameters, what is frozen and masks by name.
+    def with_tape(
+        self,
+        tape: Tape,
+        parameters: Mapping[str, ArrayLike] | None = None,
+        dropout: Mapping[str, float] | None = None,
+    ) -> Network:
+        """The network with another tape, keeping parameters, what is frozen and masks of dropout by name.
 
-        ``new`` has parameters that the tape has and the network has not; those that the tape lacks are dropped. Raises
-        InputError where an input is left without a value, or a parameter's shape differs.
+        ``parameters`` and ``dropout`` have those of the tape that the network has not; those that the tape lacks are
+        dropped. Raises InputError where an input is left without a value, or a parameter's shape differs.
         """
-        known = {**self.parameters, **_arrays(new or {})}
+        known = {**self.parameters, **_arrays(parameters or {})}
         kept = {name: known[name] for name in tape.input_names if name in known}
-        dropout = {name: rate for name, rate in self.dropout.items() if name in tape.input_names}
-        return Network(tape, kept, self.frozen & set(kept), dropout)
+        rates = {name: rate for name, rate in {**self.dropout, **(dropout or {})}.items() if name in tape.input_names}
+        return Network(tape, kept, (self.frozen & set(kept)) - set(parameters or ()), rates)
 
     def freeze(self, *layers: str) -> Network:
         """Keep training from changing the parameters of these layers or blocks. Raises InputError for unknown ones."""
-        return replace(self, frozen=self.frozen | _all_of(map(self.parameters_of, layers)))
+        return dataclasses.replace(self, frozen=self.frozen | _all_of(map(self.parameters_of, layers)))
 
     def unfreeze(self, *layers: str) -> Network:
         """Undo ``freeze`` for these layers or blocks."""
-        return replace(self, frozen=self.frozen - _all_of(map(self.parameters_of, layers)))
+        return dataclasses.replace(self, frozen=self.frozen - _all_of(map(self.parameters_of, layers)))
 
 
 def _arrays(parameters: Mapping[str, ArrayLike]) -> dict[str, Floats]:
@@ -192,7 +245,7 @@ def _all_of(groups: Iterable[Collection[str]]) -> frozenset[str]:
 
 def _is_output(name: str) -> bool:
     """Whether a node's name is that of a layer's result."""
-    return name.startswith(f"{OUTPUT}", name.rfind("/") + 1) and "/" in name and not name.startswith("adjoint(")
+    return re.fullmatch(rf".+/{OUTPUT}(_\d+)?", name) is not None
 
 
 def _check(network: Network) -> None:
