@@ -47,6 +47,8 @@ from fastgrad.errors import TapeError
 if TYPE_CHECKING:
     from fastgrad.document.function import TapeFunction
     from fastgrad.document.lookup import NodeSequence
+    from fastgrad.document.statistics import Statistics
+    from fastgrad.document.summary import Summary
     from fastgrad.native.c_source import CSource
 
 __all__ = [
@@ -299,6 +301,44 @@ class Tape:
         from fastgrad.document.lookup import names_of_nodes
 
         return names_of_nodes(self)
+
+    def statistics(self) -> Statistics:
+        """Counts of nodes and operations, depth, floating-point operations and memory; prints as a table.
+
+        >>> import fastgrad, numpy as np
+        >>> found = fastgrad.record(lambda a, x: np.sum(np.sin(a @ x)), np.ones((3, 2)), np.ones(2)).statistics()
+        >>> found.operations, found.depth, found.flops
+        ({'reshape': 2, 'sin': 1, 'sum': 1, 'matmul': 1}, 5, 18.0)
+        """
+        from fastgrad.document.statistics import statistics
+
+        return statistics(self)
+
+    def summary(self, depth: int = 1, *, parameters: Sequence[int | str] | None = None) -> Summary:
+        """The groups in order as a table: operations, shapes of what leaves them, and parameter counts.
+
+        Groups are the outermost ones, or with ``depth`` those nested up to that level. A parameter counts for the
+        group that uses it first. ``parameters`` says which inputs these are, by names or positions; by default those
+        whose names show that they belong to something (``dense/kernel``, ``weights['kernel']``), or if there are none,
+        all inputs but the first. Raises InputError for inputs that the tape does not have.
+
+        >>> import fastgrad, numpy as np
+        >>> @fastgrad.group("dense")
+        ... def dense(x, w):
+        ...     return np.tanh(w @ x)
+        >>> print(fastgrad.record(lambda x, w: np.sum(dense(x, w)), np.ones(2), np.ones((3, 2))).summary())
+        input x [2]
+        --------------------------------------------------------------
+        Group       Operations                Output shape  Parameters
+        --------------------------------------------------------------
+        dense       reshape x2, tanh, matmul  [3]                    6
+        (no group)  sum                       scalar                 0
+        --------------------------------------------------------------
+        5 operations, 6 parameters (48 B)
+        """
+        from fastgrad.document.summary import summary
+
+        return summary(self, depth, parameters)
 
     @property
     def input_shapes(self) -> tuple[Shape, ...]:
