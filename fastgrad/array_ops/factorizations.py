@@ -191,15 +191,19 @@ def _qr_vjp(attribute: Attribute, ct: Any, a: Any, packed: Any) -> Cotangents:
             None if of_q is None else -matmul(transposed(of_q), q),
         ]
     )
+    lost = [poison(dependent(r), x) for x in map(present, (of_all_q, of_all_r)) if x is not None]
     of_a = None
     if middle is not None:
-        of_x = total([of_q, matmul(q, mirrored(middle, "L"))])
+        turned = mirrored(middle, "L")
+        if n <= k:
+            # a NaN spreads from here to all elements, without a pass over them
+            turned, lost = total([turned, *lost]), []
+        of_x = total([of_q, matmul(q, turned)])
         of_a = matmul(of_x, transposed(inv(r, attribute=SINGULAR_IS_ZERO)))
         if of_y is not None:
             of_a = concatenate(of_a, of_y, attribute=len(a.shape) - 1)
         elif n > k:
             of_a = place(of_a, attribute=(a.shape, tuple((0, length, 1) for length in of_a.shape)))
-    lost = [poison(dependent(r), x) for x in map(present, (of_all_q, of_all_r)) if x is not None]
     if all_q.shape[-1] > k and (extra := present(_part(of_all_q, -1, k, m))) is not None:
         # columns beyond the factorization are any that complete the basis
         lost.append(poison(None, extra))

@@ -92,13 +92,14 @@ def room(shape: Shape, package: str, a: NDArray[Any]) -> NDArray[Any]:
 def parts_of(packed: NDArray[Any], shapes: tuple[Shape, ...]) -> list[NDArray[Any]]:
     """Views of several arrays for each matrix that follow one another on the last axis."""
     # the axis is split, which takes no copy
-    return [packed[..., stretch].reshape(shape) for stretch, shape in _stretches(packed.ndim - 1, shapes)]
+    return [packed[stretch].reshape(shape) for stretch, shape in _stretches(packed.ndim - 1, shapes)]
 
 
 @lru_cache(maxsize=64)
-def _stretches(leading: int, shapes: tuple[Shape, ...]) -> list[tuple[slice, Shape]]:
+def _stretches(leading: int, shapes: tuple[Shape, ...]) -> list[tuple[Any, Shape]]:
     stops = list(accumulate(math.prod(shape[leading:]) for shape in shapes))
-    return [(slice(start, stop), shape) for start, stop, shape in zip([0, *stops], stops, shapes, strict=False)]
+    stretches = [slice(start, stop) for start, stop in zip([0, *stops], stops, strict=False)]
+    return list(zip(stretches if leading == 0 else [(..., stretch) for stretch in stretches], shapes, strict=True))
 
 
 def write_parts(out: NDArray[Any], parts: Sequence[NDArray[Any]]) -> None:

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+FLOAT64 = np.dtype(np.float64)
 _MODULE = getattr(np.linalg, "_umath_linalg", None)
 
 
@@ -31,7 +32,7 @@ def written(
     Where it has not, ``outs`` hold nothing of use: there is no such routine, matrices are empty or of other numbers, or
     the first result begins with NaN, as do those of a factorization that failed, and maybe others.
     """
-    if function is None or operands[0].size == 0 or operands[0].dtype != np.float64:
+    if function is None or operands[0].size == 0 or operands[0].dtype != FLOAT64:
         return False
     # a failure is told to the processor's flags
     with np.errstate(all="ignore"):

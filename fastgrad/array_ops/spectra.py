@@ -17,7 +17,7 @@ by v and w tells.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import pairwise
+from operator import sub as subtract
 from typing import Any, cast
 
 import numpy as np
@@ -62,10 +62,12 @@ def _are_ordered_apart(with_zero: int, w: NDArray[Any]) -> bool:
     tolerance = 8.0 * w.size * EPS * max(abs(first), abs(last))
     if with_zero and min(first, last) <= tolerance:
         return False
+    if w.size <= 20:
+        # quicker than calls of NumPy; differences end with the shorter list, and a NaN is not greater
+        numbers = w.tolist()
+        high, low = (numbers[1:], numbers) if first < last else (numbers, numbers[1:])
+        return all(map(tolerance.__lt__, map(subtract, high, low)))
     upwards = w if first < last else w[::-1]
-    if w.size <= 10:
-        # quicker than calls of NumPy
-        return all(high - low > tolerance for low, high in pairwise(upwards.tolist()))
     return bool(np.minimum.reduce(upwards[1:] - upwards[:-1]) > tolerance)
 
 

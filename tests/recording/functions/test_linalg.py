@@ -421,7 +421,13 @@ def test_nuclear_norm_has_derivative_zero_at_zero():
 
 
 def test_qr_of_dependent_columns_has_no_derivative():
-    assert np.isnan(fg.grad(lambda a: np.sum(np.linalg.qr(a)[1]))(np.ones((3, 2)))).all()
+    for shape in [(3, 2), (3, 3), (2, 4), (70, 70)]:
+        for part in (0, 1):
+            dependent = np.ones(shape)
+            assert np.isnan(fg.grad(lambda a, part=part: np.sum(np.linalg.qr(a)[part]))(dependent)).all()
+            # where nothing depends on it, its derivative is zero
+            unused = fg.grad(lambda a, x, part=part: np.sum(np.where(x > 0.0, np.linalg.qr(a)[part], 1.0)))
+            assert (unused(dependent, -1.0) == 0.0).all()
 
 
 # ---- general eigenvalues
