@@ -27,11 +27,15 @@ if TYPE_CHECKING:
     from fastgrad.batch import iterate_chunks, map_chunks, vmap
     from fastgrad.check import DerivativeMismatchError, check_grads
     from fastgrad.checking import RecordingReport, check_recording
+    from fastgrad.document.difference import diff
+    from fastgrad.errors import FileFormatError
+    from fastgrad.files import load
     from fastgrad.naming import group, name
 
 __all__ = [
     "DerivativeMismatchError",
     "FastgradError",
+    "FileFormatError",
     "InputError",
     "LeakedValueError",
     "LostDerivativeError",
@@ -43,6 +47,7 @@ __all__ = [
     "check_grads",
     "check_recording",
     "config",
+    "diff",
     "grad",
     "group",
     "hessian",
@@ -50,6 +55,7 @@ __all__ = [
     "iterate_chunks",
     "jacobian",
     "jvp",
+    "load",
     "map_chunks",
     "name",
     "record",
@@ -71,6 +77,9 @@ _MODULES = {
     "RecordingReport": "checking",
     "group": "naming",
     "name": "naming",
+    "load": "files",
+    "diff": "document.difference",
+    "FileFormatError": "errors",
 }
 
 
