@@ -41,11 +41,11 @@ _KINDS: dict[str, Any] = {
     "group_indices": np.int32,
     "named_nodes": np.uint32,
 }
-# what NumPy can hold; that the bytes of an array can be counted in int64
-_MOST_AXES = 32 if np.lib.NumpyVersion(np.__version__) < "2.0.0" else 64
+# what NumPy can broadcast; that the bytes of an array can be counted in int64
+_MOST_AXES = 32
 _MOST_ELEMENTS = 2.0**59
 # what shape rules raise where they are given anything
-_REFUSALS = (TypeError, ValueError, IndexError, KeyError, AttributeError, OverflowError)
+_REFUSALS = (TypeError, ValueError, IndexError, KeyError, AttributeError, OverflowError, RuntimeError)
 
 
 def problems(tape: Tape) -> Iterator[str]:
@@ -134,8 +134,9 @@ def _groups(entries: Sequence[Any]) -> list[Group] | None:
 def _largest_size(group: Group) -> float:
     # an array without elements may still be too large in its other axes
     sizes = np.ones(len(group.positions))
-    for column in group.columns:
-        sizes *= np.maximum(np.array(column, np.float64), 1.0)
+    with np.errstate(over="ignore"):
+        for column in group.columns:
+            sizes *= np.maximum(np.array(column, np.float64), 1.0)
     return float(sizes.max(initial=0.0))
 
 
