@@ -111,9 +111,11 @@ def node_number(tape: Tape, node: Any) -> int:
 
 def _unknown(tape: Tape, name: str) -> str:
     names = tape._numbers_by_name
-    near = get_close_matches(name, names, MAX_SUGGESTED)
     # the last part of a path is what people remember
-    near += [known for known in names if known.rpartition("/")[2] == name and known not in near][:MAX_SUGGESTED]
+    last_parts = {known.rpartition("/")[2]: known for known in names}
+    near = get_close_matches(name, names, MAX_SUGGESTED)
+    near += [last_parts[part] for part in get_close_matches(name, last_parts, MAX_SUGGESTED)]
+    near = list(dict.fromkeys(near))[:MAX_SUGGESTED]
     if near:
         remedy = f"Is it {' or '.join(map(repr, near))}?"
     elif names:
