@@ -16,6 +16,7 @@ from fastgrad.batch.outputs import refuse_overlap, with_axes
 from fastgrad.batch.recorded import all_at_once
 from fastgrad.batch.repeated import MISSED, Plans
 from fastgrad.batch.run import OTHER_NESTING, Run, differing_data
+from fastgrad.batch.small import SmallBatches
 from fastgrad.calls import parameters_of
 from fastgrad.config import resolve_threads
 from fastgrad.derivative import Derivative, by_reference
@@ -24,6 +25,7 @@ from fastgrad.forms import Form
 from fastgrad.recording.recorded_array import RecordedArray, stacked
 from fastgrad.recording.recorder import innermost_recorder
 from fastgrad.recording.structures import flatten
+from fastgrad.vm.fast_call import FastCalls, accelerate
 
 __all__ = ["Batched", "vmap"]
 
@@ -62,6 +64,8 @@ def vmap(
 class Batched:
     """A function over batches, made by :func:`vmap`."""
 
+    __slots__ = ("__dict__", "__weakref__", "_fast")
+
     def __init__(
         self,
         function: Callable[..., Any],
@@ -83,6 +87,8 @@ class Batched:
         self.all_out_axes: tuple[Any, ...] = (out_axes, *(inner.all_out_axes if inner else ()))
         self.parameters = parameters_of(self.derivative.function)
         self._plans = Plans()
+        self._fast = FastCalls(type(self))
+        self._small = SmallBatches(self._fast, self._plans)
         self._options = {"out", "threads"} - _names_of_parameters(self.derivative.function)
         functools.update_wrapper(self, function, updated=())
 
@@ -113,9 +119,10 @@ class Batched:
             return MISSED
         recordings = self.derivative.recordings
         n_threads = resolve_threads(self.threads if threads is None else threads)
-        result = self._plans.answer(args, recordings.surroundings, n_threads, out)
-        if result is not MISSED:
-            recordings.watch.called()
+        result, plan = self._plans.answer(args, recordings.surroundings, n_threads, out)
+        if plan is not None:
+            recordings.watch.called(1 + self._fast.taken_answers())
+            self._small.answered(plan, args)
         return result
 
     def _in_dask(self, args: tuple[Any, ...], kwargs: dict[str, Any], **options: Any) -> Any:
@@ -163,6 +170,7 @@ class Batched:
                 self._plans.drop(given)
             else:
                 self._plans.add(plan)
+            self._small.drop_old_ones()
         return result
 
     def _note_scalars(self, error: Exception, batch: Batch) -> None:
@@ -200,6 +208,8 @@ class Batched:
         ]
         return structure.unflatten(with_axes(joined, structure, varies, self.all_out_axes))
 
+
+accelerate(Batched)
 
 # NumPy's errors about numbers that were taken for arrays
 _OF_SCALARS = re.compile("0-d array|scalar variable|has no len|not iterable|not subscriptable")

@@ -39,6 +39,7 @@ class Plan:
     """One branch for plain arguments of these shapes."""
 
     given: tuple[Given, ...]
+    branch: Branch
     places: list[Place]
     values: list[Any]
     reads: tuple[tuple[Callable[[], Any], Any], ...]
@@ -76,7 +77,11 @@ class Plan:
         self.executor(n, inputs, [], results, n_threads, failed)
         if failed is not None and failed.max() >= 0:
             return MISSED
-        return out if out is not None else self.structure.unflatten([_leaf(results, *leaf) for leaf in self.leaves])
+        return out if out is not None else self.nested(results)
+
+    def nested(self, results: Sequence[Any]) -> Any:
+        """Results with the examples first, as the caller gets them."""
+        return self.structure.unflatten([_leaf(results, *leaf) for leaf in self.leaves])
 
     def _results_in(self, out: Any, n: int, inputs: Sequence[Floats]) -> list[Floats] | None:
         """The arrays of ``out`` with their axis of examples first; None where they need a closer look."""
@@ -128,15 +133,21 @@ class Plans:
     def __init__(self) -> None:
         self._plans: tuple[Plan, ...] = ()
 
-    def answer(self, args: tuple[Any, ...], surroundings: Surroundings, n_threads: int, out: Any = None) -> Any:
+    def __contains__(self, plan: Plan) -> bool:
+        return any(plan is known for known in self._plans)
+
+    def answer(
+        self, args: tuple[Any, ...], surroundings: Surroundings, n_threads: int, out: Any = None
+    ) -> tuple[Any, Plan | None]:
+        """The results and the plan that they come from; MISSED and None where none fits."""
         plans = self._plans
         for plan in plans:
             result = plan.answer(args, surroundings, n_threads, out)
             if result is not MISSED:
                 if plan is not plans[0]:
                     self._plans = (plan, *(other for other in plans if other is not plan))
-                return result
-        return MISSED
+                return result, plan
+        return MISSED, None
 
     def add(self, plan: Plan) -> None:
         """Keep a plan, in place of another for the same arguments, whose examples go more than one way."""
@@ -172,4 +183,4 @@ def plan_for(
         found.append((slot, leaf if slot is None else of_leaf[0]))
     reads = tuple((place.read, value) for place, value in zip(places, values, strict=True) if place.kind != "fixed")
     guarded = len(branch.tape.guard_nodes) > 0
-    return Plan(given, places, values, reads, executor, guarded, tuple(shapes), tuple(found), structure)
+    return Plan(given, branch, places, values, reads, executor, guarded, tuple(shapes), tuple(found), structure)

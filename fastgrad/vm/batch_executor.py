@@ -22,6 +22,7 @@ from fastgrad.vm.binary import kernels
 from fastgrad.vm.memory import MAX_LANES, Captured, aligned, fitting_lanes, taken
 from fastgrad.vm.scalar_executor import planned_sweep
 from fastgrad.vm.threads import share_out
+from fastgrad.vm.wiring import Wiring, address_of_row
 
 Floats = NDArray[np.float64]
 Shape = tuple[int, ...]
@@ -93,6 +94,56 @@ class BatchExecutor:
         self._rows_pool.append(rows)
         tier.spend(n * self._nanoseconds)
 
+    def is_one_share(self, n: int) -> bool:
+        """Whether so many examples are not worth a second thread."""
+        return n * self._nanoseconds < 2 * MIN_SHARE_NANOSECONDS
+
+    def bound(self, n: int, inputs: Sequence[tuple[Floats, bool]], results: Sequence[Floats]) -> BoundTiles | None:
+        """What runs ``n`` examples that lie as these do; None if captured data would have to be converted each time."""
+        rows = _BoundRows(self.sweep, self._template)
+        if rows.captured.has_copies:
+            return None
+        rows.point(n, inputs, [], results)
+        tier = self._tier(rows)
+        native = tier.addresses[0] if tier.addresses else 0
+        lanes = _native_lanes(n) if native else self.lanes
+        workspace = _TileWorkspace(self.sweep, self._template, lanes, self.request)
+        workspace.bind(rows, 0, isa.n_tiles((n,), lanes), None, native)
+        shapes = tuple(result.shape for result in results)
+        return BoundTiles(shapes, n * self._nanoseconds, tier, native, len(inputs), rows, workspace)
+
+
+@dataclass(frozen=True)
+class BoundTiles:
+    """A job of its own for batches of one size and layout, run as it is but for the addresses of arrays."""
+
+    result_shapes: tuple[Shape, ...]
+    nanoseconds: float
+    tier: Tier
+    native: int
+    n_inputs: int
+    rows: _BoundRows
+    workspace: _TileWorkspace
+
+    @property
+    def is_current(self) -> bool:
+        """Whether no native code has come since, whose tiles have another length."""
+        return self.native == (self.tier.addresses[0] if self.tier.addresses else 0)
+
+    def wiring(self) -> Wiring:
+        captured = self.rows.captured.arrays
+        return Wiring(
+            driver=isa.RUN_TILES,
+            job=self.workspace.address,
+            input_words=[],
+            # an input has several rows where an example is an array
+            seed_words=self.rows.inputs.words()[: self.n_inputs],
+            result_words=self.rows.outputs.words(),
+            reads=np.array([(address_of(array), array.nbytes) for array in captured], np.int64).reshape(-1, 2),
+            nanoseconds=int(self.nanoseconds),
+            owner=self,
+        )
+
 
 def _native_lanes(n: int) -> int:
     """Native code keeps values in registers, so long rows cost it nothing; but it computes whole ones."""
@@ -138,6 +189,15 @@ class _PointedRows:
         if arrays:
             addresses = np.array([address_of(array) for array, _ in arrays])
             self._addresses[...] = addresses[self._array_numbers] + self._offsets
+
+    def words(self) -> list[NDArray[np.int64]]:
+        """For each array pairs: where a row's address is, and what it has beyond the array's."""
+        return [
+            np.array(
+                [(address_of_row(self.records, row), self._offsets[row]) for row in place.tolist()], np.int64
+            ).reshape(-1, 2)
+            for place, _ in self._places
+        ]
 
 
 class _BoundRows:
@@ -298,12 +358,15 @@ class _TileWorkspace:
         }
         isa.set_fields(job, fields)
         self._job = job.view(np.int64)
-        self._address = job.ctypes.data
+        self.address = job.ctypes.data
 
     def run(self, rows: _BoundRows, first: int, last: int, failed: NDArray[np.int64] | None, native: int) -> None:
+        self.bind(rows, first, last, failed, native)
+        kernels().run_tiles(self.address)
+
+    def bind(self, rows: _BoundRows, first: int, last: int, failed: NDArray[np.int64] | None, native: int) -> None:
         job = self._job
         job[_INPUTS], job[_SEEDS], job[_OUTPUTS], job[_SHAPE] = rows.words
         job[_FIRST_TILE], job[_LAST_TILE] = first, last
         job[_NATIVE] = native
         job[_FAILED] = 0 if failed is None else address_of(failed)
-        kernels().run_tiles(self._address)

@@ -11,11 +11,13 @@ from typing import Any
 from fastgrad.vm import instructions as isa
 from fastgrad.vm.numba_kernel import INTEGER, INTEGERS, external, integers_at, kernel
 from fastgrad.vm.structure_kernels import (
+    A_FLAGS,
     A_KIND,
     A_NDIM,
     A_REGISTER,
     A_SHAPE,
     ARGUMENT_ARRAY,
+    ARGUMENT_COPIED,
     ARGUMENT_SIZE,
     CONTENT,
     DATA,
@@ -60,8 +62,10 @@ from fastgrad.vm.structure_kernels import (
 
 run_scalar = external("run_scalar", INTEGER, INTEGERS)
 run_array = external("run_array", INTEGER, INTEGERS)
+run_tiles = external("run_tiles", INTEGER, INTEGERS)
 
 MISSED = 1  # no address of an object, and not 0
+CONTIGUOUS = 0x3  # either of the flags C_CONTIGUOUS and F_CONTIGUOUS
 WRITEABLE = 0x501  # flags C_CONTIGUOUS, ALIGNED and WRITEABLE
 
 P_NONE, P_OPEN_RECORDERS, P_LIST_SIZE, P_NEW_ARRAY = P["none"], P["open_recorders"], P["list_size"], P["new_array"]
@@ -99,7 +103,7 @@ E_IS_HELD = isa.field_offset(isa.ENTRY, "is_held")
 E_IS_SINGLE = isa.field_offset(isa.ENTRY, "is_single")
 E_IS_BOUND = isa.field_offset(isa.ENTRY, "is_bound")
 
-RUN_SCALAR, RUN_ARRAY = isa.RUN_SCALAR, isa.RUN_ARRAY
+RUN_SCALAR, RUN_ARRAY, RUN_TILES = isa.RUN_SCALAR, isa.RUN_ARRAY, isa.RUN_TILES
 
 PLACE_CELL, PLACE_ITEM = isa.PLACE_CELL, isa.PLACE_ITEM
 PLACE_SIZE = isa.record_size(isa.PLACE)
@@ -175,6 +179,8 @@ def run_job(driver: Any, job: Any) -> Any:
         return run_array(job)
     if driver == RUN_SCALAR:
         return run_scalar(job)
+    if driver == RUN_TILES:
+        return run_tiles(job)
     return call_0(driver)
 
 
@@ -188,7 +194,7 @@ def size_in_bytes(ndim: Any, shape_address: Any) -> Any:
 
 @kernel(INTEGER, INTEGERS, INTEGERS, INTEGERS)
 def would_overwrite(entry: Any, registers: Any, out: Any) -> Any:
-    """Whether ``out`` shares memory with what an array job still reads while it writes there."""
+    """Whether ``out`` shares memory with what an array or tile job still reads while it writes there."""
     if entry[E_DRIVER] == RUN_SCALAR:
         return 0  # scalar jobs copy their inputs first
     result = integers_at(entry[E_RESULTS])
@@ -196,7 +202,11 @@ def would_overwrite(entry: Any, registers: Any, out: Any) -> Any:
     last = first + size_in_bytes(result[R_NDIM], result[R_SHAPE])
     for k in range(entry[E_N_ARGUMENTS]):
         argument = integers_at(entry[E_ARGUMENTS] + WORD_BYTES * ARGUMENT_SIZE * k)
-        if argument[A_KIND] == ARGUMENT_ARRAY:
+        # batches refuse to write over their arguments, though some are copied first
+        is_copied = entry[E_DRIVER] == RUN_TILES and argument[A_KIND] == ARGUMENT_COPIED
+        if is_copied and argument[A_FLAGS] & CONTIGUOUS == 0:
+            return 1  # who knows
+        if argument[A_KIND] == ARGUMENT_ARRAY or is_copied:
             start = integers_at(registers[argument[A_REGISTER]])[DATA]
             if start < last and first < start + size_in_bytes(argument[A_NDIM], argument[A_SHAPE]):
                 return 1

@@ -102,9 +102,14 @@ _FLAGS = {"C": (0x101, 0x101), "F": (0x103, 0x102), "strided": (0x103, 0x100)}
 class Executor(Protocol):
     """What runs a request on a branch."""
 
-    result_shapes: tuple[tuple[int, ...], ...]
-    nanoseconds: float
-    tier: Tier
+    @property
+    def result_shapes(self) -> tuple[tuple[int, ...], ...]: ...
+
+    @property
+    def nanoseconds(self) -> float: ...
+
+    @property
+    def tier(self) -> Tier: ...
 
     def wiring(self) -> Wiring | None: ...
 

@@ -361,7 +361,7 @@ CALLS = _words(
     "divergences",  # address of MAX_ENTRIES x MAX_ENTRIES int64: see Branch.divergence
     *(f"entry_{k}" for k in range(MAX_ENTRIES)),  # addresses of ENTRYs, then zeros
 )
-RUN_SCALAR, RUN_ARRAY = 0, 1  # driver of an entry, if it is no address
+RUN_SCALAR, RUN_ARRAY, RUN_TILES = 0, 1, 2  # driver of an entry, if it is no address
 ENTRY = _words(
     "busy",  # 1 while a call uses the job
     "failed",  # the guard that failed when it ran last, or -1
@@ -369,9 +369,9 @@ ENTRY = _words(
     "remaining",  # runs until Python is to be asked whether native code would pay now; -1: any number
     "releases",  # 1: the sweep runs without the interpreter's lock
     "owner",  # object: what keeps all of this alive
-    "driver",  # RUN_SCALAR, RUN_ARRAY, or the address of a function without arguments
+    "driver",  # RUN_SCALAR, RUN_ARRAY, RUN_TILES, or the address of a function without arguments
     "job",
-    "reads",  # ARRAY: pairs, address and size in bytes, of captured memory read while results are written
+    "reads",  # ARRAY, TILES: pairs, address and size in bytes, of captured memory read while results are written
     "n_reads",
     "n_positional",  # arguments of the call by position, and names of those by name
     "names",  # address of one object each
