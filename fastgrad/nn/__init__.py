@@ -27,6 +27,7 @@ from fastgrad.nn.initialisers import (
     truncated_normal,
     zeros,
 )
+from fastgrad.nn.keeping import load
 from fastgrad.nn.layers import (
     Activation,
     Dense,
@@ -99,6 +100,7 @@ __all__ = [
     "leaky_relu",
     "lecun_normal",
     "lecun_uniform",
+    "load",
     "log_softmax",
     "mean_absolute_error",
     "mean_squared_error",

@@ -156,6 +156,14 @@ class Network:
 
         return fit(self, x, y, **options)
 
+    # ---- keeping
+
+    def save(self, target: Any) -> None:
+        """Write the network to a path, or to a file opened for writing in binary; ``nn.load`` reads it."""
+        from fastgrad.nn.keeping import save
+
+        save(self, target)
+
     # ---- edits: new networks that keep the parameters
 
     def insert_after(self, layer: str, new: Function, *, seed: int = 0) -> Network:

@@ -6,14 +6,19 @@ Parameters are kept by name, those that nothing uses any more are dropped, and n
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import replace
+from itertools import compress
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
+from fastgrad.edit.assembly import Assembly, End
 from fastgrad.errors import InputError
 from fastgrad.nn.building import OUTPUT, recorded_layers
 from fastgrad.nn.layers import opened
-from fastgrad.tape import CONSTANT, INPUT, Tape, TapeBuilder
+from fastgrad.tape import CONSTANT, Tape
+from fastgrad.transform.symbolic import without_dead_nodes
 
 if TYPE_CHECKING:
     from fastgrad.nn.network import Network
@@ -23,34 +28,19 @@ __all__ = ["cut", "graft", "input_of", "insert_after", "remove", "rename", "repl
 Function = Callable[[Any], Any]
 
 
-@dataclass(frozen=True)
-class _Edit:
-    """Uses of the node ``redirected`` take the value of ``source`` instead, or what ``part`` makes of it.
-
-    ``part`` has the source as its first input; its others become inputs. The names ``moved`` go along with the uses.
-    """
-
-    redirected: int
-    source: int
-    part: Tape | None = None
-    moved: frozenset[str] = frozenset()
-
-
 def insert_after(network: Network, layer: str, new: Function, seed: int) -> Network:
     node = network.tape.number_of(f"{_known(network, layer)}/{OUTPUT}")
-    return _with_part(network, node, node, new, seed, layer, _taken(network))
+    return _with_part(network, node, node, new, seed, layer, frozenset())
 
 
 def replace_layer(network: Network, layer: str, new: Function, seed: int) -> Network:
     node = network.tape.number_of(f"{_known(network, layer)}/{OUTPUT}")
-    # the name of what is replaced is free again
-    taken = {path for path in _taken(network) if path != layer and not path.startswith(f"{layer}/")}
-    return _with_part(network, node, input_of(network, layer), new, seed, layer, taken)
+    return _with_part(network, node, input_of(network, layer), new, seed, layer, _released(network, layer))
 
 
 def graft(network: Network, head: Function, seed: int) -> Network:
     node = int(network.tape.outputs[0])
-    return _with_part(network, node, node, opened(head), seed, "", _taken(network))
+    return _with_part(network, node, node, opened(head), seed, "", frozenset())
 
 
 def remove(network: Network, layer: str) -> Network:
@@ -61,12 +51,13 @@ def remove(network: Network, layer: str) -> Network:
             f"layer {layer!r} cannot be removed: it makes shape {tape.shape_of(node)} of {tape.shape_of(source)}, and "
             "what follows needs the former. Replace it by a layer that does the same."
         )
-    return network.with_tape(_edited(network, _Edit(node, source, None, _names_of_blocks(network, layer))))
+    return network.with_tape(_redirected(network, node, source, moved=_names_of_blocks(network, layer)))
 
 
 def cut(network: Network, layer: str) -> Network:
     node = network.tape.number_of(f"{_known(network, layer)}/{OUTPUT}")
-    return network.with_tape(_edited(network, None, node))
+    tape = replace(network.tape, outputs=np.array([node], np.uint32), output_names=())
+    return network.with_tape(_without_unused_inputs(network, tape))
 
 
 def share(network: Network, kept: str, other: str) -> Network:
@@ -80,7 +71,7 @@ def share(network: Network, kept: str, other: str) -> Network:
             "two parameters of one shape."
         )
     number_of = dict(zip(network.tape.input_names, network.tape.inputs.tolist(), strict=True))
-    return network.with_tape(_edited(network, _Edit(number_of[other], number_of[kept])))
+    return network.with_tape(_redirected(network, number_of[other], number_of[kept]))
 
 
 def rename(network: Network, layer: str, name: str) -> Network:
@@ -113,8 +104,7 @@ def rename(network: Network, layer: str, name: str) -> Network:
 def input_of(network: Network, layer: str) -> int:
     """The node that a layer works on. Raises InputError where it is not one."""
     tape = network.tape
-    inside = [group == layer or group.startswith(f"{layer}/") for group in (*tape.groups, "")]
-    within = [inside[group] for group in tape.group_indices.tolist()]
+    within = _within(tape, layer)
     own = set(network.parameters) | set(network.dropout)
     not_data = {node for node, name in zip(tape.inputs.tolist(), tape.input_names, strict=True) if name in own}
     sources = {
@@ -143,6 +133,22 @@ def _taken(network: Network) -> set[str]:
     return set(network.layers) | set(network.tape.groups)
 
 
+def _within(tape: Tape, layer: str) -> list[bool]:
+    """Which nodes belong to a layer or to one in it."""
+    inside = [group == layer or group.startswith(f"{layer}/") for group in (*tape.groups, "")]
+    return [inside[group] for group in tape.group_indices.tolist()]
+
+
+def _released(network: Network, layer: str) -> frozenset[str]:
+    """The paths of a layer and those in it, which are free when it is replaced; none if others use its parameters."""
+    tape, within = network.tape, _within(network.tape, layer)
+    own = {name for name in network.parameters if name.startswith(f"{layer}/")}
+    users = [user for name in own for user in tape.users_of(name).tolist()]
+    if not all(within[user] for user in users):
+        return frozenset()
+    return frozenset(path for path in _taken(network) if path == layer or path.startswith(f"{layer}/"))
+
+
 def _names_of_blocks(network: Network, layer: str) -> frozenset[str]:
     """The names that say that a layer's result is also that of the blocks that it is the last part of."""
     node = network.tape.number_of(f"{layer}/{OUTPUT}")
@@ -153,111 +159,70 @@ def _names_of_blocks(network: Network, layer: str) -> frozenset[str]:
 
 
 def _with_part(
-    network: Network, node: int, source: int, new: Function, seed: int, layer: str, taken: set[str]
+    network: Network, node: int, source: int, new: Function, seed: int, layer: str, released: frozenset[str]
 ) -> Network:
-    """The network with what ``new`` makes of ``source`` in the place of a node, in the same block as a layer."""
+    """The network with what ``new`` makes of ``source`` in the place of a node, in the same block as a layer.
+
+    Names of layers that are ``released`` may be given anew.
+    """
     tape = network.tape
     block = layer.rpartition("/")[0]
-    part, building = recorded_layers(new, tape.shape_of(source), seed, taken, block)
+    part, building = recorded_layers(new, tape.shape_of(source), seed, _taken(network) - released, block)
     if len(tape.users_of(node)) and part.output_shapes[0] != tape.shape_of(node):
         raise InputError(
             f"what follows layer {layer!r} needs shape {tape.shape_of(node)}; the new layer makes "
             f"{part.output_shapes[0]} of {tape.shape_of(source)}."
         )
     moved = _names_of_blocks(network, layer) if layer else frozenset[str]()
-    edited = _edited(network, _Edit(node, source, part, moved))
+    edited = _redirected(network, node, source, part, moved, released)
     return network.with_tape(edited, building.parameters, building.dropout)
 
 
-def _edited(network: Network, edit: _Edit | None, output: int | None = None) -> Tape:
-    """The network's tape after an edit, with another output if given, without what is then not needed."""
-    tape = network.tape
-    output = int(tape.outputs[0]) if output is None else output
-    example = int(tape.inputs[tape.input_names.index(network.input_name)])
-    needed = _needed(tape, edit, output)
-    parts = [tape] if edit is None or edit.part is None else [tape, edit.part]
-    builder = TapeBuilder(sources=tuple(source for part in parts for source in part.sources))
-    new: dict[int, int] = {example: builder.append_input(tape.shape_of(example), network.input_name)}
-    replacement: int | None = None
+def _redirected(
+    network: Network,
+    node: int,
+    source: int,
+    part: Tape | None = None,
+    moved: frozenset[str] = frozenset(),
+    released: frozenset[str] = frozenset(),
+) -> Tape:
+    """The network's tape where all uses of a node take another one instead, or what ``part`` makes of that.
 
-    def value_of(node: int) -> int:
-        """The number of what is used in the place of a node."""
-        nonlocal replacement
-        if edit is None or node != edit.redirected:
-            return plain(node)
-        if replacement is None:
-            replacement = plain(edit.source)
-            if edit.part is not None:
-                replacement = _append_part(builder, edit.part, replacement, len(tape.sources))
-        return replacement
-
-    def plain(node: int) -> int:
-        if node not in new:  # inputs are added where they are first used
-            new[node] = _append_input(builder, tape, node)
-        return new[node]
-
-    for node in needed:
-        if tape.opcodes[node] != INPUT:
-            new[node] = _append_node(builder, tape, node, list(map(value_of, tape.operands_of(node).tolist())))
-    result = value_of(output)
-    for name, node in zip(tape.node_names, tape.named_nodes.tolist(), strict=True):
-        if edit is not None and name in edit.moved and replacement is not None:
-            builder.named[name] = replacement
-        elif node in new:
-            builder.named[name] = new[node]
-    for node, value, source in zip(
-        tape.guard_nodes.tolist(), tape.guard_values.tolist(), tape.guard_sources.tolist(), strict=True
-    ):
-        builder.guards.append((value_of(node), value, source))
-    return builder.build([result])
+    The names ``moved`` go along with the uses; those of the layers ``released`` are dropped.
+    """
+    tape, assembly = network.tape, Assembly()
+    kept = {
+        name: source if name in moved else at
+        for name, at in zip(tape.node_names, tape.named_nodes.tolist(), strict=True)
+        if name.rpartition("/")[0] not in released and (part is None or name not in moved)
+    }
+    numbers = assembly.include(_named(tape, kept))
+    of_tape = zip(tape.inputs.tolist(), tape.input_names, strict=True)
+    inputs = [End(int(numbers[at]), name) for at, name in of_tape if name.rpartition("/")[0] not in released]
+    n, new, output = len(assembly), int(numbers[source]), int(tape.outputs[0])
+    if part is not None:
+        of_part = dict(zip(part.node_names, part.named_nodes.tolist(), strict=True))
+        included = assembly.include(_named(part, of_part | dict.fromkeys(moved, int(part.outputs[0]))), {0: new})
+        new = int(included[part.outputs[0]])
+        added = zip(part.inputs.tolist()[1:], part.input_names[1:], strict=True)
+        inputs += [End(int(included[at]), name) for at, name in added]
+    assembly.redirect(int(numbers[node]), new, before=n)
+    outputs = [End(new if output == node else int(numbers[output]), "")]
+    return _without_unused_inputs(network, assembly.build(inputs, outputs))
 
 
-def _needed(tape: Tape, edit: _Edit | None, output: int) -> list[int]:
-    """The nodes that the output and the guards need after the edit, in order."""
-    needed = [False] * len(tape)
-
-    def use(node: int) -> None:
-        needed[edit.source if edit is not None and node == edit.redirected else node] = True
-
-    for node in (output, *tape.guard_nodes.tolist()):
-        use(node)
-    for node in range(len(tape) - 1, -1, -1):
-        if needed[node]:
-            for operand in tape.operands_of(node).tolist():
-                use(operand)
-    return [node for node in range(len(tape)) if needed[node]]
+def _named(tape: Tape, names: dict[str, int]) -> Tape:
+    """The tape with these names of nodes."""
+    return replace(tape, node_names=tuple(names), named_nodes=np.array(list(names.values()), np.uint32))
 
 
-def _append_input(builder: TapeBuilder, tape: Tape, node: int) -> int:
-    position = tape.inputs.tolist().index(node)
-    new = builder.append_input(tape.shape_of(node), tape.input_names[position])
-    builder.group_indices[new] = builder.group_number(tape.group_of(node))
-    return new
-
-
-def _append_node(builder: TapeBuilder, tape: Tape, node: int, operands: Sequence[int], first_source: int = 0) -> int:
-    source = int(tape.source_indices[node])
-    source, group = source + first_source if source >= 0 else -1, builder.group_number(tape.group_of(node))
-    if tape.opcodes[node] == CONSTANT:
-        return builder.append_constant(tape.constant_of(node), source, group)
-    return builder.append(
-        int(tape.opcodes[node]), operands, tape.shape_of(node), tape.attribute_of(node), source, group
-    )
-
-
-def _append_part(builder: TapeBuilder, part: Tape, source: int, first_source: int) -> int:
-    """The nodes of a tape, whose first input is the node ``source``; the number of its output."""
-    new: Mapping[int, int] = (numbers := {int(part.inputs[0]): source})
-    for node in range(len(part)):
-        if part.opcodes[node] != INPUT:
-            operands = [new[operand] for operand in part.operands_of(node).tolist()]
-            numbers[node] = _append_node(builder, part, node, operands, first_source)
-        elif node not in new:
-            numbers[node] = _append_input(builder, part, node)
-    for name, node in zip(part.node_names, part.named_nodes.tolist(), strict=True):
-        builder.named.setdefault(name, new[node])
-    for node, value, at in zip(
-        part.guard_nodes.tolist(), part.guard_values.tolist(), part.guard_sources.tolist(), strict=True
-    ):
-        builder.guards.append((new[node], value, at + first_source if at >= 0 else -1))
-    return new[int(part.outputs[0])]
+def _without_unused_inputs(network: Network, tape: Tape) -> Tape:
+    """The tape without inputs that nothing needs, but the example."""
+    tape = without_dead_nodes(tape)
+    used = {*tape.operands.tolist(), *tape.outputs.tolist(), *tape.guard_nodes.tolist()}
+    kept = [
+        node in used or name == network.input_name
+        for node, name in zip(tape.inputs.tolist(), tape.input_names, strict=True)
+    ]
+    names = tuple(compress(tape.input_names, kept))
+    return without_dead_nodes(replace(tape, inputs=tape.inputs[np.array(kept, bool)], input_names=names))

@@ -102,7 +102,7 @@ def fit(
     >>> from fastgrad import nn
     >>> x = np.linspace(-1.0, 1.0, 64)[:, None]
     >>> network = nn.build(nn.Sequential(nn.Dense(8, nn.tanh), nn.Dense(1)), 1)
-    >>> trained, history = nn.fit(network, x, x**2, loss=nn.squared_error, epochs=100, optimiser=nn.Adam(0.02),
+    >>> trained, history = nn.fit(network, x, x**2, loss=nn.squared_error, epochs=300, optimiser=nn.Adam(0.02),
     ...                           progress=False)
     >>> bool(history["loss"][-1] < 0.01 * history["loss"][0])
     True
