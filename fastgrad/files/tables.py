@@ -26,7 +26,8 @@ def narrow(numbers: NDArray[Any]) -> NDArray[Any]:
     if not numbers.size:
         return numbers.astype(np.uint8)
     low, high = int(numbers.min()), int(numbers.max())
-    return numbers.astype(np.promote_types(np.min_scalar_type(low), np.min_scalar_type(high)), copy=False)
+    # a signed kind holds as many numbers below zero as above
+    return numbers.astype(np.min_scalar_type(min(low, -1 - high) if low < 0 else high), copy=False)
 
 
 def pack_table(entries: Sequence[Any]) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
