@@ -9,7 +9,7 @@ lines are left out.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -32,14 +32,15 @@ def structure_digest(tape: Tape) -> bytes:
     digest = hashlib.blake2b(digest_size=_SIZE)
     constants = tape.opcodes == CONSTANT
     attributes = np.where(constants, -1, tape.attribute_indices)
-    columns = [
-        _numbered(tape.opcodes.astype(np.int64), _name_of),
-        _numbered(tape.shape_indices.astype(np.int64), tape.shapes.__getitem__),
-        # repr keeps 1, 1.0 and the signs of zero apart
-        _numbered(attributes.astype(np.int64), lambda k: repr(tape.attributes[k])),
+    # repr keeps 1, 1.0 and the signs of zero apart, and has no ends of lines
+    columns: list[tuple[NDArray[Any], Callable[[list[int]], Iterable[str]]]] = [
+        (tape.opcodes, lambda used: map(_name_of, used)),
+        (tape.shape_indices, lambda used: [repr(tape.shapes[k]) for k in used]),
+        (attributes, lambda used: [repr(tape.attributes[k]) for k in used]),
     ]
-    for numbers, entries in columns:
-        _add(digest, repr(entries).encode(), numbers.astype("<i4"))
+    for indices, texts_of in columns:
+        numbers, texts = _numbered(indices.astype(np.int64), texts_of)
+        _add(digest, "\n".join(texts).encode(), numbers.astype("<i4"))
     _add(digest, _first_use(tape.attribute_indices[constants].astype(np.int64))[0].astype("<i4"))
     _add(digest, np.diff(tape.operand_starts).astype("<u4"), tape.operands.astype("<u4", copy=False))
     for ends in (tape.inputs, tape.outputs, tape.guard_nodes):
@@ -96,13 +97,14 @@ def _first_use(indices: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[n
     return number[indices + 1], used - 1
 
 
-def _numbered(indices: NDArray[np.int64], entry: Callable[[int], Hashable]) -> tuple[NDArray[np.int64], list[Hashable]]:
-    """Indices into the entries that they use, each once and in the order of first use; and these entries."""
+def _numbered(
+    indices: NDArray[np.int64], texts_of: Callable[[list[int]], Iterable[str]]
+) -> tuple[NDArray[np.int64], list[str]]:
+    """Indices into the entries that they use, each once and in the order of first use; and these entries as text."""
     numbers, used = _first_use(indices)
-    entries = list(map(entry, used.tolist()))
-    distinct = dict.fromkeys(entries)
-    if len(distinct) < len(entries):
-        place = {value: k for k, value in enumerate(distinct)}
-        merged = np.array([place[value] for value in entries] + [-1])
-        numbers = merged[numbers]
+    texts = list(texts_of(used.tolist()))
+    distinct = dict.fromkeys(texts)
+    if len(distinct) < len(texts):
+        place = {text: k for k, text in enumerate(distinct)}
+        numbers = np.array([place[text] for text in texts] + [-1])[numbers]
     return numbers, list(distinct)

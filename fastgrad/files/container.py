@@ -144,7 +144,7 @@ def _parsed(data: memoryview, known: Mapping[str, bool], is_mapped: bool) -> Con
             if is_required:
                 raise FileFormatError(_newer(header, f"it needs the section {name[:60]!r}"))
             continue
-        _require(_digest(content) == digest, f"the section {name!r} is damaged")
+        _require(_digest(content) == digest, f"the section {name!r} does not have its digest")
         arrays[name] = array if known[key] or not is_mapped else array.copy()
     _require(start == len(data), "it is longer or shorter than its header says")
     for array in arrays.values():
@@ -165,7 +165,10 @@ def _header(data: memoryview) -> tuple[dict[str, Any], int]:
     _require(n_header <= min(len(data) - _PREFIX, _LARGEST_HEADER), "it ends within its header")
     end = _PREFIX + n_header
     text = bytes(data[_PREFIX:end])
-    _require(_digest(data[: _PREFIX - _DIGEST], text) == data[_PREFIX - _DIGEST : _PREFIX], "its header is damaged")
+    _require(
+        _digest(data[: _PREFIX - _DIGEST], text) == data[_PREFIX - _DIGEST : _PREFIX],
+        "its header does not have its digest",
+    )
     try:
         header = json.loads(text, object_pairs_hook=_without_repetition, parse_constant=_no_constant)
     except (ValueError, RecursionError) as error:
