@@ -130,7 +130,8 @@ def _known(network: Network, layer: str) -> str:
 
 def _taken(network: Network) -> set[str]:
     """Paths that new layers keep clear of."""
-    return set(network.layers) | set(network.tape.groups)
+    used = set(network.tape.group_indices.tolist()) - {-1}
+    return set(network.layers) | {network.tape.groups[group] for group in used}
 
 
 def _within(tape: Tape, layer: str) -> list[bool]:
