@@ -11,6 +11,8 @@ MODULES = [
     "batch.chunks",
     "check",
     "checking.check",
+    "edit.compose",
+    "edit.methods",
     *(f"interop.{name}" for name in ("c", "dask", "numba", "scipy")),
     "prepared",
     "tape",

@@ -1,0 +1,1 @@
+"""Composing and editing tapes: see README.md in this folder."""

@@ -1,0 +1,307 @@
+"""Nodes of several tapes in one numbering, on their way to a new tape."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastgrad.errors import InputError
+from fastgrad.tape import CONSTANT, INPUT, Shape, Source, Tape, distinct
+from fastgrad.transform.symbolic import without_dead_nodes
+
+__all__ = ["Assembly", "End", "described"]
+
+Indices = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class End:
+    """An input or output of the new tape: a node of the assembly and its name."""
+
+    node: int
+    name: str
+
+
+class Assembly:
+    """Collects tapes, has their nodes joined otherwise, and makes a new tape of them.
+
+    Nodes are numbered in the order in which they were included; each has a key, by which they are ordered in the end
+    (equal keys: by number), so that what is inserted comes where it is needed.
+    """
+
+    def __init__(self) -> None:
+        self._opcodes: list[NDArray[Any]] = []
+        self._operands: list[Indices] = []
+        self._lengths: list[Indices] = []
+        self._shape_indices: list[Indices] = []
+        self._attribute_indices: list[Indices] = []
+        self._source_indices: list[Indices] = []
+        self._group_indices: list[Indices] = []
+        self._keys: list[Indices] = []
+        self._n = 0
+        self._shapes: dict[Shape, int] = {}
+        self._attributes: list[Any] = []
+        self._constants: list[NDArray[Any]] = []
+        self._positions: dict[int, int] = {}  # of constants, by identity
+        self._sources: dict[Source, int] = {}
+        self._groups: dict[str, int] = {}
+        self._guards: list[tuple[Indices, NDArray[np.float64], Indices]] = []
+        self._names: list[tuple[str, int]] = []
+
+    def __len__(self) -> int:
+        return self._n
+
+    # ---- taking in
+
+    def include(
+        self, tape: Tape, wires: Mapping[int, int] | None = None, *, group: str = "", key: int | None = None
+    ) -> Indices:
+        """Add the nodes of a tape; returns for each of them the node of the assembly that it is now.
+
+        ``wires`` says which inputs, by position, are nodes that are there already. Paths of groups and names are put
+        under ``group``. The nodes have the key ``key``, or else keys after all others.
+        """
+        n, first = len(tape), self._n
+        numbers = np.arange(first, first + n, dtype=np.int64)
+        for position, node in (wires or {}).items():
+            numbers[tape.inputs[position]] = node
+        prefix = f"{group}/" if group else ""
+        shapes = _numbered(self._shapes, tape.shapes)
+        sources = _numbered(self._sources, tape.sources)
+        groups = _numbered(self._groups, [*(prefix + path for path in tape.groups), *[group] * bool(group)])
+        self._opcodes.append(tape.opcodes)
+        self._operands.append(numbers[tape.operands])
+        self._lengths.append(np.diff(tape.operand_starts.astype(np.int64)))  # type: ignore[arg-type]
+        self._shape_indices.append(shapes[tape.shape_indices])
+        self._attribute_indices.append(self._merged_attributes(tape))
+        self._source_indices.append(_renumbered(sources, tape.source_indices))
+        group_indices = _renumbered(groups, tape.group_indices)
+        self._group_indices.append(np.where(group_indices < 0, groups[-1], group_indices) if group else group_indices)
+        self._keys.append(np.arange(first, first + n) if key is None else np.full(n, key))
+        guard_sources = _renumbered(sources, tape.guard_sources)
+        self._guards.append((numbers[tape.guard_nodes], tape.guard_values, guard_sources))
+        named = numbers[tape.named_nodes].tolist()
+        self._names += [(prefix + name, node) for name, node in zip(tape.node_names, named, strict=True)]
+        self._n += n
+        return numbers
+
+    def _merged_attributes(self, tape: Tape) -> Indices:
+        indices = tape.attribute_indices.astype(np.int64)
+        is_constant = tape.opcodes == CONSTANT
+        positions = np.array([self._constant(constant) for constant in tape.constants], np.int64)
+        merged: Indices = np.where(indices < 0, -1, indices + len(self._attributes))
+        if is_constant.any():
+            merged[is_constant] = positions[indices[is_constant]]
+        self._attributes += tape.attributes
+        return merged
+
+    def _constant(self, constant: NDArray[Any]) -> int:
+        position = self._positions.setdefault(id(constant), len(self._constants))
+        if position == len(self._constants):
+            self._constants.append(constant)
+        return position
+
+    def add_input(self, shape: Shape) -> int:
+        """A new input."""
+        return self._add(INPUT, shape, -1)
+
+    def add_constant(self, array: NDArray[Any], name: str = "") -> int:
+        """A new constant, held by reference; it comes before what computes."""
+        node = self._add(CONSTANT, array.shape, self._constant(array))
+        if name:
+            self._names.append((name, node))
+        return node
+
+    def _add(self, opcode: int, shape: Shape, attribute: int) -> int:
+        self._opcodes.append(np.array([opcode], np.uint16))
+        self._operands.append(np.zeros(0, np.int64))
+        columns = (self._lengths, self._shape_indices, self._attribute_indices)
+        shape_index = self._shapes.setdefault(shape, len(self._shapes))
+        for column, value in zip(columns, (0, shape_index, attribute), strict=True):
+            column.append(np.array([value], np.int64))
+        for column in (self._source_indices, self._group_indices):
+            column.append(np.array([-1], np.int64))
+        self._keys.append(np.array([-1], np.int64))
+        self._n += 1
+        return self._n - 1
+
+    # ---- joining otherwise
+
+    def redirect(self, old: int, new: int, *, before: int | None = None, only: Iterable[int] | None = None) -> None:
+        """Turn uses of a node as an operand into uses of another.
+
+        Only those by nodes with numbers below ``before``, or by the nodes ``only``, if one is given.
+        """
+        operands = self._flat(self._operands)
+        uses = operands == old
+        if only is not None or before is not None:
+            owners = np.repeat(np.arange(self._n), self._flat(self._lengths))
+            uses &= np.isin(owners, list(only)) if only is not None else owners < (before or 0)
+        if uses.any():
+            self._require_same_shape(old, new)
+        operands[uses] = new
+
+    def redirect_use(self, owner: int, place: int, new: int) -> None:
+        """Turn one operand of a node, by its place among them, into another."""
+        lengths = self._flat(self._lengths)
+        position = int(lengths[:owner].sum()) + place
+        operands = self._flat(self._operands)
+        self._require_same_shape(int(operands[position]), new)
+        operands[position] = new
+
+    def _require_same_shape(self, old: int, new: int) -> None:
+        # attributes and constants that follow from the shape (axes, the divisor of a mean) could not be changed with it
+        if self.shape_of(old) != self.shape_of(new):
+            raise InputError(
+                f"what uses the value was recorded for shape {self.shape_of(old)}; it would get shape "
+                f"{self.shape_of(new)}. Replace the whole part that has to do with the shape, or cut it off and join "
+                "another to what comes before."
+            )
+
+    def move_names_and_guards(self, old: int, new: int) -> None:
+        """Have another node carry the names of a node, and the guards on it."""
+        self._names = [(name, new if node == old else node) for name, node in self._names]
+        for nodes, _, _ in self._guards:
+            nodes[nodes == old] = new
+
+    def keep_guards(self, is_kept: Callable[[Indices], NDArray[np.bool_]]) -> None:
+        """Leave out the guards on nodes that are not to be kept."""
+        kept = [is_kept(nodes) for nodes, _, _ in self._guards]
+        self._guards = [
+            (nodes[keep], values[keep], sources[keep])
+            for keep, (nodes, values, sources) in zip(kept, self._guards, strict=True)
+        ]
+
+    def drop_names(self, node: int) -> None:
+        self._names = [(name, of) for name, of in self._names if of != node]
+
+    def needed(self, results: Iterable[int]) -> NDArray[np.bool_]:
+        """Which nodes these results, and the guards, are computed from."""
+        needed = bytearray(self._n)
+        for node in (*results, *(node for nodes, _, _ in self._guards for node in nodes.tolist())):
+            needed[node] = True
+        lengths = self._flat(self._lengths)
+        first, flat = [0, *np.cumsum(lengths).tolist()], self._flat(self._operands).tolist()
+        for node in self._order()[::-1].tolist():
+            if needed[node]:
+                for operand in flat[first[node] : first[node + 1]]:
+                    needed[operand] = True
+        return np.frombuffer(needed, np.bool_)
+
+    def shape_of(self, node: int) -> Shape:
+        return list(self._shapes)[int(self._flat(self._shape_indices)[node])]
+
+    @staticmethod
+    def _flat(column: list[Any]) -> Any:
+        """The column as one array, which may be changed in place."""
+        if len(column) != 1 or not column[0].flags.writeable:
+            column[:] = [np.concatenate(column)]
+        return column[0]
+
+    # ---- making the tape
+
+    def build(self, inputs: Sequence[End], outputs: Sequence[End]) -> Tape:
+        """The tape with these inputs and outputs, without what neither outputs nor guards need.
+
+        Other inputs of the included tapes must not be needed. Raises InputError for nodes that need each other.
+        """
+        # inputs come first, in the order of the arguments
+        self._flat(self._keys)[[end.node for end in inputs]] = np.arange(-len(inputs), 0) - self._n
+        order = self._order()
+        place = np.empty(self._n, np.int64)
+        place[order] = np.arange(self._n)
+        lengths: Indices = self._flat(self._lengths)
+        starts = np.concatenate([[0], np.cumsum(lengths)])
+        ordered_lengths = lengths[order]
+        new_starts = np.concatenate([[0], np.cumsum(ordered_lengths)])
+        # the position of each operand in the old order, in the new one
+        gathered = np.repeat(starts[order] - new_starts[:-1], ordered_lengths) + np.arange(new_starts[-1])
+        guards = [np.concatenate(column) for column in zip(*self._guards, strict=True)] if self._guards else []
+        guard_nodes, guard_values, guard_sources = guards or (np.zeros(0, np.int64),) * 3
+        names = distinct(name for name, _ in self._names)
+        named_nodes = np.array([node for _, node in self._names], np.int64)
+        tape = Tape(
+            opcodes=self._flat(self._opcodes)[order],
+            operand_starts=new_starts.astype(np.uint32),
+            operands=place[self._flat(self._operands)[gathered]].astype(np.uint32),
+            shape_indices=self._flat(self._shape_indices)[order].astype(np.uint32),
+            shapes=tuple(self._shapes),
+            attribute_indices=self._flat(self._attribute_indices)[order].astype(np.int32),
+            attributes=tuple(self._attributes),
+            constants=tuple(self._constants),
+            inputs=place[[end.node for end in inputs]].astype(np.uint32),
+            outputs=place[[end.node for end in outputs]].astype(np.uint32),
+            guard_nodes=place[guard_nodes].astype(np.uint32),
+            guard_values=np.asarray(guard_values, np.float64),
+            guard_sources=guard_sources.astype(np.int32),
+            source_indices=self._flat(self._source_indices)[order].astype(np.int32),
+            sources=tuple(self._sources),
+            input_names=distinct(end.name for end in inputs),
+            output_names=distinct(end.name for end in outputs) if any(end.name for end in outputs) else (),
+            group_indices=self._flat(self._group_indices)[order].astype(np.int32),
+            groups=tuple(self._groups),
+            named_nodes=place[named_nodes].astype(np.uint32),
+            node_names=names,
+        )
+        return without_dead_nodes(tape)
+
+    def _order(self) -> Indices:
+        """The nodes by key, or, where that has an operand behind its user, each after its operands."""
+        keys = self._flat(self._keys)
+        order: Indices = np.argsort(keys, kind="stable")
+        place = np.empty(self._n, np.int64)
+        place[order] = np.arange(self._n)
+        operands, lengths = self._flat(self._operands), self._flat(self._lengths)
+        if np.all(place[operands] < np.repeat(place, lengths)):
+            return order
+        return _operands_first(order, np.concatenate([[0], np.cumsum(lengths)]), operands)
+
+
+def _numbered(table: dict[Any, int], entries: Sequence[Any]) -> Indices:
+    """The number of each entry in a table, which takes in those that are new."""
+    return np.array([table.setdefault(entry, len(table)) for entry in entries], np.int64)
+
+
+def _renumbered(numbers: Indices, indices: NDArray[Any]) -> Indices:
+    """Indices into a table as such into another; -1 stays."""
+    if not len(numbers):
+        return np.full(len(indices), -1, np.int64)
+    return np.where(indices < 0, -1, numbers[indices])
+
+
+def _operands_first(order: Indices, starts: Indices, operands: Indices) -> Indices:
+    """The nodes in this order, but operands before what uses them. Raises InputError where there is no such order."""
+    first, flat = starts.tolist(), operands.tolist()
+    state = bytearray(len(order))  # 1: its operands are being placed, 2: it is placed
+    placed: list[int] = []
+    for root in order.tolist():
+        stack = [root]
+        while stack:
+            node = stack[-1]
+            if state[node] == 2:
+                stack.pop()
+            elif state[node] == 1:
+                state[node] = 2
+                placed.append(node)
+                stack.pop()
+            else:
+                state[node] = 1
+                for operand in flat[first[node] : first[node + 1]]:
+                    if state[operand] == 1:
+                        raise InputError(
+                            "the edit would have a node depend on itself. Insert only what depends on earlier values."
+                        )
+                    if not state[operand]:
+                        stack.append(operand)
+    return np.array(placed, np.int64)
+
+
+def described(tape: Tape, index: int) -> str:
+    """A node for a message: its name or number, its operation, and the user's line."""
+    node = tape.node(index)
+    source = "" if node.source is None else f", {node.source}"
+    return f"{node.name!r} ({node.operation}{source})" if node.name else f"node {index} ({node.operation}{source})"

@@ -1,0 +1,347 @@
+"""One tape changed into another: what the methods of ``Tape`` do."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastgrad.edit.assembly import Assembly, End, Indices, described
+from fastgrad.edit.compose import compose, ends, output_ends, recorded_at
+from fastgrad.edit.places import input_position, node_of, place_of
+from fastgrad.errors import InputError
+from fastgrad.tape import CONSTANT, INPUT, Node, Shape, Tape, is_number
+from fastgrad.transform.adjoint import input_names, output_names
+
+__all__ = [
+    "bypass",
+    "constants_to_inputs",
+    "cut",
+    "graft",
+    "insert_after",
+    "insert_before",
+    "regroup",
+    "rename",
+    "replace_node",
+    "select",
+    "share",
+    "tap",
+    "untie",
+]
+
+What = Tape | Callable[..., Any]
+Where = int | str | Node
+
+
+class _Edit:
+    """An assembly of one tape and of what is put into it."""
+
+    def __init__(self, tape: Tape) -> None:
+        self.tape = tape
+        self.assembly = Assembly()
+        self.numbers = self.assembly.include(tape)
+        self.inputs = ends(tape, self.numbers)
+        self.outputs = output_ends(tape, self.numbers)
+
+    def put_in(self, what: What, operands: Sequence[int], key: int, inputs: Mapping[str, Any] | None) -> int:
+        """Include ``what`` on these nodes of the tape, at a place in its order; the node of its result."""
+        shapes = [self.tape.shape_of(node) for node in operands]
+        part = what if isinstance(what, Tape) else recorded_at(what, shapes, inputs)
+        _check_part(part, shapes, [described(self.tape, node) for node in operands])
+        numbers = self.assembly.include(part, dict(enumerate(operands)), key=key)
+        self.inputs += ends(part, numbers)[len(operands) :]
+        return int(numbers[part.outputs[0]])
+
+    def redirect_outputs(self, old: int, new: int) -> None:
+        self.outputs = [End(new, end.name) if end.node == old else end for end in self.outputs]
+
+    def build(self) -> Tape:
+        return self.assembly.build(self.inputs, self.outputs)
+
+    def build_with_needed_inputs(self, optional: set[int]) -> Tape:
+        """The tape, without those of the optional inputs that nothing needs any more."""
+        used = self.assembly.needed([end.node for end in self.outputs])
+        self.inputs = [end for end in self.inputs if end.node not in optional or used[end.node]]
+        return self.build()
+
+
+def _check_part(part: Tape, shapes: Sequence[Shape], operands: Sequence[str]) -> None:
+    if len(part.outputs) != 1:
+        raise InputError(
+            f"what is put in must have one output; this has {len(part.outputs)}. Take one with select(...)."
+        )
+    if len(part.inputs) < len(shapes):
+        raise InputError(
+            f"what is put in has {len(part.inputs)} inputs for {len(shapes)} values: {' and '.join(operands)}."
+        )
+    for name, taken, given, operand in zip(input_names(part), part.input_shapes, shapes, operands, strict=False):
+        if taken != given:
+            raise InputError(f"{operand} has shape {given}; input {name!r} of what is put in takes shape {taken}.")
+
+
+def insert_after(tape: Tape, place: Where, what: What, inputs: Mapping[str, Any] | None = None) -> Tape:
+    node = node_of(tape, place)
+    edit = _Edit(tape)
+    new = edit.put_in(what, [node], node, inputs)
+    edit.assembly.redirect(node, new, before=len(tape))
+    edit.redirect_outputs(node, new)
+    return edit.build()
+
+
+def insert_before(
+    tape: Tape, place: Where, what: What, operand: int | None = None, inputs: Mapping[str, Any] | None = None
+) -> Tape:
+    found = place_of(tape, place)
+    operands = found.operands
+    if operand is None and len(set(operands)) != 1:
+        listed = ", ".join(f"{k}: {described(tape, node)}" for k, node in enumerate(operands))
+        raise InputError(
+            f"{place!r} works on {len(operands)} values ({listed}). Say with operand= before which of them."
+        )
+    position = 0 if operand is None else operand
+    if not 0 <= position < len(operands):
+        raise InputError(f"{place!r} works on {len(operands)} values; there is no operand {position}.")
+    edit = _Edit(tape)
+    new = edit.put_in(what, [operands[position]], operands[position], inputs)
+    if len(found.nodes) == 1 and operand is not None:
+        edit.assembly.redirect_use(found.result, position, new)
+    else:
+        edit.assembly.redirect(operands[position], new, only=found.nodes)
+    return edit.build()
+
+
+def replace_node(tape: Tape, place: Where, what: What, inputs: Mapping[str, Any] | None = None) -> Tape:
+    found = place_of(tape, place)
+    if not found.operands:
+        raise InputError(
+            f"{described(tape, found.result)} works on nothing that could be given to what replaces it. Use freeze "
+            "for an input, constants_to_inputs for a constant."
+        )
+    edit = _Edit(tape)
+    new = edit.put_in(what, found.operands, found.result, inputs)
+    return _taken_over(edit, found.result, new, found.nodes)
+
+
+def bypass(tape: Tape, place: Where, operand: int | None = None) -> Tape:
+    found = place_of(tape, place)
+    shape = tape.shape_of(found.result)
+    if operand is not None:
+        if not 0 <= operand < len(found.operands):
+            raise InputError(f"{place!r} works on {len(found.operands)} values; there is no operand {operand}.")
+        candidates = [found.operands[operand]]
+    else:
+        candidates = list(dict.fromkeys(found.operands))
+    fitting = [node for node in candidates if tape.shape_of(node) == shape]
+    if len(fitting) != 1:
+        of = " and ".join(f"{described(tape, node)} of shape {tape.shape_of(node)}" for node in candidates) or "nothing"
+        problem = "several of these could take its place" if fitting else "none of these has that shape"
+        raise InputError(
+            f"{place!r} cannot be left out: its result has shape {shape}, it works on {of}, and {problem}. Say with "
+            "operand= which it is, or replace it."
+        )
+    return _taken_over(_Edit(tape), found.result, fitting[0], found.nodes)
+
+
+def _taken_over(edit: _Edit, old: int, new: int, nodes: Sequence[int]) -> Tape:
+    """The tape in which everything that was of ``old`` is of ``new``; inputs that only ``nodes`` used go."""
+    tape = edit.tape
+    edit.assembly.redirect(old, new, before=len(tape))
+    edit.redirect_outputs(old, new)
+    if new >= len(tape):
+        edit.assembly.move_names_and_guards(old, new)
+    inside = set(nodes)
+    parameters = {
+        node
+        for member in nodes
+        for node in tape.operands_of(member).tolist()
+        if tape.opcodes[node] == INPUT and inside.issuperset(tape.users_of(node).tolist())
+    }
+    return edit.build_with_needed_inputs(parameters)
+
+
+def cut(tape: Tape, places: Sequence[Where]) -> tuple[Tape, Tape]:
+    nodes = list(dict.fromkeys(node_of(tape, place) for place in places))
+    if not nodes:
+        raise InputError("say where the tape is cut: by the names or numbers of nodes.")
+    names = [_name_at(tape, node) for node in nodes]
+    back = _Edit(tape)
+    new = [End(back.assembly.add_input(tape.shape_of(node)), name) for node, name in zip(nodes, names, strict=True)]
+    for node, end in zip(nodes, new, strict=True):
+        back.assembly.redirect(node, end.node)
+        back.redirect_outputs(node, end.node)
+        back.assembly.drop_names(node)
+    behind = _behind(tape, nodes)
+    back.assembly.keep_guards(lambda guards: behind[guards])
+    _refuse_other_ways(tape, nodes, back)
+    back.inputs = new + back.inputs
+    return _front(tape, nodes, names), back.build_with_needed_inputs(set(tape.inputs.tolist()))
+
+
+def _front(tape: Tape, nodes: Sequence[int], names: Sequence[str]) -> Tape:
+    """The tape up to these nodes, which are its outputs."""
+    edit = _Edit(tape)
+    edit.outputs = [End(node, name) for node, name in zip(nodes, names, strict=True)]
+    behind = _behind(tape, nodes)
+    edit.assembly.keep_guards(lambda guards: ~behind[guards])
+    return edit.build_with_needed_inputs(set(tape.inputs.tolist()))
+
+
+def _behind(tape: Tape, nodes: Sequence[int]) -> NDArray[np.bool_]:
+    """Which nodes depend on these, themselves left out."""
+    behind = np.zeros(len(tape), bool)
+    for node in nodes:
+        behind[tape.dependents(node).numbers] = True
+    behind[list(nodes)] = False
+    return behind
+
+
+def _refuse_other_ways(tape: Tape, nodes: Sequence[int], back: _Edit) -> None:
+    """Raise where something computed before the cut is used behind it."""
+    crosses = np.zeros(len(tape), bool)
+    for node in nodes:
+        crosses[tape.dependencies(node).numbers] = True
+    crosses &= back.assembly.needed([end.node for end in back.outputs])[: len(tape)]
+    crosses &= tape.opcodes < INPUT
+    crosses[list(nodes)] = False
+    for node in np.flatnonzero(crosses).tolist():
+        if any(tape.opcodes[k] == INPUT for k in tape.dependencies(node).numbers.tolist()):
+            raise InputError(
+                f"the tape cannot be cut there: {described(tape, node)} is used on both sides. Cut at it, too: "
+                f"cut(..., {_name_at(tape, node)!r})."
+            )
+
+
+def _name_at(tape: Tape, node: int) -> str:
+    return tape.node(node).name or f"node{node}"
+
+
+def graft(tape: Tape, place: Where, what: What, inputs: Mapping[str, Any] | None = None) -> Tape:
+    node = node_of(tape, place)
+    part = what if isinstance(what, Tape) else recorded_at(what, [tape.shape_of(node)], inputs)
+    name = _name_at(tape, node)
+    return compose(part, _front(tape, [node], [name]), {input_names(part)[0]: name})
+
+
+def share(tape: Tape, kept: str, *others: str) -> Tape:
+    position = input_position(tape, kept)
+    edit = _Edit(tape)
+    target = int(tape.inputs[position])
+    for name in others:
+        other = input_position(tape, name)
+        if other == position:
+            raise InputError(f"{name!r} is the input that is kept; give others to share it with.")
+        if tape.input_shapes[other] != tape.input_shapes[position]:
+            raise InputError(
+                f"{kept!r} has shape {tape.input_shapes[position]} and {name!r} has {tape.input_shapes[other]}: inputs "
+                "must be of one shape to be shared."
+            )
+        old = int(tape.inputs[other])
+        edit.assembly.redirect(old, target)
+        edit.redirect_outputs(old, target)
+        edit.assembly.move_names_and_guards(old, target)
+        edit.inputs = [end for end in edit.inputs if end.node != old]
+    return edit.build()
+
+
+def untie(tape: Tape, name: str) -> Tape:
+    position = input_position(tape, name)
+    node = int(tape.inputs[position])
+    users = list(dict.fromkeys(tape.users_of(node).tolist()))
+    if len(users) < 2:
+        raise InputError(f"input {name!r} has {len(users)} use{'s' * (len(users) != 1)}; there is nothing to untie.")
+    edit = _Edit(tape)
+    for user in users[1:]:
+        new = edit.assembly.add_input(tape.shape_of(node))
+        edit.assembly.redirect(node, new, only=[user])
+        at = next(k for k, end in enumerate(edit.inputs) if end.node == node)
+        edit.inputs.insert(at + users.index(user), End(new, edit.inputs[at].name))
+    return edit.build()
+
+
+def constants_to_inputs(tape: Tape, names: Sequence[Where]) -> Tape:
+    if names:
+        nodes = [tape.number_of(name) for name in names]
+    else:
+        constants = np.flatnonzero(tape.opcodes == CONSTANT).tolist()
+        nodes = [node for node in constants if not is_number(tape.constant_of(node))]
+    edit = _Edit(tape)
+    for node in nodes:
+        if tape.opcodes[node] != CONSTANT:
+            raise InputError(f"{described(tape, node)} is not a constant.")
+        new = edit.assembly.add_input(tape.shape_of(node))
+        edit.assembly.redirect(node, new)
+        edit.redirect_outputs(node, new)
+        edit.assembly.drop_names(node)
+        edit.inputs.append(End(new, tape.node(node).name or f"constant{node}"))
+    return edit.build()
+
+
+def tap(tape: Tape, places: Sequence[Where], name: str | None = None) -> Tape:
+    if name is not None and len(places) != 1:
+        raise InputError("a name can be given to one extra output at a time.")
+    nodes = [node_of(tape, place) for place in places]
+    new = [name or _name_at(tape, node) for node in nodes]
+    names = (*output_names(tape), *new)
+    taken = [extra for k, extra in enumerate(names) if extra in names[:k]]
+    if taken:
+        raise InputError(f"the tape has an output {taken[0]!r} already. Give another name with name=.")
+    return replace(tape, outputs=np.append(tape.outputs, nodes).astype(np.uint32), output_names=names)
+
+
+def select(tape: Tape, outputs: Sequence[int | str]) -> Tape:
+    names = list(output_names(tape))
+    positions = []
+    for output in outputs:
+        if isinstance(output, str) and output not in names:
+            raise InputError(f"the tape has no output {output!r}; it has {', '.join(map(repr, names))}.")
+        position = names.index(output) if isinstance(output, str) else output
+        if not 0 <= position < len(names):
+            raise InputError(f"the tape has {len(names)} outputs; there is no output {position}.")
+        positions.append(position)
+    edit = _Edit(tape)
+    edit.outputs = [edit.outputs[position] for position in positions]
+    return edit.build()
+
+
+def rename(tape: Tape, names: Mapping[str, str]) -> Tape:
+    known = {*tape.input_names, *tape.node_names, *tape.output_names, *tape.groups}
+    for old in names:
+        if old not in known and not any(path.startswith(f"{old}/") for path in known):
+            tape.number_of(old)  # raises, with the names that are near it
+    for new in names.values():
+        if not isinstance(new, str) or not new or not all(new.split("/")):
+            raise InputError(f"a name must be text, parts of a path between slashes, not {new!r}.")
+
+    def renamed(path: str) -> str:
+        if path in names:
+            return names[path]
+        around = path.rpartition("/")[0]
+        return f"{renamed(around)}/{path.rpartition('/')[2]}" if around else path
+
+    def all_renamed(paths: tuple[str, ...], what: str) -> tuple[str, ...]:
+        found = tuple(map(renamed, paths))
+        twice = [name for name, count in Counter(found).items() if count > 1 and name]
+        if twice:
+            raise InputError(f"two of the tape's {what} would be {twice[0]!r}. Choose another name.")
+        return found
+
+    return replace(
+        tape,
+        input_names=all_renamed(tape.input_names, "inputs"),
+        node_names=all_renamed(tape.node_names, "nodes"),
+        output_names=all_renamed(tape.output_names, "outputs"),
+        groups=tuple(map(renamed, tape.groups)),
+    )
+
+
+def regroup(tape: Tape, places: Sequence[Where], path: str) -> Tape:
+    nodes: Indices = np.array([node for place in places for node in place_of(tape, place).nodes], np.int64)
+    groups = dict.fromkeys(tape.groups)
+    groups.setdefault(path)
+    indices = tape.group_indices.copy()
+    indices[nodes] = list(groups).index(path) if path else -1
+    return replace(tape, groups=tuple(groups), group_indices=indices)

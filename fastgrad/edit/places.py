@@ -1,0 +1,89 @@
+"""Which nodes a name, a number or a group of a tape means."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastgrad.edit.assembly import described
+from fastgrad.errors import InputError
+from fastgrad.tape import CONSTANT, INPUT, Node, Tape
+
+__all__ = ["Place", "input_position", "node_of", "place_of"]
+
+
+@dataclass(frozen=True)
+class Place:
+    """A node, or a group with one result, and the values that it works on."""
+
+    result: int
+    operands: tuple[int, ...]
+    # the nodes inside, in order
+    nodes: tuple[int, ...]
+
+
+def place_of(tape: Tape, place: int | str | Node) -> Place:
+    """The place that a node (by number, name or itself) or the path of a group means.
+
+    A group works on the values that it takes from outside other than inputs that only it uses, which are its
+    parameters, and constants. Raises InputError for unknown names, and for groups that have not one result.
+    """
+    if isinstance(place, str) and place not in tape and place in _paths(tape):
+        return _group(tape, place)
+    node = tape.number_of(place)
+    return Place(node, tuple(tape.operands_of(node).tolist()), (node,))
+
+
+def node_of(tape: Tape, place: int | str | Node) -> int:
+    """The node that a place stands for: of a group, its result."""
+    return place_of(tape, place).result
+
+
+def input_position(tape: Tape, name: int | str) -> int:
+    """The position among the inputs of one that is meant by name or position. Raises InputError for others."""
+    names = tape.input_names
+    if isinstance(name, str) and name in names:
+        return names.index(name)
+    if isinstance(name, int) and not isinstance(name, bool) and 0 <= name < len(tape.inputs):
+        return name
+    node = tape.number_of(name) if isinstance(name, str) else -1
+    found = np.flatnonzero(tape.inputs == node)
+    if len(found):
+        return int(found[0])
+    known = ", ".join(map(repr, names)) or f"{len(tape.inputs)} without names"
+    raise InputError(f"{name!r} is no input of the tape. Its inputs are {known}.")
+
+
+def _paths(tape: Tape) -> set[str]:
+    """The paths of all groups, with those around them."""
+    found: set[str] = set()
+    for path in tape.groups:
+        parts = path.split("/")
+        found.update("/".join(parts[:k]) for k in range(1, len(parts) + 1))
+    return found
+
+
+def _group(tape: Tape, path: str) -> Place:
+    inside = nodes_of_group(tape, path) & (tape.opcodes != INPUT)
+    numbers = np.flatnonzero(inside)
+    owners = np.repeat(np.arange(len(tape)), np.diff(tape.operand_starts))
+    leaving = tape.operands[inside[tape.operands] & ~inside[owners]]
+    results = sorted({*leaving.tolist(), *tape.outputs[inside[tape.outputs]].tolist()})
+    if len(results) != 1:
+        found = " and ".join(described(tape, node) for node in results[:5]) or "none"
+        raise InputError(f"group {path!r} has {len(results)} results ({found}). Name the node that is meant.")
+    used_outside = np.zeros(len(tape), bool)
+    used_outside[tape.operands[~inside[owners]]] = True
+    entering = dict.fromkeys(tape.operands[inside[owners] & ~inside[tape.operands]].tolist())
+    operands = [node for node in entering if tape.opcodes[node] != CONSTANT]
+    data = [node for node in operands if tape.opcodes[node] != INPUT or used_outside[node]]
+    # a group that takes nothing else works on its inputs: the first of them, its parameters being the others
+    return Place(results[0], tuple(data or operands[:1]), tuple(numbers.tolist()))
+
+
+def nodes_of_group(tape: Tape, path: str) -> NDArray[np.bool_]:
+    """Which nodes belong to the group of this path, or to one inside it."""
+    belongs = np.array([group == path or group.startswith(f"{path}/") for group in (*tape.groups, "")], bool)
+    return belongs[tape.group_indices]
