@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from fastgrad.check import DerivativeMismatchError, check_grads
     from fastgrad.checking import RecordingReport, check_recording
     from fastgrad.document.difference import diff
+    from fastgrad.edit.compose import compose, parallel, partial
     from fastgrad.errors import FileFormatError
     from fastgrad.files import load
     from fastgrad.naming import group, name
@@ -46,6 +47,7 @@ __all__ = [
     "UnsupportedError",
     "check_grads",
     "check_recording",
+    "compose",
     "config",
     "diff",
     "grad",
@@ -58,6 +60,8 @@ __all__ = [
     "load",
     "map_chunks",
     "name",
+    "parallel",
+    "partial",
     "record",
     "stop_gradient",
     "value_and_grad",
@@ -80,6 +84,9 @@ _MODULES = {
     "load": "files",
     "diff": "document.difference",
     "FileFormatError": "errors",
+    "compose": "edit.compose",
+    "parallel": "edit.compose",
+    "partial": "edit.compose",
 }
 
 

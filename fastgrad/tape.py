@@ -42,6 +42,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastgrad import array_ops, ops
+from fastgrad.edit.methods import EditingMethods
 from fastgrad.errors import TapeError
 
 if TYPE_CHECKING:
@@ -142,7 +143,7 @@ def _name_of(opcode: int) -> str:
 
 
 @dataclass(frozen=True, eq=False)
-class Tape:
+class Tape(EditingMethods):
     """An immutable recorded function; see the module's docstring for its arrays."""
 
     opcodes: NDArray[np.uint16]
