@@ -108,20 +108,25 @@ class Network:
             raise InputError(f"the network has no layer {layer!r}; it has {', '.join(self.layers)}.")
         return tuple(name for name in self.parameters if name.startswith(f"{layer}/"))
 
-    def summary(self) -> str:
-        """A table of the layers with their output shapes and numbers of parameters.
+    def summary(self, depth: int = 1) -> str:
+        """A table of the layers (with ``depth``, those nested up to that level), their shapes and parameters.
 
         >>> from fastgrad import nn
-        >>> print(nn.build(nn.Sequential(nn.Dense(16, nn.relu), nn.Dense(3)), 4).summary())
-        layer             output shape  parameters
-        dense/activation  (16)                   0
-        dense             (16)                  80
-        dense_1           (3)                   51
-        total 131, trainable 131, frozen 0
+        >>> print(nn.build(nn.Sequential(nn.Dense(16, nn.relu), nn.Dense(3)), 4).freeze("dense").summary())
+        input x [4]
+        -------------------------------------------------------------------
+        Group    Operations                        Output shape  Parameters
+        -------------------------------------------------------------------
+        dense    reshape x2, add, maximum, matmul  [16]                  80
+        dense_1  reshape x2, add, matmul           [3]                   51
+        -------------------------------------------------------------------
+        9 operations, 131 parameters (1.05 KB)
+        51 parameters are trained, 80 are frozen
         """
-        from fastgrad.nn.summary import summary
-
-        return summary(self)
+        frozen = sum(self.parameters[name].size for name in self.frozen)
+        trained = sum(value.size for value in self.parameters.values()) - frozen
+        table = self.tape.summary(depth, parameters=list(self.parameters))
+        return f"{table}\n{trained:,} parameters are trained, {frozen:,} are frozen"
 
     # ---- running
 

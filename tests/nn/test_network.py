@@ -61,17 +61,11 @@ def test_the_network_is_differentiated_as_any_tape() -> None:
     np.testing.assert_allclose(fg.jacobian(output)(x), expected, rtol=1e-12)
 
 
-def test_the_summary_lists_layers_shapes_and_parameters() -> None:
-    assert small().freeze("dense").summary() == "\n".join(
-        [
-            "layer             output shape  parameters",
-            "dense/activation  (5)                    0",
-            "dense             (5)                   25  frozen",
-            "dropout           (5)                    0",
-            "dense_1           (3)                   18",
-            "total 43, trainable 18, frozen 25",
-        ]
-    )
+def test_the_summary_counts_parameters_by_layer_and_what_is_frozen() -> None:
+    lines = small().freeze("dense").summary().splitlines()
+    counts = {line.split()[0]: line.split()[-1] for line in lines if line.split()[0] in ("dense", "dropout", "dense_1")}
+    assert counts == {"dense": "25", "dropout": "0", "dense_1": "18"}
+    assert lines[-1] == "18 parameters are trained, 25 are frozen"
 
 
 def test_parameters_are_read_only_and_copied() -> None:
