@@ -58,12 +58,19 @@ class Assembly:
     # ---- taking in
 
     def include(
-        self, tape: Tape, wires: Mapping[int, int] | None = None, *, group: str = "", key: int | None = None
+        self,
+        tape: Tape,
+        wires: Mapping[int, int] | None = None,
+        *,
+        group: str = "",
+        default_group: str = "",
+        key: int | None = None,
     ) -> Indices:
         """Add the nodes of a tape; returns for each of them the node of the assembly that it is now.
 
         ``wires`` says which inputs, by position, are nodes that are there already. Paths of groups and names are put
-        under ``group``. The nodes have the key ``key``, or else keys after all others.
+        under ``group``; nodes in no group belong to ``default_group`` then. The nodes have the key ``key``, or else
+        keys after all others.
         """
         n, first = len(tape), self._n
         numbers = np.arange(first, first + n, dtype=np.int64)
@@ -72,15 +79,16 @@ class Assembly:
         prefix = f"{group}/" if group else ""
         shapes = _numbered(self._shapes, tape.shapes)
         sources = _numbered(self._sources, tape.sources)
-        groups = _numbered(self._groups, [*(prefix + path for path in tape.groups), *[group] * bool(group)])
+        groups = _numbered(self._groups, [prefix + path for path in tape.groups])
         self._opcodes.append(tape.opcodes)
         self._operands.append(numbers[tape.operands])
         self._lengths.append(np.diff(tape.operand_starts.astype(np.int64)))  # type: ignore[arg-type]
         self._shape_indices.append(shapes[tape.shape_indices])
         self._attribute_indices.append(self._merged_attributes(tape))
         self._source_indices.append(_renumbered(sources, tape.source_indices))
-        group_indices = _renumbered(groups, tape.group_indices)
-        self._group_indices.append(np.where(group_indices < 0, groups[-1], group_indices) if group else group_indices)
+        others = default_group or group
+        missing = self._groups.setdefault(others, len(self._groups)) if others else -1
+        self._group_indices.append(_renumbered(groups, tape.group_indices, missing))
         self._keys.append(np.arange(first, first + n) if key is None else np.full(n, key))
         guard_sources = _renumbered(sources, tape.guard_sources)
         self._guards.append((numbers[tape.guard_nodes], tape.guard_values, guard_sources))
@@ -266,11 +274,11 @@ def _numbered(table: dict[Any, int], entries: Sequence[Any]) -> Indices:
     return np.array([table.setdefault(entry, len(table)) for entry in entries], np.int64)
 
 
-def _renumbered(numbers: Indices, indices: NDArray[Any]) -> Indices:
-    """Indices into a table as such into another; -1 stays."""
+def _renumbered(numbers: Indices, indices: NDArray[Any], missing: int = -1) -> Indices:
+    """Indices into a table as such into another; -1 becomes ``missing``."""
     if not len(numbers):
-        return np.full(len(indices), -1, np.int64)
-    return np.where(indices < 0, -1, numbers[indices])
+        return np.full(len(indices), missing, np.int64)
+    return np.where(indices < 0, missing, numbers[indices])
 
 
 def _operands_first(order: Indices, starts: Indices, operands: Indices) -> Indices:

@@ -52,7 +52,7 @@ class _Edit:
         shapes = [self.tape.shape_of(node) for node in operands]
         part = what if isinstance(what, Tape) else recorded_at(what, shapes, inputs)
         _check_part(part, shapes, [described(self.tape, node) for node in operands])
-        numbers = self.assembly.include(part, dict(enumerate(operands)), key=key)
+        numbers = self.assembly.include(part, dict(enumerate(operands)), key=key, default_group=self.tape.group_of(key))
         self.inputs += ends(part, numbers)[len(operands) :]
         return int(numbers[part.outputs[0]])
 

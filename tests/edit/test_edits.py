@@ -87,7 +87,7 @@ def test_inserting_before_one_of_several_operands() -> None:
 def test_a_replaced_node_hands_on_its_name() -> None:
     edited = layers().replace_node("first/hidden", lambda y: np.maximum(y, 0.0))
     check(edited, lambda x, w1, w2: np.sum((w2 @ np.maximum(w1 @ x, 0.0)) ** 2), X, W1, W2)
-    assert edited["first/hidden"].operation == "maximum"
+    assert (edited["first/hidden"].operation, edited["first/hidden"].group) == ("maximum", "first")
 
 
 def test_a_replaced_group_takes_its_parameters_along() -> None:
