@@ -37,6 +37,7 @@ class TapeFunction:
         self.tape = tape
         self.as_dict = as_dict
         self.parameters = tuple(input_names(tape))
+        self._shapes = tape.input_shapes
         self._positions = {name: position for position, name in enumerate(self.parameters)}
         # a branch of its own has the executors of a recorded function, machine code for those often called included
         self._branch = Branch(tape, BARE, (), None, (), None, 0.0)
@@ -57,8 +58,7 @@ class TapeFunction:
         """
         values = self._in_order(args, kwargs)
         arrays = [
-            _array(value, name, shape)
-            for value, name, shape in zip(values, self.parameters, self.tape.input_shapes, strict=True)
+            _array(value, name, shape) for value, name, shape in zip(values, self.parameters, self._shapes, strict=True)
         ]
         if any(type(value) is RecordedArray for value in values):
             if len(self.tape.guard_nodes):
@@ -126,6 +126,8 @@ def _signature(names: Sequence[str]) -> inspect.Signature | None:
 
 def _array(value: Any, name: str, shape: Shape) -> Floats:
     """The content of an input as a float64 array in C order."""
+    if type(value) is float and shape == ():
+        return np.array(value)
     array = np.asarray(value.value if type(value) is RecordedArray else value)
     if array.dtype.kind not in "fiub" or array.dtype.itemsize > 8:
         raise InputError(
@@ -136,4 +138,4 @@ def _array(value: Any, name: str, shape: Shape) -> Floats:
             f"input {name!r} has shape {array.shape}; the tape was recorded for shape {shape}. "
             "Record the function at inputs of these shapes, or use fastgrad.vmap for many inputs at once."
         )
-    return np.require(array, np.float64, "C")
+    return np.asarray(array, np.float64, order="C")
