@@ -119,10 +119,12 @@ class Batched:
             return MISSED
         recordings = self.derivative.recordings
         n_threads = resolve_threads(self.threads if threads is None else threads)
+        if out is not None and self._small.answer_into(args, out):
+            return out
         result, plan = self._plans.answer(args, recordings.surroundings, n_threads, out)
         if plan is not None:
-            recordings.watch.called(1 + self._fast.taken_answers())
-            self._small.answered(plan, args)
+            recordings.watch.called(1 + self._small.taken_answers())
+            self._small.answered(plan, args, out)
         return result
 
     def _in_dask(self, args: tuple[Any, ...], kwargs: dict[str, Any], **options: Any) -> Any:

@@ -98,8 +98,13 @@ class BatchExecutor:
         """Whether so many examples are not worth a second thread."""
         return n * self._nanoseconds < 2 * MIN_SHARE_NANOSECONDS
 
-    def bound(self, n: int, inputs: Sequence[tuple[Floats, bool]], results: Sequence[Floats]) -> BoundTiles | None:
-        """What runs ``n`` examples that lie as these do; None if captured data would have to be converted each time."""
+    def bound(
+        self, n: int, inputs: Sequence[tuple[Floats, bool]], results: Sequence[Floats], are_given: bool = False
+    ) -> BoundTiles | None:
+        """What runs ``n`` examples that lie as these do; None if captured data would have to be converted each time.
+
+        With ``are_given`` the arrays for results are taken like inputs, after these.
+        """
         rows = _BoundRows(self.sweep, self._template)
         if rows.captured.has_copies:
             return None
@@ -109,8 +114,8 @@ class BatchExecutor:
         lanes = _native_lanes(n) if native else self.lanes
         workspace = _TileWorkspace(self.sweep, self._template, lanes, self.request)
         workspace.bind(rows, 0, isa.n_tiles((n,), lanes), None, native)
-        shapes = tuple(result.shape for result in results)
-        return BoundTiles(shapes, n * self._nanoseconds, tier, native, len(inputs), rows, workspace)
+        shapes = () if are_given else tuple(result.shape for result in results)
+        return BoundTiles(shapes, n * self._nanoseconds, tier, native, len(inputs), are_given, rows, workspace)
 
 
 @dataclass(frozen=True)
@@ -122,6 +127,7 @@ class BoundTiles:
     tier: Tier
     native: int
     n_inputs: int
+    are_given: bool
     rows: _BoundRows
     workspace: _TileWorkspace
 
@@ -132,13 +138,14 @@ class BoundTiles:
 
     def wiring(self) -> Wiring:
         captured = self.rows.captured.arrays
+        inputs, results = self.rows.inputs.words()[: self.n_inputs], self.rows.outputs.words()
         return Wiring(
             driver=isa.RUN_TILES,
             job=self.workspace.address,
             input_words=[],
             # an input has several rows where an example is an array
-            seed_words=self.rows.inputs.words()[: self.n_inputs],
-            result_words=self.rows.outputs.words(),
+            seed_words=[*inputs, *results] if self.are_given else inputs,
+            result_words=[] if self.are_given else results,
             reads=np.array([(address_of(array), array.nbytes) for array in captured], np.int64).reshape(-1, 2),
             nanoseconds=int(self.nanoseconds),
             owner=self,

@@ -54,7 +54,7 @@ _lock = threading.Lock()
 class Given:
     """One leaf of a call's arguments: the object, and the shape and dtype of the tape's input that it is, if it is one.
 
-    ``layout`` is C, F or strided.
+    ``layout`` is C, F, strided, or written: in C order and written to.
     """
 
     value: Any
@@ -73,7 +73,7 @@ class Given:
         if type(value) is np.ndarray:
             if not value.flags.aligned or self.layout not in _FLAGS or self.dtype is not value.dtype:
                 return None
-            if value.dtype is _DTYPE and self.layout == "C":
+            if value.dtype is _DTYPE and self.layout in ("C", "written"):
                 return isa.ARGUMENT_ARRAY if self.shape else isa.ARGUMENT_NUMBER
             return isa.ARGUMENT_COPIED if value.dtype.isnative else None
         if type(value) is int:
@@ -95,8 +95,9 @@ def _is_told_by_value(value: Any) -> bool:
     return type(value) in _COMPARED
 
 
-# by layout: which flags of an array are looked at, and what they must be (C_CONTIGUOUS, F_CONTIGUOUS, ALIGNED)
-_FLAGS = {"C": (0x101, 0x101), "F": (0x103, 0x102), "strided": (0x103, 0x100)}
+# by layout: which flags of an array are looked at, and what they must be
+# (C_CONTIGUOUS 1, F_CONTIGUOUS 2, ALIGNED 0x100, WRITEABLE 0x400)
+_FLAGS = {"C": (0x101, 0x101), "F": (0x103, 0x102), "strided": (0x103, 0x100), "written": (0x501, 0x501)}
 
 
 class Executor(Protocol):
@@ -320,7 +321,8 @@ class Entry:
             kind, dtype, copy, targets = argument.kind, 0, 0, next(remaining)
             target = int(targets[0, 0]) if len(targets) == 1 else address_of(spare)
             if kind == isa.ARGUMENT_ARRAY and len(targets) > 1:
-                kind = isa.ARGUMENT_COPIED  # to one place, whose parts have been told
+                target, copy = address_of(targets), len(targets)
+                self._copies.append(targets)
             if kind == isa.ARGUMENT_COPIED:
                 array = np.empty(argument.shape)
                 dtype, copy = id(argument.dtype), id(array)
@@ -436,7 +438,10 @@ _kept: list[Any] = []  # what the replaced methods refer to
 
 def accelerate(owner: type) -> None:
     """Let the kernels answer ``__call__`` and ``into`` of a class whose instances have FastCalls in their slot."""
-    _accelerated.append((owner, {name: vars(owner).get(method) for name, (method, _) in _METHODS.items()}))
+    with _lock:
+        _accelerated.append((owner, {name: vars(owner).get(method) for name, (method, _) in _METHODS.items()}))
+        if _installed and _keeps_list_first(owner):  # a class that loads later than others are used
+            _replace_methods(owner)
 
 
 def _slow_methods(owner: type) -> dict[str, Any]:
@@ -453,11 +458,14 @@ def _install() -> bool:
             _installed = _layout_is_known()
             if _installed:
                 _fill_python()
-                for owner, methods in _accelerated:
-                    for name, method in methods.items():
-                        if method is not None:
-                            setattr(owner, *_builtin_method(owner, *_METHODS[name], method))
+                for owner, _ in _accelerated:
+                    _replace_methods(owner)
     return _installed
+
+
+def _replace_methods(owner: type) -> None:
+    for name, method in _slow_methods(owner).items():
+        setattr(owner, *_builtin_method(owner, *_METHODS[name], method))
 
 
 class _Pair(NamedTuple):
@@ -584,10 +592,15 @@ def _looks() -> Iterator[bool]:
         yield _words_of(strided, 9)[8] & 0x103 == seen
     cell = (lambda: array).__closure__[0]  # type: ignore[index]
     yield _words_of(cell, 3)[2] == id(array)
-    for owner in (_Holder, *(owner for owner, _ in _accelerated)):
-        instance: Any = object.__new__(owner)
-        setattr(instance, _slot(owner), array)
-        yield _words_of(instance, 3)[2] == id(array)
+    yield from map(_keeps_list_first, (_Holder, *(owner for owner, _ in _accelerated)))
+
+
+def _keeps_list_first(owner: type) -> bool:
+    """Whether the first slot of its instances is where the kernels look for the list of entries."""
+    instance: Any = object.__new__(owner)
+    content = object()
+    setattr(instance, _slot(owner), content)
+    return _words_of(instance, 3)[2] == id(content)
 
 
 def _slot(owner: type) -> Any:

@@ -416,8 +416,10 @@ ARGUMENT = _words(
     "flags",
     "ndim",
     "shape",  # address of ndim int64
-    "target",  # address of the word that takes the address of its numbers; 0: SAME, EQUAL
-    "copy",  # COPIED: object, the array that takes its numbers; WHOLE, SCALAR: address of a float64
+    "target",  # address of the word that takes the address of its numbers, or of pairs; 0: SAME, EQUAL
+    # ARRAY: 0, or how many pairs: the address of a word, and what to add for it; COPIED: object, the array that takes
+    # its numbers; WHOLE, SCALAR: address of a float64
+    "copy",
 )
 PLACE_CELL, PLACE_ITEM, PLACE_ASKED = 0, 1, 2  # kind of a place
 PLACE = _words(

@@ -285,7 +285,12 @@ def load_arguments(entry: Any, python: Any, registers: Any) -> Any:
             found = given[DATA]
         else:
             found = address + WORD_BYTES * CONTENT
-        integers_at(expected[A_TARGET])[0] = found
+        targets = integers_at(expected[A_TARGET])
+        if kind == ARGUMENT_ARRAY and expected[A_COPY] != 0:
+            for j in range(expected[A_COPY]):
+                integers_at(targets[2 * j])[0] = found + targets[2 * j + 1]
+        else:
+            targets[0] = found
     return 1
 
 

@@ -2,6 +2,8 @@
 
 import functools
 import re
+import subprocess
+import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -11,6 +13,7 @@ import pytest
 
 import fastgrad as fg
 from fastgrad.batch import batched as module
+from fastgrad.recording.structures import flatten
 from tests.batch.programs import assert_same, branching, smooth
 
 X = np.random.default_rng(0).normal(size=(200, 3))
@@ -94,7 +97,7 @@ def test_kernels_give_what_the_long_way_gives(name: str, tier: str) -> None:
     found = [batched(*args) for args in given]
     assert answered(batched) == before + 3
     if tier == "native":
-        assert all(made[1].native for made in batched._small._made.values())
+        assert all(made[1].native for made in batched._small._entries[0]._made.values())
     for args, result in zip(given, found, strict=True):
         assert_same(result, fg.vmap(form(function, tier="vm"), **options, tier="vm")(*args))
 
@@ -221,7 +224,7 @@ def test_code_that_becomes_native_later_is_taken() -> None:
     batched = fg.vmap(fg.value_and_grad(smooth, tier="auto"))
     expected = settle(batched, X)
     (old,) = batched._fast.entries
-    ((_, tiles, _),) = batched._small._made.values()
+    ((_, tiles, _),) = batched._small._entries[0]._made.values()
     native = fg.vmap(fg.value_and_grad(smooth, tier="native"))
     for _ in range(2):
         assert_same(native(X), expected)
@@ -231,6 +234,21 @@ def test_code_that_becomes_native_later_is_taken() -> None:
     (new,) = batched._fast.entries
     assert new is not old
     assert_same(batched(X), expected)
+
+
+def test_a_batch_after_single_calls_is_answered_by_the_kernels() -> None:
+    program = """
+import numpy as np, fastgrad as fg
+gradient, x = fg.grad(lambda x: x * x), np.ones(8)
+for _ in range(4):
+    gradient(1.0)
+batched = fg.vmap(gradient)  # whose module loads only now
+for _ in range(6):
+    batched(x)
+print(batched._fast.calls["n_answered"][0])
+"""
+    found = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert int(found.stdout) > 0
 
 
 def test_several_threads_at_once() -> None:
@@ -253,3 +271,78 @@ def test_calls_in_a_class_and_by_name() -> None:
         batched(X, threads=0)
     with pytest.raises(TypeError):
         batched()
+
+
+def settle_into(batched: Any, *args: Any, out: Any) -> None:
+    """Call with ``out`` until the kernels answer."""
+    for _ in range(6):
+        batched(*args, out=out)
+    assert answered_into(batched) > 0
+
+
+def answered_into(batched: Any) -> int:
+    return int(batched._small._writing.fast.calls["n_answered"][0])
+
+
+@pytest.mark.parametrize("tier", ["vm", "native"])
+@pytest.mark.parametrize("name", sorted(PROGRAMS.keys() - {"auxiliary data", "an output that is an input"}))
+def test_out_is_written_as_the_long_way_would(name: str, tier: str) -> None:
+    form, function, options, arguments = PROGRAMS[name]
+    batched = fg.vmap(form(function, tier=tier), **options, tier=tier)
+    expected = [fg.vmap(form(function, tier="vm"), **options)(*arguments(x)) for x in (X, X + 1.0)]
+    leaves, structure = flatten(expected[0])
+    out = structure.unflatten([np.full_like(leaf, np.nan) for leaf in leaves])
+    for _ in range(3):
+        for x, wanted in zip((X, X + 1.0), expected, strict=True):
+            args = arguments(x)
+            for _ in range(4):
+                for leaf in flatten(out)[0]:
+                    leaf[...] = np.nan
+                assert_same(batched(*args, out=out), wanted)
+                assert_same(out, wanted)
+
+
+def test_out_is_written_by_the_kernels_and_checked_where_memory_changes() -> None:
+    batched = fg.vmap(fg.value_and_grad(smooth))
+    memory = np.zeros((3, *X.shape))
+    x, gradient = memory[0], memory[1]
+    x[...] = X
+    expected = fg.vmap(fg.value_and_grad(smooth))(X)
+    out = (np.empty(len(X)), gradient)
+    settle_into(batched, x, out=out)
+    before = answered_into(batched)
+    batched(x, out=out)
+    assert answered_into(batched) == before + 1
+    assert_same(out, expected)
+    locked = gradient.view()
+    locked.flags.writeable = False
+    for refused, message in (
+        ((out[0], x), "shares memory"),
+        ((x.reshape(-1)[: len(X)], gradient), "shares memory"),
+        ((gradient.reshape(-1)[: len(X)], gradient), "shares memory"),
+        ((out[0], memory.reshape(-1, 3)[100:300]), "shares memory"),
+        ((out[0], locked), "read-only"),
+        ((out[0], gradient[:-1]), "must have the shape"),
+        ([*out], "nested"),
+    ):
+        with pytest.raises(fg.InputError, match=message):
+            batched(x, out=refused)
+    np.testing.assert_array_equal(x, X)
+    other = np.full_like(gradient, np.nan)[:, ::-1]
+    batched(x, out=(out[0], other))
+    np.testing.assert_array_equal(other, expected[1])
+    settle_into(batched, x[:50], out=(out[0][:50], gradient[:50]))
+    wide = memory.reshape(-1, 3)  # the same place, more rows
+    with pytest.raises(fg.InputError, match="shares memory"):
+        batched(wide[:300], out=(np.empty(300), wide[200:500]))
+
+
+def test_out_over_a_captured_array_is_refused() -> None:
+    w = W.copy()
+    batched = fg.vmap(lambda x: x * w)
+    out = np.empty_like(X[:1])
+    for _ in range(6):
+        batched(X[:1], out=out)
+    with pytest.raises(fg.InputError, match="shares memory"):
+        batched(X[:1], out=w[None])
+    np.testing.assert_array_equal(w, W)
