@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from fastgrad.api import stop_gradient
 from fastgrad.functions import function_named
 
 __all__ = ["elu", "gelu", "leaky_relu", "log_softmax", "relu", "sigmoid", "silu", "softmax", "softplus", "tanh"]
@@ -15,8 +16,8 @@ _ROOT_HALF = 0.70710678118654752
 
 
 def relu(x: Any) -> Any:
-    """The positive part."""
-    return np.maximum(x, 0.0)
+    """The positive part; its derivative at 0 is 0."""
+    return np.where(x <= 0.0, 0.0, x)
 
 
 def leaky_relu(x: Any, slope: float = 0.01) -> Any:
@@ -56,11 +57,19 @@ def gelu(x: Any) -> Any:
 
 def softmax(x: Any) -> Any:
     """Exponentials divided by their sum over the last axis."""
-    weights = np.exp(x - np.max(x, axis=-1, keepdims=True))
+    weights = np.exp(shifted(x))
     return weights / np.sum(weights, axis=-1, keepdims=True)
 
 
 def log_softmax(x: Any) -> Any:
     """The logarithm of :func:`softmax`."""
-    shifted = x - np.max(x, axis=-1, keepdims=True)
-    return shifted - np.log(np.sum(np.exp(shifted), axis=-1, keepdims=True))
+    below = shifted(x)
+    return below - np.log(np.sum(np.exp(below), axis=-1, keepdims=True))
+
+
+def shifted(x: Any) -> Any:
+    """``x`` less its maximum over the last axis, so that exponentials do not overflow.
+
+    Where this is used the shift cancels, so the maximum takes no part in derivatives.
+    """
+    return x - stop_gradient(np.max(x, axis=-1, keepdims=True))

@@ -14,7 +14,7 @@ from fastgrad.tape import Tape
 from fastgrad.transform.batching import batched
 from fastgrad.vm.array_executor import ArrayExecutor
 
-__all__ = ["BatchedRun", "examples", "runner"]
+__all__ = ["BatchedRun", "binder", "examples", "runner"]
 
 Floats = NDArray[np.float64]
 # batch sizes that plans are kept for
@@ -24,22 +24,33 @@ MAX_PLANS = 8
 def runner(tape: Tape) -> Callable[[Sequence[Floats], Sequence[Floats]], None]:
     """What writes the tape's outputs for some inputs into arrays; both are C-contiguous float64."""
     executor = ArrayExecutor(tape, Request(Kind.VALUES), resolve_tier(None))
+    return lambda inputs, results: _checked(lambda: executor(inputs, [], results))
 
-    def run(inputs: Sequence[Floats], results: Sequence[Floats]) -> None:
-        try:
-            failed = executor(inputs, [], results)
-        except IndexError as error:
-            raise InputError(
-                f"a position that is looked up does not exist ({error}). An Embedding takes whole numbers "
-                "from 0 up to, but not including, its number of rows."
-            ) from error
-        if failed >= 0:
-            raise UnsupportedError(
-                "the network takes another way for these parameters than when it was built. Choose between values with "
-                "np.where, which computes both, instead of Python's if."
-            )
 
-    return run
+def binder(tape: Tape) -> Callable[[Sequence[Floats], Sequence[Floats]], Callable[[], None]]:
+    """As ``runner``, for arrays that stay the same: gives what runs on these."""
+    executor = ArrayExecutor(tape, Request(Kind.VALUES), resolve_tier(None))
+
+    def bind(inputs: Sequence[Floats], results: Sequence[Floats]) -> Callable[[], None]:
+        run = executor.bound(inputs, results)
+        return lambda: _checked(run)
+
+    return bind
+
+
+def _checked(run: Callable[[], int]) -> None:
+    try:
+        failed = run()
+    except IndexError as error:
+        raise InputError(
+            f"a position that is looked up does not exist ({error}). An Embedding takes whole numbers "
+            "from 0 up to, but not including, its number of rows."
+        ) from error
+    if failed >= 0:
+        raise UnsupportedError(
+            "the network takes another way for these parameters than when it was built. Choose between values with "
+            "np.where, which computes both, instead of Python's if."
+        )
 
 
 def examples(values: ArrayLike, shape: tuple[int, ...], what: str) -> Floats:

@@ -112,14 +112,14 @@ class Network:
         """A table of the layers (with ``depth``, those nested up to that level), their shapes and parameters.
 
         >>> from fastgrad import nn
-        >>> print(nn.build(nn.Sequential(nn.Dense(16, nn.relu), nn.Dense(3)), 4).freeze("dense").summary())
+        >>> print(nn.build(nn.Sequential(nn.Dense(16, nn.tanh), nn.Dense(3)), 4).freeze("dense").summary())
         input x [4]
-        -------------------------------------------------------------------
-        Group    Operations                        Output shape  Parameters
-        -------------------------------------------------------------------
-        dense    reshape x2, add, maximum, matmul  [16]                  80
-        dense_1  reshape x2, add, matmul           [3]                   51
-        -------------------------------------------------------------------
+        ----------------------------------------------------------------
+        Group    Operations                     Output shape  Parameters
+        ----------------------------------------------------------------
+        dense    reshape x2, add, tanh, matmul  [16]                  80
+        dense_1  reshape x2, add, matmul        [3]                   51
+        ----------------------------------------------------------------
         9 operations, 131 parameters (1.05 KB)
         51 parameters are trained, 80 are frozen
         """

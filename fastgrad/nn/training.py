@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fastgrad.errors import FastgradError, InputError
-from fastgrad.nn.execution import BatchedRun, examples, runner
+from fastgrad.nn.execution import BatchedRun, binder, examples
 from fastgrad.nn.history import History
 from fastgrad.nn.initialisers import generator_for
 from fastgrad.nn.losses import Loss, Metric, check_targets
@@ -178,13 +178,13 @@ class _MiniBatches:
         self._names = self.network.trainable
         values = [self.network.parameters[name] for name in self._names]
         states = [part for value in values for part in self.optimiser.initial(value)]
-        # steps read from one of these and write to the other
-        self._now = [np.array(array, np.float64) for array in (*values, *states)]
-        self._next = [np.empty_like(array) for array in self._now]
+        now = [np.array(array, np.float64) for array in (*values, *states)]
+        # steps read from one of these and write to the other, in turns
+        self.buffers = now, [np.empty_like(array) for array in now]
 
     @property
     def parameters(self) -> dict[str, Floats]:
-        return {**self.network.parameters, **dict(zip(self._names, self._now, strict=False))}
+        return {**self.network.parameters, **dict(zip(self._names, self.buffers[self.n_steps % 2], strict=False))}
 
     def train(self, epochs: int, after_epoch: Callable[[float], bool]) -> None:
         """Train for so many epochs, or until ``after_epoch``, which is told the loss, says to stop."""
@@ -214,16 +214,19 @@ class _Step:
         network, names = training.network, training._names
         self._training = training
         gradient = gradient_tape(network, training.loss, n, names)
-        self._run = runner(step_tape(gradient, training.optimiser, names, training.clip_norm))
         self._x = np.empty((n, *network.input_shape))
         self._target = np.empty((n, *training.targets.shape[1:]))
         shapes = dict(zip(network.tape.input_names, network.tape.input_shapes, strict=True))
         self._masks = {name: np.empty((n, *shapes[name])) for name in network.dropout}
         self._rate, self._count, self._loss = np.zeros(()), np.zeros(()), np.zeros(())
         given = {TARGET: self._target, network.input_name: self._x, **network.parameters, **self._masks}
-        self._inputs = [self._rate, self._count, *(given[name] for name in gradient.input_names)]
-        # where the parameters that change are among the inputs
-        self._positions = [2 + gradient.input_names.index(name) for name in names]
+        bind = binder(step_tape(gradient, training.optimiser, names, training.clip_norm))
+        runs = []
+        for now, following in (training.buffers, training.buffers[::-1]):
+            given |= zip(names, now, strict=False)
+            inputs = [self._rate, self._count, *(given[name] for name in gradient.input_names), *now[len(names) :]]
+            runs.append(bind(inputs, [self._loss, *following]))
+        self._runs = tuple(runs)
 
     def run(self, chosen: NDArray[np.int64]) -> float:
         """Do a step with these examples; their mean loss before it."""
@@ -234,17 +237,13 @@ class _Step:
             kept = 1.0 - training.network.dropout[name]
             np.divide(training._masking.random(mask.shape) < kept, kept, out=mask)
         self._rate[()] = rate_at(training.optimiser.rate, training.n_steps)
+        self._count[()] = training.n_steps + 1
+        self._runs[training.n_steps % 2]()
         training.n_steps += 1
-        self._count[()] = training.n_steps
-        inputs = self._inputs
-        for position, array in zip(self._positions, training._now, strict=False):
-            inputs[position] = array
-        self._run([*inputs, *training._now[len(self._positions) :]], [self._loss, *training._next])
         loss = float(self._loss)
         if not math.isfinite(loss):
             raise DivergedError(
                 f"the loss is {loss} at step {training.n_steps}. Take a smaller rate, bound the gradient with "
                 "clip_norm, or look for values in x and y that are not finite."
             )
-        training._now, training._next = training._next, training._now
         return loss

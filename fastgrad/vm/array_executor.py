@@ -93,6 +93,22 @@ class ArrayExecutor:
         self.tier.spend(self.nanoseconds)
         return failed
 
+    def bound(self, inputs: Sequence[Floats], results: Sequence[Floats]) -> Callable[[], int]:
+        """A call on these arrays, to be repeated: it reads and writes what they hold then, from one thread at a time.
+
+        Where they are is looked up once, which takes 0.4 us for each otherwise. Not for repeated runs of a Jacobian.
+        """
+        runner = self._runner()
+        runner.place(inputs, results)
+
+        def run() -> int:
+            _ = inputs, results  # kept while this is
+            failed = runner.run_steps()
+            self.tier.spend(self.nanoseconds)
+            return failed
+
+        return run
+
     def _jacobian(self, runner: _Runner, inputs: Sequence[Floats], results: Sequence[Floats]) -> int:
         """One reverse run for each element of the outputs."""
         cotangents = [np.zeros(shape) for shape in self._main_shapes]
@@ -170,11 +186,15 @@ class _Runner:
             call.use_native({number: next(remaining) for number in call.sources()})
 
     def run(self, inputs: Sequence[Floats], results: Sequence[Floats]) -> int:
+        self.place(inputs, results)
+        return self.run_steps()
+
+    def place(self, inputs: Sequence[Floats], results: Sequence[Floats]) -> None:
+        """Note where the arrays are."""
         for number, is_input, which in self.outer:
             self.addresses[number] = (inputs[which] if is_input else results[which]).ctypes.data
-        return self._run_steps()
 
-    def _run_steps(self) -> int:
+    def run_steps(self) -> int:
         """Run on what is at the addresses."""
         self.captured.refresh()
         if self._followers:
@@ -190,9 +210,9 @@ class _Runner:
         return -1
 
     def _called_back(self) -> int:
-        """``_run_steps`` for the kernels; after an exception they ask Python code again, which raises it."""
+        """``run_steps`` for the kernels; after an exception they ask Python code again, which raises it."""
         try:
-            return self._run_steps()
+            return self.run_steps()
         except KeyboardInterrupt:
             interrupt_main()
         except Exception:

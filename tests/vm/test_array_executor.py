@@ -488,3 +488,30 @@ def test_a_result_of_numpy_that_is_transposed_is_right(function: Callable[..., A
 def test_a_result_of_numpy_that_is_transposed_takes_no_copy() -> None:
     plan = array_plan(fg.record(lambda a: np.linalg.inv(a).T, np.eye(3)))
     assert [type(step) for step in plan.steps] == [Evaluation]
+
+
+def test_a_bound_call_reads_and_writes_its_arrays_as_they_are_then() -> None:
+    tape = fg.record(lambda x, y: (np.exp(x) @ y, x + 1.0), np.ones((40, 30)), np.ones((30, 20)))
+    executor = ArrayExecutor(tape, Request(Kind.VALUES))
+    random = np.random.default_rng(1)
+    inputs = [np.zeros(shape) for shape in tape.input_shapes]
+    ours, expected = executor.allocate(), executor.allocate()
+    run = executor.bound(inputs, ours)
+    for _ in range(2):
+        for array in inputs:
+            array[...] = random.standard_normal(array.shape)
+        assert run() == -1
+        executor(inputs, [], expected)
+        for found, wanted in zip(ours, expected, strict=True):
+            np.testing.assert_array_equal(found, wanted)
+    np.testing.assert_allclose(ours[0], np.exp(inputs[0]) @ inputs[1], rtol=1e-12)
+
+
+def test_a_bound_call_tells_which_guard_failed() -> None:
+    tape = fg.record(lambda x: np.exp(x) if x[0] > 0 else x, np.ones(5))
+    x = np.ones(5)
+    executor = ArrayExecutor(tape, Request(Kind.VALUES))
+    run = executor.bound([x], executor.allocate())
+    assert run() == -1
+    x[0] = -1.0
+    assert run() == 0
