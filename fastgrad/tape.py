@@ -33,7 +33,7 @@ All values are float64; truth values are 1.0 and 0.0. ``Tape.validate`` checks e
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
@@ -50,6 +50,7 @@ if TYPE_CHECKING:
     from fastgrad.document.lookup import NodeSequence
     from fastgrad.document.statistics import Statistics
     from fastgrad.document.summary import Summary
+    from fastgrad.draw.drawing import Drawing
     from fastgrad.native.c_source import CSource
 
 __all__ = [
@@ -529,6 +530,49 @@ class Tape(EditingMethods):
         from fastgrad.document.formula import formula
 
         return formula(self, style)
+
+    def draw(
+        self,
+        format: str = "svg",
+        *,
+        values: Sequence[Any] | Mapping[str, Any] | None = None,
+        adjoints: bool | Sequence[Any] = False,
+        fold_groups: Sequence[str] = (),
+        max_boxes: int = 150,
+        theme: str = "auto",
+    ) -> Drawing:
+        """A drawing of the graph, which Jupyter shows and ``.save(path)`` writes.
+
+        ``format`` is ``"svg"``, ``"png"``, ``"html"`` (a page with zoom, search and folding), ``"mermaid"`` or
+        ``"dot"``; the first three need ``pip install 'fastgrad[draw]'``. ``values`` are inputs, in order or by name, at
+        which each node's value is shown; with ``adjoints`` (True, or the cotangents of the outputs) the reverse sweep
+        stands beside it. The groups in ``fold_groups`` are drawn as one box each; a tape that would have more than
+        ``max_boxes`` is folded by group, line or runs of nodes. ``theme`` is ``"light"``, ``"dark"`` or ``"auto"``.
+
+        Raises InputError for arguments that do not fit, UnsupportedError where the extra is missing.
+
+        >>> import fastgrad, numpy as np
+        >>> print(fastgrad.record(np.sin, 1.0).draw("dot").text.count("->"))
+        1
+        """
+        from fastgrad.draw.drawing import draw
+
+        return draw(
+            self,
+            format,
+            values=values,
+            adjoints=adjoints,
+            fold_groups=fold_groups,
+            max_boxes=max_boxes,
+            theme=theme,
+        )
+
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, Any]:
+        """What Jupyter shows: the drawing, or the listing where it cannot be drawn."""
+        try:
+            return {"text/plain": str(self), "image/svg+xml": self.draw().text}
+        except Exception:  # a display must not stand in the way of what was computed
+            return {"text/plain": str(self)}
 
     def save(self, target: str | os.PathLike[str] | BinaryIO) -> None:
         """Write the tape to a path, or to a file opened for writing in binary; ``fastgrad.load`` reads it.

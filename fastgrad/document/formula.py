@@ -18,7 +18,7 @@ from fastgrad import array_ops, ops
 from fastgrad.errors import InputError
 from fastgrad.tape import ARRAY_OPERATION, CONSTANT, INPUT, Shape, Tape, operation_of
 
-__all__ = ["formula"]
+__all__ = ["formula", "step"]
 
 # how tightly the outermost operation of a formula binds
 COMPARISON, SUM, PRODUCT, POWER, ATOM = range(5)
@@ -222,7 +222,7 @@ class _Writer:
                 return _negative(notation, size) if np.signbit(number) else size
             return _Term(notation.name(self._name_of(index, "c")), ATOM)
         operands = self.tape.operands_of(index).tolist()
-        term = self._written(index, opcode, operands)
+        term = _applied(self.notation, self.tape, index, [self.terms[operand] for operand in operands])
         is_shared = self.uses[index] > 1 and not (opcode >= ARRAY_OPERATION and self._moves_only(opcode))
         is_long = self.uses[index] and len(term.text) > MAX_LENGTH
         if index in self.names or is_long or (is_shared and (term.binding < ATOM or len(term.text) > MAX_REPEATED)):
@@ -244,17 +244,26 @@ class _Writer:
             self.taken.add(self.names[index])
         return self.names[index]
 
-    def _written(self, index: int, opcode: int, operands: Sequence[int]) -> _Term:
-        terms = [self.terms[operand] for operand in operands]
-        operation = operation_of(opcode)
-        special = _SPECIAL.get(operation.name) if opcode < ARRAY_OPERATION else None
+
+def step(tape: Tape, index: int, operands: Sequence[str | None]) -> str:
+    """The formula of one operation, in plain text, with these texts for its operands; None is shown as a square."""
+    numbers = tape.operands_of(index).tolist()
+    # different operands must not look the same while the formula is made, or a sum of two would be twice one
+    stand_ins = {number: chr(0xE000 + k) for k, number in enumerate(dict.fromkeys(numbers))}
+    texts = [stand_ins[number] if text is None else text for number, text in zip(numbers, operands, strict=True)]
+    written = _applied(_NOTATIONS["text"], tape, index, [_Term(text, ATOM) for text in texts]).text
+    return written.translate({ord(letter): "\u25a1" for letter in stand_ins.values()})
+
+
+def _applied(notation: _Notation, tape: Tape, index: int, terms: Sequence[_Term]) -> _Term:
+    operation = operation_of(int(tape.opcodes[index]))
+    if isinstance(operation, ops.Operation):
+        special = _SPECIAL.get(operation.name)
         if special is not None:
-            return special(self.notation, *terms)
-        if isinstance(operation, ops.Operation):
-            return self.notation.call(operation.name, [term.text for term in terms])
-        shapes = [self.tape.shape_of(operand) for operand in operands]
-        attribute, shape = self.tape.attribute_of(index), self.tape.shape_of(index)
-        return _of_arrays(self.notation, operation, attribute, terms, shapes, shape)
+            return special(notation, *terms)
+        return notation.call(operation.name, [term.text for term in terms])
+    shapes = [tape.shape_of(operand) for operand in tape.operands_of(index)]
+    return _of_arrays(notation, operation, tape.attribute_of(index), terms, shapes, tape.shape_of(index))
 
 
 def _sum(notation: _Notation, x: _Term, y: _Term) -> _Term:

@@ -1,0 +1,119 @@
+"""Places for the boxes of a picture, by the layout library graphlay (a layered layout after Sugiyama)."""
+
+from __future__ import annotations
+
+import math
+import unicodedata
+from dataclasses import dataclass
+
+from fastgrad.draw.picture import Box, Picture
+from fastgrad.errors import UnsupportedError
+
+__all__ = ["HEADER", "LINE_HEIGHT", "NOTE_SIZE", "TEXT_SIZE", "Arrangement", "Rectangle", "arrange", "text_width"]
+
+TEXT_SIZE, NOTE_SIZE, LINE_HEIGHT, HEADER = 14.0, 12.0, 17.0, 22.0
+PADDING = 12.0
+# with more boxes edges are routed along the axes, which takes a fraction of the time
+MAX_DIAGONAL = 100
+
+Point = tuple[float, float]
+
+
+@dataclass(frozen=True)
+class Rectangle:
+    x: float
+    y: float
+    width: float
+    height: float
+
+
+@dataclass(frozen=True)
+class Arrangement:
+    """Where everything stands: boxes, frames and the points of edges in the order of the picture."""
+
+    width: float
+    height: float
+    boxes: tuple[Rectangle, ...]
+    frames: tuple[Rectangle, ...]
+    edges: tuple[tuple[Point, ...], ...]
+
+
+def text_width(text: str, size: float) -> float:
+    """At least what the text takes in any of the fonts that the drawings name; the widest is DejaVu Sans."""
+    return size * sum(map(_letter_width, text))
+
+
+def _letter_width(letter: str) -> float:
+    if unicodedata.combining(letter):
+        return 0.0
+    if unicodedata.east_asian_width(letter) in "WF":
+        return 1.05
+    if letter in "mwMW@%" or (not letter.isascii() and not letter.isalpha()):
+        return 1.0
+    if letter in "iljtfrI.,:;'|!()[] ":
+        return 0.46
+    return 0.78 if letter.isupper() or letter in "+=<>~#&" or not letter.isascii() else 0.66
+
+
+def _size(box: Box) -> tuple[float, float]:
+    # labels are bold, which is a tenth wider
+    widths = [1.1 * text_width(box.label, TEXT_SIZE), *(text_width(note, NOTE_SIZE) for note in box.notes)]
+    return max(*widths, 36.0) + 2 * PADDING, LINE_HEIGHT * (1 + len(box.notes)) + 12.0
+
+
+def arrange(picture: Picture) -> Arrangement:
+    """The picture's arrangement, the same each time. Raises UnsupportedError where graphlay is missing."""
+    try:
+        import graphlay
+    except ImportError as error:
+        raise UnsupportedError(
+            "this drawing needs a layout library: pip install 'fastgrad[draw]'. "
+            'draw(format="mermaid") and draw(format="dot") need none.'
+        ) from error
+    n = len(picture.boxes)
+    graph = graphlay.Graph()
+    sizes = [_size(box) for box in picture.boxes] + [(10.0, 10.0)] * len(picture.frames)
+    around = [box.frame for box in picture.boxes] + [frame.frame for frame in picture.frames]
+    for (width, height), outer in zip(sizes, around, strict=True):
+        parent = {"parent": n + outer} if outer >= 0 else {}
+        graph.node(width=width, height=height, label="", **parent)
+    for edge in picture.edges:
+        graph.edge(edge.source, edge.target)
+    is_small = n <= MAX_DIAGONAL
+    widest = max((text_width(frame.label, NOTE_SIZE) for frame in picture.frames), default=0.0)
+    options = {
+        "direction": "topbottom",
+        "routing": {"style": "diagonal" if is_small else "orthogonal"},
+        "coords": {"placement": "network_simplex" if is_small else "brandes_koepf"},
+        "spacing": {"layer_gap": 34.0, "node_gap": 22.0, "dummy_gap": 14.0, "compound_header": HEADER},
+    }
+    found = graphlay.layout(graph, options=options)
+    rectangles = [
+        Rectangle(
+            node["center"]["x"] - node["size"]["width"] / 2,
+            node["center"]["y"] - node["size"]["height"] / 2,
+            node["size"]["width"],
+            node["size"]["height"],
+        )
+        for node in found.nodes
+    ]
+    # a narrow frame grows to hold its name
+    rectangles[n:] = [_widened(rectangle, min(widest, 300.0)) for rectangle in rectangles[n:]]
+    lines = [tuple((point["x"], point["y"]) for point in edge["points"]) for edge in found.edges]
+    margin = 16.0
+    xs = [x for r in rectangles for x in (r.x, r.x + r.width)] + [x for line in lines for x, _ in line] + [0.0]
+    ys = [y for r in rectangles for y in (r.y, r.y + r.height)] + [y for line in lines for _, y in line] + [0.0]
+    left, top = min(xs) - margin, min(ys) - margin
+    moved = [Rectangle(r.x - left, r.y - top, r.width, r.height) for r in rectangles]
+    return Arrangement(
+        math.ceil(max(xs) - left + margin),
+        math.ceil(max(ys) - top + margin),
+        tuple(moved[:n]),
+        tuple(moved[n:]),
+        tuple(tuple((x - left, y - top) for x, y in line) for line in lines),
+    )
+
+
+def _widened(frame: Rectangle, needed: float) -> Rectangle:
+    more = max(0.0, min(needed + 16.0 - frame.width, 40.0))
+    return Rectangle(frame.x - more / 2, frame.y, frame.width + more, frame.height)

@@ -1,0 +1,52 @@
+"""What is drawn, in words and not yet in places: between tapes and the formats."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+__all__ = ["Box", "Edge", "Frame", "Picture"]
+
+
+@dataclass(frozen=True)
+class Box:
+    """A node, or many folded into one.
+
+    ``kind`` is input, parameter, constant, operation, output or folded; ``label`` what stands in the box first,
+    ``notes`` the lines under it, ``title`` all that is known about it; ``frame`` the position of the frame around it,
+    or -1.
+    """
+
+    kind: str
+    label: str
+    notes: tuple[str, ...]
+    title: str
+    frame: int = -1
+
+
+@dataclass(frozen=True)
+class Frame:
+    """A group whose boxes are shown: its name and the frame around it, or -1."""
+
+    label: str
+    title: str
+    frame: int = -1
+
+
+@dataclass(frozen=True)
+class Edge:
+    """An arrow between boxes, by their positions."""
+
+    source: int
+    target: int
+
+
+@dataclass(frozen=True)
+class Picture:
+    """One graph. Edges are in the order of the forward sweep; where ``is_reverse`` the arrows point against it."""
+
+    title: str
+    description: str
+    boxes: tuple[Box, ...]
+    frames: tuple[Frame, ...]
+    edges: tuple[Edge, ...]
+    is_reverse: bool = False
