@@ -64,18 +64,18 @@ class Assembly:
         *,
         group: str = "",
         default_group: str = "",
-        key: int | None = None,
+        key: int | Indices | None = None,
     ) -> Indices:
         """Add the nodes of a tape; returns for each of them the node of the assembly that it is now.
 
         ``wires`` says which inputs, by position, are nodes that are there already. Paths of groups and names are put
-        under ``group``; nodes in no group belong to ``default_group`` then. The nodes have the key ``key``, or else
-        keys after all others.
+        under ``group``; nodes in no group belong to ``default_group`` then. The nodes have the key ``key`` (one for
+        all, or one each), or else keys after all others.
         """
         n, first = len(tape), self._n
         numbers = np.arange(first, first + n, dtype=np.int64)
-        for position, node in (wires or {}).items():
-            numbers[tape.inputs[position]] = node
+        if wires:
+            numbers[tape.inputs[list(wires)]] = list(wires.values())
         prefix = f"{group}/" if group else ""
         shapes = _numbered(self._shapes, tape.shapes)
         sources = _numbered(self._sources, tape.sources)
@@ -175,6 +175,22 @@ class Assembly:
         self._names = [(name, new if node == old else node) for name, node in self._names]
         for nodes, _, _ in self._guards:
             nodes[nodes == old] = new
+
+    def replace_all(self, old: Indices, new: Indices) -> Indices:
+        """Turn uses of many nodes into uses of others, which may themselves be replaced; where each node is now.
+
+        Names and guards go to the new node where it is one that was included later than all the old ones.
+        """
+        now = np.arange(self._n)
+        now[old] = new
+        while not np.array_equal(further := now[now], now):  # a replaced node may stand for another
+            now = further
+        operands = self._flat(self._operands)
+        operands[:] = now[operands]
+        moved = np.where(now > max(old, default=0), now, np.arange(self._n))
+        self._names = [(name, int(moved[node])) for name, node in self._names]
+        self._guards = [(moved[nodes], values, sources) for nodes, values, sources in self._guards]
+        return now
 
     def keep_guards(self, is_kept: Callable[[Indices], NDArray[np.bool_]]) -> None:
         """Leave out the guards on nodes that are not to be kept."""

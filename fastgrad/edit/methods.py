@@ -6,10 +6,12 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 if TYPE_CHECKING:
+    from fastgrad.edit.pattern import Match
     from fastgrad.tape import Node, Tape
 
     Where: TypeAlias = int | str | Node
     What: TypeAlias = Tape | Callable[..., Any]
+    WherePattern: TypeAlias = str | Callable[[Node], bool] | None
 
 __all__ = ["EditingMethods"]
 
@@ -200,6 +202,49 @@ class EditingMethods:
         from fastgrad.edit.edits import regroup
 
         return regroup(_as_tape(self), places, path)
+
+    def matches(self, pattern: What, *, where: WherePattern = None, shared: bool = False) -> tuple[Match, ...]:
+        """Where a pattern is found; see :meth:`rewrite`.
+
+        Each match has the number of its ``result``, its ``wildcards`` (numbers of nodes by name) and its ``nodes``.
+
+        >>> import fastgrad, numpy as np
+        >>> tape = fastgrad.record(lambda x: np.log(1 + x) * np.log(1 + 2 * x), 1.0)
+        >>> len(tape.matches(lambda y: np.log(1 + y)))
+        2
+        """
+        from fastgrad.edit.pattern import matches
+
+        return matches(_as_tape(self), pattern, where, shared)
+
+    def rewrite(
+        self,
+        pattern: What,
+        replacement: What,
+        *,
+        where: WherePattern = None,
+        count: int | None = None,
+        shared: bool = False,
+        missing_ok: bool = False,
+    ) -> Tape:
+        """The tape in which a pattern is replaced wherever it is found, or the first ``count`` times.
+
+        Pattern and replacement are functions of the same wildcards, which stand for any values. A pattern is recorded
+        for numbers; one with array operations is given as a tape. Operations, attributes and numbers must be the same;
+        operands of commutative operations match either way round. What is inside a match must not be used elsewhere,
+        unless it is ``shared``. ``where`` is the path of a group, or says of a match's result, a ``Node``, whether it
+        is meant. Of matches that overlap, the first is replaced.
+
+        A pattern that is not found is an error, unless ``missing_ok``.
+
+        >>> import fastgrad, numpy as np
+        >>> tape = fastgrad.record(lambda x: np.log(1 + x) * np.tanh(x), 1.0)
+        >>> print(tape.rewrite(lambda y: np.log(1 + y), np.log1p).formula())
+        y = log1p(x)*tanh(x)
+        """
+        from fastgrad.edit.pattern import rewrite
+
+        return rewrite(_as_tape(self), pattern, replacement, where, count, shared, missing_ok)
 
     def __rshift__(self, other: Tape) -> Tape:
         """``f >> g`` is g after f; see :func:`fastgrad.compose`."""

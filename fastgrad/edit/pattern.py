@@ -1,0 +1,286 @@
+"""Patterns: small functions whose wildcards are their arguments, found in a tape and replaced.
+
+All candidates are compared at once, node after node of the pattern: each of its nodes has an array of the tape's nodes
+that it would be, and candidates that do not fit are dropped from all of them. A pattern with commutative operations is
+tried in each order of their operands.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from itertools import product
+from typing import Any
+
+import numpy as np
+
+from fastgrad import ops
+from fastgrad.edit.assembly import Assembly, End, Indices, described
+from fastgrad.edit.compose import ends, output_ends, recorded_at
+from fastgrad.edit.edits import constants_to_inputs
+from fastgrad.edit.places import nodes_of_group
+from fastgrad.errors import InputError
+from fastgrad.tape import CONSTANT, INPUT, Node, Shape, Tape, is_number
+from fastgrad.transform.adjoint import input_names
+
+__all__ = ["Match", "matches", "rewrite"]
+
+Pattern = Tape | Callable[..., Any]
+Where = str | Callable[[Node], bool] | None
+# commutative operations of a pattern, whose operands are tried both ways round: 2**6 orders
+_MOST_COMMUTATIVE = 6
+
+
+@dataclass(frozen=True)
+class Match:
+    """Where a pattern was found: the node of its result, those of its wildcards by name, and the nodes inside."""
+
+    result: int
+    wildcards: dict[str, int]
+    nodes: tuple[int, ...]
+
+
+def matches(tape: Tape, pattern: Pattern, where: Where = None, shared: bool = False) -> tuple[Match, ...]:
+    recorded = _recorded(pattern)
+    names = input_names(recorded)
+    inside = _inside(recorded)
+    found = _chosen(tape, recorded, _found(tape, recorded, shared), where)
+    return tuple(
+        Match(
+            int(row[-1]),
+            {name: int(row[node]) for name, node in zip(names, recorded.inputs.tolist(), strict=True)},
+            tuple(int(row[node]) for node in inside),
+        )
+        for row in found
+    )
+
+
+def rewrite(
+    tape: Tape,
+    pattern: Pattern,
+    replacement: Pattern,
+    where: Where = None,
+    count: int | None = None,
+    shared: bool = False,
+    missing_ok: bool = False,
+) -> Tape:
+    recorded = _recorded(pattern)
+    found = _chosen(tape, recorded, _found(tape, recorded, shared), where)[:count]
+    if not len(found):
+        if missing_ok or count == 0:
+            return tape
+        raise InputError("the pattern was not found in the tape. Say missing_ok=True if that is no mistake.")
+    assembly = Assembly()
+    numbers = assembly.include(tape)
+    results = found[:, -1]
+    new = np.empty(len(found), np.int64)
+    wildcards = found[:, recorded.inputs]
+    # once for each distinct combination of shapes
+    signatures, inverse = np.unique(tape.shape_indices[wildcards], axis=0, return_inverse=True)
+    for k, signature in enumerate(signatures):
+        rows = np.flatnonzero(inverse.reshape(-1) == k)
+        part = _part(replacement, [tape.shapes[index] for index in signature])
+        _check_shapes(tape, part, results[rows])
+        # the copies have their constants in common
+        constants = np.flatnonzero(part.opcodes == CONSTANT).tolist()
+        common = [assembly.add_constant(part.constant_of(node)) for node in constants]
+        part = constants_to_inputs(part, constants) if constants else part
+        copies = _copies(tape, part, results[rows])
+        given = np.hstack([wildcards[rows], np.tile(np.array(common, np.int64), (len(rows), 1))])
+        wires = dict(enumerate(given.ravel().tolist()))
+        placed = assembly.include(copies, wires, key=np.repeat(results[rows], len(part)))
+        new[rows] = placed[copies.outputs]
+    now = assembly.replace_all(results, new)
+    outputs = [End(int(now[end.node]), end.name) for end in output_ends(tape, numbers)]
+    return assembly.build(ends(tape, numbers), outputs)
+
+
+# ---- patterns
+
+
+def _recorded(pattern: Pattern) -> Tape:
+    """The tape of a pattern: one that is given, or that of the function of numbers."""
+    recorded = pattern if isinstance(pattern, Tape) else recorded_at(pattern, [()] * _arity(pattern))
+    if len(recorded.outputs) != 1 or recorded.opcodes[recorded.outputs[0]] >= INPUT:
+        raise InputError("a pattern has one result, which is that of an operation on its arguments.")
+    result = int(recorded.outputs[0])
+    if result != len(recorded) - 1 or not _are_used(recorded):
+        raise InputError("a pattern needs all of its arguments, and what it computes, for its result.")
+    return recorded
+
+
+def _arity(pattern: Callable[..., Any]) -> int:
+    if isinstance(pattern, np.ufunc):
+        return int(pattern.nin)
+    try:
+        return len(inspect.signature(pattern).parameters)
+    except (TypeError, ValueError):
+        raise InputError(
+            "a pattern or replacement is a tape or a function whose arguments are its wildcards, such as "
+            f"lambda x: np.tanh(x), not {pattern!r}."
+        ) from None
+
+
+def _are_used(pattern: Tape) -> bool:
+    used = np.zeros(len(pattern), bool)
+    used[pattern.operands] = True
+    return bool(used[:-1].all())
+
+
+def _inside(pattern: Tape) -> list[int]:
+    """The operations of a pattern."""
+    return [int(node) for node in np.flatnonzero(pattern.opcodes < INPUT)]
+
+
+def _orders(pattern: Tape) -> Iterator[dict[int, list[int]]]:
+    """The operands of each node of a pattern, with those of commutative operations in each order."""
+    operands = {node: pattern.operands_of(node).tolist() for node in _inside(pattern)}
+    commutative = [
+        node
+        for node, of in operands.items()
+        if pattern.opcodes[node] < len(ops.TABLE)
+        and ops.TABLE[pattern.opcodes[node]].commutative
+        and len(of) == 2
+        and of[0] != of[1]
+    ]
+    if len(commutative) > _MOST_COMMUTATIVE:
+        raise InputError(f"a pattern may hold {_MOST_COMMUTATIVE} commutative operations; this has {len(commutative)}.")
+    for turned in product((False, True), repeat=len(commutative)):
+        yield operands | {node: operands[node][::-1] for node, turn in zip(commutative, turned, strict=True) if turn}
+
+
+# ---- finding
+
+
+def _found(tape: Tape, pattern: Tape, shared: bool) -> Indices:
+    """A row for each place that fits, in order: the tape's node for each node of the pattern."""
+    found = [_fitting(tape, pattern, operands, shared) for operands in _orders(pattern)]
+    rows = np.concatenate(found)
+    _, first = np.unique(rows[:, -1], return_index=True)
+    return rows[first]
+
+
+def _fitting(tape: Tape, pattern: Tape, operands: dict[int, list[int]], shared: bool) -> Indices:
+    root = len(pattern) - 1
+    candidates = np.flatnonzero(tape.opcodes == pattern.opcodes[root])
+    rows = np.full((len(candidates), len(pattern)), -1, np.int64)
+    rows[:, root] = candidates
+    for node in range(root, -1, -1):
+        if pattern.opcodes[node] == INPUT:
+            continue
+        rows = rows[_alike(tape, pattern, node, rows[:, node])]
+        for place, operand in enumerate(operands.get(node, ())):
+            given = tape.operands[tape.operand_starts[rows[:, node]] + np.uint32(place)].astype(np.int64)
+            known = rows[:, operand] >= 0
+            keep = ~known | (rows[:, operand] == given)
+            rows = rows[keep]
+            rows[:, operand] = given[keep]
+    inner = [node for node in _inside(pattern) if node != root]
+    if inner and not shared:
+        uses, own = _uses(tape), _uses(pattern)
+        rows = rows[(uses[rows[:, inner]] == own[inner]).all(axis=1)]
+    return rows
+
+
+def _alike(tape: Tape, pattern: Tape, node: int, candidates: Indices) -> Any:
+    """Which of these nodes are the operation, or the number, that a node of a pattern is."""
+    same = tape.opcodes[candidates] == pattern.opcodes[node]
+    if pattern.opcodes[node] == CONSTANT:
+        number = pattern.constant_of(node)
+        equal = np.array([_same_constant(number, constant) for constant in tape.constants], bool)
+        same[same] = equal[tape.attribute_indices[candidates[same]]]
+        return same
+    attribute = pattern.attribute_of(node)
+    equal = np.array([repr(attribute) == repr(other) for other in (*tape.attributes, None)], bool)
+    lengths = tape.operand_starts[candidates + 1] - tape.operand_starts[candidates]
+    same &= lengths == len(pattern.operands_of(node))
+    same[same] = equal[tape.attribute_indices[candidates[same]]]
+    return same
+
+
+def _same_constant(wanted: Any, constant: Any) -> bool:
+    """Whether a constant is the same number (0.0 and -0.0 are not), or the same captured array."""
+    if is_number(wanted):
+        return is_number(constant) and repr(float(wanted)) == repr(float(constant))
+    return wanted is constant
+
+
+def _uses(tape: Tape) -> Indices:
+    """How often each node is an operand, an output or asked by a guard."""
+    ends_of = np.concatenate([tape.operands, tape.outputs, tape.guard_nodes]).astype(np.int64)
+    return np.bincount(ends_of, minlength=len(tape))
+
+
+def _chosen(tape: Tape, pattern: Tape, rows: Indices, where: Where) -> Indices:
+    """The matches at places that are meant; of those that have a node in common, the first."""
+    if isinstance(where, str):
+        inside = nodes_of_group(tape, where)
+        rows = rows[inside[rows[:, -1]]]
+    elif where is not None:
+        rows = rows[[bool(where(tape.node(int(node)))) for node in rows[:, -1]]]
+    nodes = _inside(pattern)
+    if len(nodes) == 1:
+        return rows
+    taken: set[int] = set()
+    chosen = []
+    for position, matched in enumerate(rows[:, nodes].tolist()):
+        if taken.isdisjoint(matched):
+            taken.update(matched)
+            chosen.append(position)
+    return rows[chosen]
+
+
+# ---- replacing
+
+
+def _part(replacement: Pattern, shapes: list[Shape]) -> Tape:
+    part = replacement if isinstance(replacement, Tape) else recorded_at(replacement, shapes)
+    if len(part.inputs) != len(shapes) or len(part.outputs) != 1:
+        raise InputError(
+            f"the replacement must take the pattern's {len(shapes)} wildcards and have one result; it takes "
+            f"{len(part.inputs)} and has {len(part.outputs)}."
+        )
+    if list(part.input_shapes) != shapes:
+        raise InputError(f"the replacement takes shapes {part.input_shapes}; the values found have {tuple(shapes)}.")
+    return part
+
+
+def _check_shapes(tape: Tape, part: Tape, results: Indices) -> None:
+    for index in np.unique(tape.shape_indices[results]).tolist():
+        if tape.shapes[index] != part.output_shapes[0]:
+            node = int(results[tape.shape_indices[results] == index][0])
+            raise InputError(
+                f"{described(tape, node)} has shape {tape.shape_of(node)}; the replacement makes shape "
+                f"{part.output_shapes[0]} of its operands."
+            )
+
+
+def _copies(tape: Tape, part: Tape, results: Indices) -> Tape:
+    """As many copies of a tape as there are results side by side, each with the line and group of its result."""
+    n, count = len(part), len(results)
+    offsets = np.arange(count, dtype=np.int64)[:, np.newaxis]
+
+    def repeated(nodes: Any, step: int) -> Any:
+        return (nodes + offsets * step).ravel().astype(np.uint32)
+
+    return replace(
+        part,
+        opcodes=np.tile(part.opcodes, count),
+        operand_starts=np.append(
+            repeated(part.operand_starts[:-1], len(part.operands)), np.uint32(len(part.operands) * count)
+        ),
+        operands=repeated(part.operands, n),
+        shape_indices=np.tile(part.shape_indices, count),
+        attribute_indices=np.tile(part.attribute_indices, count),
+        inputs=repeated(part.inputs, n),
+        outputs=repeated(part.outputs, n),
+        input_names=(),
+        output_names=(),
+        source_indices=np.repeat(tape.source_indices[results], n),
+        sources=tape.sources,
+        group_indices=np.repeat(tape.group_indices[results], n),
+        groups=tape.groups,
+        named_nodes=np.zeros(0, np.uint32),
+        node_names=(),
+    )
