@@ -203,7 +203,7 @@ class _Labels:
         if tape.group_of(node):
             full.append(f"group {tape.group_of(node)}")
         if source is not None:
-            full.append(f"line {source}")
+            full.append(f"line {source.short}, in {source.function}")
         for word, found in (("value", self.values), ("adjoint", self.adjoints)):
             if node in found:
                 notes.append(f"{word} {short(found[node])}")

@@ -36,7 +36,7 @@ def grouped():
 def long(n):
     def f(x):
         for _ in range(n):
-            x = np.sin(x) + 0.5 * x * x
+            x = np.sin(x) + 0.1 * x * x
         return x
 
     return fg.record(f, 0.1)
@@ -52,7 +52,7 @@ def test_each_node_has_a_box_and_numbers_stand_in_the_labels_of_their_users():
     assert drawn.boxes[-1].kind == "output"
 
 
-@pytest.mark.parametrize("f, label", [(lambda x: np.sin(x) + np.cos(x), "□ + □"), (lambda x: np.sin(x) * 3, "3*□")])
+@pytest.mark.parametrize(("f", "label"), [(lambda x: np.sin(x) + np.cos(x), "□ + □"), (lambda x: np.sin(x) * 3, "3*□")])
 def test_different_operands_are_not_taken_for_one(f, label):
     assert picture_of(fg.record(f, 1.0)).boxes[-1].label == label
 
@@ -109,8 +109,10 @@ def test_boxes_do_not_overlap_and_stay_in_the_drawing():
     arrangement = arrange(drawn)
     places = arrangement.boxes
     for k, one in enumerate(places):
-        assert one.x >= 0 and one.x + one.width <= arrangement.width
-        assert one.y >= 0 and one.y + one.height <= arrangement.height
+        assert one.x >= 0
+        assert one.x + one.width <= arrangement.width
+        assert one.y >= 0
+        assert one.y + one.height <= arrangement.height
         for other in places[k + 1 :]:
             apart_x = one.x + one.width <= other.x or other.x + other.width <= one.x
             assert apart_x or one.y + one.height <= other.y or other.y + other.height <= one.y
@@ -141,13 +143,16 @@ def test_forward_and_reverse_stand_side_by_side():
     forward, reverse = drawing.panels
     assert forward.boxes[0].notes == ("input", "value 1")
     assert reverse.boxes[0].notes == ("input", "adjoint -0.1673")
-    assert reverse.is_reverse and reverse.edges == forward.edges
+    assert reverse.is_reverse
+    assert reverse.edges == forward.edges
     texts = [text.text for text in ElementTree.fromstring(drawing.text).iter(SVG + "text")]
-    assert "Forward sweep: values" in texts and "Reverse sweep: adjoints" in texts
+    assert "Forward sweep: values" in texts
+    assert "Reverse sweep: adjoints" in texts
 
 
 @pytest.mark.parametrize(
-    "value, text", [(1 / 3, "0.3333"), ([1.0, 2.0], "[1, 2]"), (np.arange(10.0), "0 .. 9"), (np.zeros((0, 2)), "[]")]
+    ("value", "text"),
+    [(1 / 3, "0.3333"), ([1.0, 2.0], "[1, 2]"), (np.arange(10.0), "0 .. 9"), (np.zeros((0, 2)), "[]")],
 )
 def test_values_are_abbreviated(value, text):
     assert short(value) == text
@@ -156,7 +161,9 @@ def test_values_are_abbreviated(value, text):
 @pytest.mark.parametrize("theme", ["light", "dark", "auto"])
 def test_the_svg_is_well_formed_and_says_in_text_what_colours_say(theme):
     root = ElementTree.fromstring(grouped().draw(theme=theme).text)
-    assert root.get("role") == "img" and root.find(SVG + "title").text and root.find(SVG + "desc").text
+    assert root.get("role") == "img"
+    assert root.find(SVG + "title").text
+    assert root.find(SVG + "desc").text
     style = root.find(SVG + "style").text
     assert ("prefers-color-scheme" in style) == (theme == "auto")
     nodes = [element for element in root.iter(SVG + "g") if element.get("class") == "node"]
@@ -194,19 +201,22 @@ def hostile():
 @pytest.mark.parametrize("format", ["svg", "html", "mermaid", "dot"])
 def test_names_cannot_bring_in_syntax(format):
     text = hostile().draw(format).text
-    assert "<script>alert" not in text
+    if format != "dot":  # where a quoted text may hold anything
+        assert "<script>alert" not in text
     if format == "svg":
         ElementTree.fromstring(text)
     if format == "mermaid":
         for line in text.splitlines():
             assert re.fullmatch(
-                r'flowchart TB|end|subgraph p0f\d+\["[\w #;]*"\]|p0n\d+ --> p0n\d+|p0n\d+[\[({/]+"(?:[\w #;]|<br/>)*"[\])}/]+',
+                r'flowchart TB|end|subgraph p0f\d+\["[\w #;]*"\]|p0n\d+ --> p0n\d+'
+                r'|p0n\d+[\[({/]+"(?:[\w #;]|<br/>)*"[\])}/]+',
                 line,
             ), line
     if format == "dot":
         for line in text.splitlines():
             outside = re.sub(r'"(?:[^"\\]|\\.)*"', "", line)
-            assert "script" not in outside and '"' not in outside
+            assert "script" not in outside
+            assert '"' not in outside
 
 
 def test_drawings_are_the_same_each_time():
@@ -233,7 +243,8 @@ def test_without_the_extra_an_error_names_it_and_jupyter_shows_the_listing(monke
     with pytest.raises(UnsupportedError, match=r"needs a layout library: pip install 'fastgrad\[draw\]'"):
         str(tape.draw())
     assert tape._repr_mimebundle_() == {"text/plain": str(tape)}
-    assert tape.draw("mermaid").text and tape.draw("dot").text
+    assert tape.draw("mermaid").text
+    assert tape.draw("dot").text
 
 
 def test_without_a_renderer_an_error_names_the_extra(monkeypatch):
@@ -243,7 +254,7 @@ def test_without_a_renderer_an_error_names_the_extra(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    "arguments, message",
+    ("arguments", "message"),
     [
         ({"format": "gif"}, "format must be one of 'dot', 'html', 'mermaid', 'png', 'svg', not 'gif'"),
         ({"theme": "pink"}, "theme must be one of 'auto', 'dark', 'light', not 'pink'"),
@@ -265,5 +276,6 @@ def test_arrows_touch_the_boxes_that_they_join():
     for edge, points in zip(drawn.edges, arrangement.edges, strict=True):
         for end, (x, y) in ((edge.source, points[0]), (edge.target, points[-1])):
             box = arrangement.boxes[end]
-            assert box.x - 1 <= x <= box.x + box.width + 1 and box.y - 1 <= y <= box.y + box.height + 1
+            assert box.x - 1 <= x <= box.x + box.width + 1
+            assert box.y - 1 <= y <= box.y + box.height + 1
         assert all(one != other for one, other in pairwise(points))
