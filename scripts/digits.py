@@ -67,6 +67,7 @@ def main():
     images, labels, test_images, test_labels = digits()
 
     network = first_network()
+    network.draw().save(folder / "0_first_network.svg")
     print(network.summary(2))
     network, history = network.fit(images, labels, loss=nn.cross_entropy, epochs=40, seed=0)
     print(f"trained: {accuracy(network, test_images, test_labels, TASK):.2f} % of the held-out digits are right")
@@ -74,7 +75,7 @@ def main():
         before, network = network, edit(network)
         draw(folder, f"{number}_{title.replace(' ', '_')}", before, network)
         at_once = accuracy(network, test_images, test_labels, TASK)
-        network, _ = network.fit(images, labels, loss=nn.cross_entropy, epochs=15, seed=number)
+        network, _ = network.fit(images, labels, loss=nn.cross_entropy, epochs=25, seed=number)
         print(f"{title}: {at_once:.2f} %, trained on {accuracy(network, test_images, test_labels, TASK):.2f} %")
 
     before, network = network, new_head(network)
@@ -82,7 +83,8 @@ def main():
     odd, test_odd = labels[:, None] % 2, test_labels[:, None] % 2
     at_once = accuracy(network, test_images, test_odd, PARITY)
     network, history = network.fit(images, odd, loss=nn.binary_cross_entropy, epochs=30, seed=5)
-    print(f"another head, odd or even: {at_once:.2f} %, trained {accuracy(network, test_images, test_odd, PARITY):.2f} %")
+    trained = accuracy(network, test_images, test_odd, PARITY)
+    print(f"another head, odd or even: {at_once:.2f} %, trained on {trained:.2f} %")
     history.plot().figure.savefig(folder / "history.png")
     print(f"{time.perf_counter() - begin:.1f} s in all; drawings in {folder}")
 
@@ -90,7 +92,7 @@ def main():
 def draw(folder, name, before, after):
     """The graphs before and after an edit."""
     for when, network in (("before", before), ("after", after)):
-        (folder / f"{name}_{when}.txt").write_text(network.tape.listing())
+        network.draw().save(folder / f"{name}_{when}.svg")
 
 
 if __name__ == "__main__":

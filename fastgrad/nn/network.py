@@ -22,6 +22,7 @@ from fastgrad.nn.losses import Loss, Metric
 from fastgrad.tape import Shape, Tape
 
 if TYPE_CHECKING:
+    from fastgrad.draw.drawing import Drawing
     from fastgrad.nn.history import History
 
 __all__ = ["Network", "build"]
@@ -127,6 +128,17 @@ class Network:
         trained = sum(value.size for value in self.parameters.values()) - frozen
         table = self.tape.summary(depth, parameters=list(self.parameters))
         return f"{table}\n{trained:,} parameters are trained, {frozen:,} are frozen"
+
+    def draw(self, format: str = "svg", *, folded: bool = True, **options: Any) -> Drawing:
+        """The graph of one example; each layer is a box, or with ``folded=False`` each operation.
+
+        Formats, other options and errors are those of :meth:`fastgrad.Tape.draw`.
+        """
+        if folded:
+            own = {name.rpartition("/")[0] for name in (*self.parameters, *self.dropout)}
+            boxes = [path for path in self.layers if path in own or not any(_holds(path, of) for of in self.layers)]
+            options.setdefault("fold_groups", [path for path in boxes if not any(_holds(of, path) for of in boxes)])
+        return self.tape.draw(format, **options)
 
     # ---- running
 
@@ -254,6 +266,11 @@ def _arrays(parameters: Mapping[str, ArrayLike]) -> dict[str, Floats]:
 
 def _all_of(groups: Iterable[Collection[str]]) -> frozenset[str]:
     return frozenset(name for group in groups for name in group)
+
+
+def _holds(block: str, path: str) -> bool:
+    """Whether a layer is within another."""
+    return path.startswith(f"{block}/")
 
 
 def _is_output(name: str) -> bool:

@@ -23,7 +23,7 @@ from fastgrad.tape import Tape
 if TYPE_CHECKING:
     from fastgrad.nn.network import Network
 
-__all__ = ["DivergedError", "Evaluation", "fit"]
+__all__ = ["DivergedError", "Evaluation", "MiniBatches", "fit"]
 
 Floats = NDArray[np.float64]
 
@@ -116,9 +116,9 @@ def fit(
     if isinstance(optimiser, LBFGS):
         from fastgrad.nn.full_batch import FullBatch
 
-        trainer: _MiniBatches | FullBatch = FullBatch(network, loss_of_example, inputs, targets, optimiser)
+        trainer: MiniBatches | FullBatch = FullBatch(network, loss_of_example, inputs, targets, optimiser)
     else:
-        trainer = _MiniBatches(network, loss_of_example, inputs, targets, optimiser, batch_size, clip_norm, seed)
+        trainer = MiniBatches(network, loss_of_example, inputs, targets, optimiser, batch_size, clip_norm, seed)
     evaluation = Evaluation(network, *validation, loss, metrics) if validation is not None else None
     columns: dict[str, list[float]] = {}
     best = _Best(network.parameters)
@@ -158,7 +158,7 @@ def _split(
 
 
 @dataclass
-class _MiniBatches:
+class MiniBatches:
     """The state of training: parameters, what the optimiser keeps, the number of steps done."""
 
     network: Network
@@ -167,8 +167,8 @@ class _MiniBatches:
     targets: Floats
     optimiser: Optimiser
     batch_size: int
-    clip_norm: float | None
-    seed: int
+    clip_norm: float | None = None
+    seed: int = 0
     n_steps: int = 0
     _steps: dict[int, _Step] = field(default_factory=dict)
 
@@ -189,10 +189,10 @@ class _MiniBatches:
     def train(self, epochs: int, after_epoch: Callable[[float], bool]) -> None:
         """Train for so many epochs, or until ``after_epoch``, which is told the loss, says to stop."""
         for _ in range(epochs):
-            if after_epoch(self._epoch()):
+            if after_epoch(self.epoch()):
                 return
 
-    def _epoch(self) -> float:
+    def epoch(self) -> float:
         """Go through all examples once; the mean of their losses, each at its step."""
         order = self._shuffling.permutation(len(self.inputs))
         total = 0.0
@@ -210,7 +210,7 @@ class _MiniBatches:
 class _Step:
     """The step for batches of ``n`` examples."""
 
-    def __init__(self, training: _MiniBatches, n: int) -> None:
+    def __init__(self, training: MiniBatches, n: int) -> None:
         network, names = training.network, training._names
         self._training = training
         gradient = gradient_tape(network, training.loss, n, names)

@@ -68,6 +68,14 @@ def test_the_summary_counts_parameters_by_layer_and_what_is_frozen() -> None:
     assert lines[-1] == "18 parameters are trained, 25 are frozen"
 
 
+def test_a_drawing_has_a_box_for_each_layer_or_for_each_operation() -> None:
+    block = nn.Sequential(nn.Dense(5, nn.tanh), nn.TransformerBlock(1, 2, 3), name="block")
+    network = nn.build(nn.Sequential(block, nn.Dense(3)), (2, 4))
+    folded, whole = network.draw("dot").text, network.draw("dot", folded=False).text
+    assert (folded.count("box3d"), whole.count("box3d")) == (3, 0)
+    assert whole.count("->") > folded.count("->")
+
+
 def test_parameters_are_read_only_and_copied() -> None:
     kernel = np.ones((4, 5))
     network = small().with_parameters({"dense/kernel": kernel})
