@@ -178,14 +178,13 @@ def cut(tape: Tape, places: Sequence[Where]) -> tuple[Tape, Tape]:
     back.assembly.keep_guards(lambda guards: behind[guards])
     _refuse_other_ways(tape, nodes, back)
     back.inputs = new + back.inputs
-    return _front(tape, nodes, names), back.build_with_needed_inputs(set(tape.inputs.tolist()))
+    return _front(tape, nodes, names, behind), back.build_with_needed_inputs(set(tape.inputs.tolist()))
 
 
-def _front(tape: Tape, nodes: Sequence[int], names: Sequence[str]) -> Tape:
-    """The tape up to these nodes, which are its outputs."""
+def _front(tape: Tape, nodes: Sequence[int], names: Sequence[str], behind: NDArray[np.bool_]) -> Tape:
+    """The tape up to these nodes, which are its outputs; ``behind`` are those that depend on them."""
     edit = _Edit(tape)
     edit.outputs = [End(node, name) for node, name in zip(nodes, names, strict=True)]
-    behind = _behind(tape, nodes)
     edit.assembly.keep_guards(lambda guards: ~behind[guards])
     return edit.build_with_needed_inputs(set(tape.inputs.tolist()))
 
@@ -223,7 +222,7 @@ def graft(tape: Tape, place: Where, what: What, inputs: Mapping[str, Any] | None
     node = node_of(tape, place)
     part = what if isinstance(what, Tape) else recorded_at(what, [tape.shape_of(node)], inputs)
     name = _name_at(tape, node)
-    return compose(part, _front(tape, [node], [name]), {input_names(part)[0]: name})
+    return compose(part, _front(tape, [node], [name], _behind(tape, [node])), {input_names(part)[0]: name})
 
 
 def share(tape: Tape, kept: str, *others: str) -> Tape:
