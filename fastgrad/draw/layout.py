@@ -15,6 +15,8 @@ TEXT_SIZE, NOTE_SIZE, LINE_HEIGHT, HEADER = 14.0, 12.0, 17.0, 22.0
 PADDING = 12.0
 # with more boxes edges are routed along the axes, which takes a fraction of the time
 MAX_DIAGONAL = 100
+# an arrow takes a place in each layer that it passes; with more of them than this the layout takes minutes
+MAX_PASSED_LAYERS = 2_000
 
 Point = tuple[float, float]
 
@@ -77,11 +79,13 @@ def arrange(picture: Picture) -> Arrangement:
     for (width, height), outer in zip(sizes, around, strict=True):
         parent = {"parent": n + outer} if outer >= 0 else {}
         graph.node(width=width, height=height, label="", **parent)
-    for edge in picture.edges:
-        graph.edge(edge.source, edge.target)
+    routed = _routed_edges(picture)
+    for k in routed:
+        graph.edge(picture.edges[k].source, picture.edges[k].target)
     is_small = n <= MAX_DIAGONAL
     widest = max((text_width(frame.label, NOTE_SIZE) for frame in picture.frames), default=0.0)
     options = {
+        "effort": "balanced" if is_small else "fast",
         "direction": "topbottom",
         "routing": {"style": "diagonal" if is_small else "orthogonal"},
         "coords": {"placement": "network_simplex" if is_small else "brandes_koepf"},
@@ -99,7 +103,9 @@ def arrange(picture: Picture) -> Arrangement:
     ]
     # a narrow frame grows to hold its name
     rectangles[n:] = [_widened(rectangle, min(widest, 300.0)) for rectangle in rectangles[n:]]
-    lines = [tuple((point["x"], point["y"]) for point in edge["points"]) for edge in found.edges]
+    lines = [_straight(rectangles[edge.source], rectangles[edge.target]) for edge in picture.edges]
+    for k, edge in zip(routed, found.edges, strict=True):
+        lines[k] = tuple((point["x"], point["y"]) for point in edge["points"])
     margin = 16.0
     xs = [x for r in rectangles for x in (r.x, r.x + r.width)] + [x for line in lines for x, _ in line] + [0.0]
     ys = [y for r in rectangles for y in (r.y, r.y + r.height)] + [y for line in lines for _, y in line] + [0.0]
@@ -111,6 +117,35 @@ def arrange(picture: Picture) -> Arrangement:
         tuple(moved[:n]),
         tuple(moved[n:]),
         tuple(tuple((x - left, y - top) for x, y in line) for line in lines),
+    )
+
+
+def _routed_edges(picture: Picture) -> list[int]:
+    """The edges that the layout gets: all, or if they pass too many layers the shortest; the others become straight.
+
+    An edge from the layer before is always among them, so that each box stands below its deepest operand.
+    """
+    layers = [0] * len(picture.boxes)
+    # boxes are in the order of their first nodes; folded ones may also use what comes later
+    for edge in sorted(picture.edges, key=lambda edge: edge.target):
+        if edge.source < edge.target:
+            layers[edge.target] = max(layers[edge.target], layers[edge.source] + 1)
+    spans = [abs(layers[edge.target] - layers[edge.source]) for edge in picture.edges]
+    order = sorted(range(len(spans)), key=lambda k: spans[k])
+    passed, chosen = 0, []
+    for k in order:
+        passed += max(spans[k] - 1, 0)
+        if passed > MAX_PASSED_LAYERS:
+            break
+        chosen.append(k)
+    return sorted(chosen)
+
+
+def _straight(source: Rectangle, target: Rectangle) -> tuple[Point, ...]:
+    """From the lower side of one box to the upper side of another."""
+    return (
+        (source.x + source.width / 2, source.y + source.height),
+        (target.x + target.width / 2, target.y),
     )
 
 

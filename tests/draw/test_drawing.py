@@ -279,3 +279,20 @@ def test_arrows_touch_the_boxes_that_they_join():
             assert box.x - 1 <= x <= box.x + box.width + 1
             assert box.y - 1 <= y <= box.y + box.height + 1
         assert all(one != other for one, other in pairwise(points))
+
+
+def test_a_tape_whose_arrows_pass_hundreds_of_layers_is_drawn_with_every_arrow():
+    def f(x):
+        values = [x]
+        for k in range(200):
+            values.append(np.sin(values[-1]) * values[(7 * k) % len(values) // 2])
+        return values[-1]
+
+    drawn = picture_of(fg.record(f, 0.5), max_boxes=1000)
+    arrangement = arrange(drawn)
+    assert len(drawn.boxes) == 401
+    for edge, points in zip(drawn.edges, arrangement.edges, strict=True):
+        source, target = arrangement.boxes[edge.source], arrangement.boxes[edge.target]
+        assert source.y + source.height <= target.y
+        assert source.x - 1 <= points[0][0] <= source.x + source.width + 1
+        assert target.x - 1 <= points[-1][0] <= target.x + target.width + 1
