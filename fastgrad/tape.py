@@ -263,10 +263,13 @@ class Tape(EditingMethods):
         >>> [node.operation for node in tape.dependencies(tape.nodes[-1])]
         ['input', 'input', 'cos']
         """
-        from fastgrad.document.lookup import NodeSequence, closure
+        from fastgrad.document.lookup import NodeSequence
+        from fastgrad.reachability import needed_for
 
         number = self.number_of(node)
-        return NodeSequence(self, closure(self.operand_starts, self.operands, range(number, -1, -1)))
+        needed = needed_for([number], self.operand_starts, self.operands)
+        needed[number] = False
+        return NodeSequence(self, np.flatnonzero(needed))
 
     def dependents(self, node: int | str | Node) -> NodeSequence:
         """All nodes that are computed from a node, itself left out; ``users_of`` has the direct ones.
@@ -276,9 +279,13 @@ class Tape(EditingMethods):
         >>> [node.operation for node in tape.dependents("y")]
         ['cos', 'multiply']
         """
-        from fastgrad.document.lookup import NodeSequence, closure
+        from fastgrad.document.lookup import NodeSequence
+        from fastgrad.reachability import dependent_on
 
-        return NodeSequence(self, closure(*self._users, range(self.number_of(node), len(self))))
+        number = self.number_of(node)
+        dependent = dependent_on(number, self.operand_starts, self.operands)
+        dependent[number] = False
+        return NodeSequence(self, np.flatnonzero(dependent))
 
     def users_of(self, node: int | str | Node) -> NDArray[np.int64]:
         """The numbers of the nodes that a node is an operand of, once for each time."""

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from fastgrad.errors import InputError
 from fastgrad.tape import Node, Tape
 
-__all__ = ["NodeSequence", "closure", "names_of_nodes", "node_number", "numbers_by_name", "users"]
+__all__ = ["NodeSequence", "names_of_nodes", "node_number", "numbers_by_name", "users"]
 
 # names that the message about an unknown one suggests
 MAX_SUGGESTED = 3
@@ -132,20 +132,3 @@ def users(tape: Tape) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     lengths: NDArray[np.int64] = np.diff(tape.operand_starts.astype(np.int64))  # type: ignore[assignment]
     owners = np.repeat(np.arange(len(tape)), lengths)
     return starts, owners[np.argsort(tape.operands, kind="stable")]
-
-
-def closure(starts: NDArray[Any], neighbours: NDArray[Any], order: range) -> NDArray[np.int64]:
-    """The nodes that the first of ``order`` leads to, itself left out, by number; ``order`` visits nodes before these.
-
-    Node i leads to ``neighbours[starts[i]:starts[i + 1]]``.
-    """
-    reached = [False] * (len(starts) - 1)
-    first = list(starts.tolist())
-    flat = list(neighbours.tolist())
-    reached[order[0]] = True
-    for node in order:
-        if reached[node]:
-            for neighbour in flat[first[node] : first[node + 1]]:
-                reached[neighbour] = True
-    reached[order[0]] = False
-    return np.flatnonzero(reached)

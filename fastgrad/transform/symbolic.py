@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastgrad import array_ops, ops
+from fastgrad.reachability import needed_for
 from fastgrad.tape import ARRAY_OPERATION, CONSTANT, INPUT, Shape, Tape, TapeBuilder, distinct, is_number, number_array
 
 _ARITHMETIC: dict[ops.Operation, Callable[..., float]] = {
@@ -87,6 +88,8 @@ class SymbolicTape:
         self._numbers: dict[int, float] = {}
         # nodes of any shape whose elements are all this number
         self._uniform: dict[int, float] = {}
+        # nodes whose elements are known and stay as they are
+        self._fixed: dict[int, NDArray[Any]] = {}
         # nodes put together from slices, and sums with one among the terms: operation code, attribute and operands
         self._assembled: dict[int, tuple[int, Any, Sequence[Value]]] = {}
         # the line, and the group, that what is written now belongs to (-1: none)
@@ -121,6 +124,12 @@ class SymbolicTape:
         if key not in self._nodes:
             self._nodes[key] = self._builder.append_constant(array, *self.place)
         return Value(self, self._nodes[key], array.shape)
+
+    def fixed(self, array: NDArray[Any]) -> Value:
+        """A captured array that nothing will ever write into, so that its elements are known here."""
+        value = self.constant(array)
+        self._fixed[value.node] = array
+        return value
 
     def number(self, number: float) -> Value:
         number = float(number)
@@ -165,13 +174,25 @@ class SymbolicTape:
         if operation is array_ops.matmul and values[0].shape[-1] == 1:
             # one product for each element, which can be fused with what is elementwise around it
             return self.apply(ops.multiply, values)
+        if operation is array_ops.matmul:
+            for one, other in ((0, 1), (1, 0)):
+                if self._is_identity(values[one]):
+                    return values[other]
         if operation is array_ops.slice_:
             part = self._part(values[0], attribute, shape)
             if part is not None:
                 return part
         if shape == values[0].shape and _moves_nothing(operation, attribute, shape):
             return values[0]
-        return self._node(ARRAY_OPERATION + operation.code, values, shape, attribute)
+        result = self._node(ARRAY_OPERATION + operation.code, values, shape, attribute)
+        if operation in _REPEATING and values[0].node in self._fixed:
+            self._fixed[result.node] = operation.evaluate(attribute, self._fixed[values[0].node])
+        return result
+
+    def _is_identity(self, value: Value) -> bool:
+        """Whether a matrix is known to be the identity, whose zeros are to hide what is infinite."""
+        array = self._fixed.get(value.node)
+        return array is not None and array.ndim == 2 and np.array_equal(array, np.eye(len(array)))
 
     def _node(self, opcode: int, values: Sequence[Value], shape: Shape, attribute: Any) -> Value:
         nodes = tuple([value.node for value in values])
@@ -367,15 +388,7 @@ def _moves_nothing(operation: array_ops.ArrayOperation, attribute: Any, shape: S
 
 def without_dead_nodes(tape: Tape) -> Tape:
     """The tape without nodes on which neither outputs nor guards depend; inputs stay."""
-    needed = [False] * len(tape)
-    for index in (*tape.inputs.tolist(), *tape.outputs.tolist(), *tape.guard_nodes.tolist()):
-        needed[index] = True
-    starts, flat = tape.operand_starts.tolist(), tape.operands.tolist()
-    for index in range(len(tape) - 1, -1, -1):
-        if needed[index]:
-            for operand in flat[starts[index] : starts[index + 1]]:
-                needed[operand] = True
-    keep = np.array(needed, bool)
+    keep = needed_for((tape.inputs, tape.outputs, tape.guard_nodes), tape.operand_starts, tape.operands)
     if keep.all():
         return tape
     number = np.cumsum(keep, dtype=np.int64) - 1

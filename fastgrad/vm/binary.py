@@ -60,6 +60,8 @@ class Kernels:
     run_array: Kernel
     mark_active: Kernel
     find_edges: Kernel
+    mark_needed: Kernel
+    mark_dependent: Kernel
     call_derivative: Kernel
     call_into: Kernel
     address: Mapping[str, int] = field(repr=False)
@@ -134,7 +136,8 @@ SOURCES = (
         "vm/" + name
         for name in ("binary", "code_file", "compiler", "instructions", "kernels", "link", "numba_kernel", "operations")
     ),
-    *("vm/array_kernels", "vm/call_kernels", "vm/planning_kernels", "vm/structure_kernels", "vm/target"),
+    *("vm/array_kernels", "vm/call_kernels", "vm/planning_kernels", "vm/structure_kernels"),
+    *("vm/tape_kernels", "vm/target"),
 )
 
 

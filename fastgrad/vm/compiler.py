@@ -18,12 +18,13 @@ from fastgrad.vm import (
     operations,
     planning_kernels,
     structure_kernels,
+    tape_kernels,
 )
 from fastgrad.vm.instructions import ENTRIES
 from fastgrad.vm.target import emit_object, optimise, target_machine, without_library_calls
 
 # importing them fills numba_kernel.KERNELS
-KERNEL_MODULES = (kernels, array_kernels, planning_kernels, structure_kernels, call_kernels)
+KERNEL_MODULES = (kernels, array_kernels, planning_kernels, structure_kernels, call_kernels, tape_kernels)
 
 
 def compile_kernels() -> bytes:

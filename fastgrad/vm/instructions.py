@@ -508,6 +508,8 @@ ENTRIES: dict[str, tuple[str, str]] = {
     "run_array": ("i", "p"),
     "mark_active": ("", "ipppppp"),
     "find_edges": ("i", "i" + 15 * "p"),
+    "mark_needed": ("", "ippp"),
+    "mark_dependent": ("", "ippp"),
     "call_derivative": ("i", "iiii"),
     "call_into": ("i", "iiii"),
 }
