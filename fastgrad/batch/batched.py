@@ -45,7 +45,8 @@ def vmap(
     for each positional argument: an axis, None (the same for all examples), or axes nested as the argument is, or less
     deeply. Arguments passed by name run over axis 0. ``out_axes`` is the axis of the results that runs over the
     examples, alike; None where a result is the same for all of them. ``threads`` bounds the threads used (default:
-    ``config.threads``); results do not depend on it, nor on the size of the batch.
+    ``config.threads``); results do not depend on it, nor on the size of the batch. ``tier`` is what runs it (see
+    :func:`fastgrad.grad`), by default what runs ``function`` where that is a derivative.
 
     The result takes two arguments by name beside those of the function (unless that has such parameters itself):
     ``out``, arrays to write the results into, nested as these are, and ``threads``, for this call. float64 memory is
@@ -82,7 +83,7 @@ class Batched:
         resolve_threads(threads)
         # a level for each vmap, the outer one first
         inner = function if isinstance(function, Batched) else None
-        self.derivative: Derivative = inner.derivative if inner else _derivative_of(function, tier)
+        self.derivative: Derivative = _derivative_of(inner.derivative if inner else function, tier)
         self.all_in_axes: tuple[Any, ...] = (in_axes, *(inner.all_in_axes if inner else ()))
         self.all_out_axes: tuple[Any, ...] = (out_axes, *(inner.all_out_axes if inner else ()))
         self.parameters = parameters_of(self.derivative.function)
@@ -218,7 +219,12 @@ _OF_SCALARS = re.compile("0-d array|scalar variable|has no len|not iterable|not 
 
 
 def _derivative_of(function: Callable[..., Any], tier: str | None) -> Derivative:
-    return function if isinstance(function, Derivative) else Derivative(function, Form.VALUE, (), False, tier)
+    """What ``vmap`` runs: a derivative as it is, or the same for the tier where one is given."""
+    if not isinstance(function, Derivative):
+        return Derivative(function, Form.VALUE, (), False, tier)
+    if tier is None or tier == function.tier:
+        return function
+    return Derivative(function.function, function.form, function.argnums, function.has_aux, tier)
 
 
 def _names_of_parameters(function: Callable[..., Any]) -> set[str]:

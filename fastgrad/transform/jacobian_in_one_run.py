@@ -75,7 +75,7 @@ def _identities(symbolic: SymbolicTape, shapes: Sequence[Shape], n_seeds: int) -
     for shape, first in zip(shapes, _starts(shapes), strict=True):
         array = np.eye(n_seeds, math.prod(shape), -first).reshape(n_seeds, *shape)
         array.flags.writeable = False
-        found.append(BatchedValue(symbolic.constant(array), True))
+        found.append(BatchedValue(symbolic.fixed(array), True))
     return found
 
 

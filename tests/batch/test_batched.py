@@ -273,3 +273,18 @@ def test_an_error_of_another_kind_has_no_note_about_examples():
     with pytest.raises(TypeError) as caught:
         fg.vmap(lambda p: p + object())(np.array([1.0, 2.0]))
     assert not hasattr(caught.value, "__notes__")
+
+
+@pytest.mark.parametrize("tier", ["vm", "native"])
+def test_the_tier_of_vmap_holds_for_derivatives_and_inner_batches_too(tier: str) -> None:
+    other = {"vm": "native", "native": "vm"}[tier]
+    derivative = fg.value_and_grad(lambda x: np.sum(np.sin(x) * x), tier=other)
+    x = np.linspace(-1, 1, 24).reshape(2, 3, 4)
+    for mapped, given in ((fg.vmap(derivative, tier=tier), x[0]), (fg.vmap(fg.vmap(derivative), tier=tier), x)):
+        assert mapped.derivative.tier == tier
+        assert derivative.tier == other
+        for found, expected in zip(
+            mapped(given), (np.sum(np.sin(given) * given, -1), np.cos(given) * given + np.sin(given)), strict=True
+        ):
+            np.testing.assert_allclose(found, expected, rtol=1e-14, atol=1e-15)
+    assert fg.vmap(derivative).derivative is derivative

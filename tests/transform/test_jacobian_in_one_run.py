@@ -86,3 +86,28 @@ def test_strong_zeros_stay_strong() -> None:
 def test_what_has_no_room_is_left_to_single_seeds() -> None:
     large = fastgrad.record(lambda x: np.sin(x), np.ones(MAX_ELEMENTS // 1000))
     assert batched_jacobian(large, (0,), 1) is None
+
+
+def test_products_with_the_seeds_of_an_identity_are_dropped() -> None:
+    matrix = RNG.normal(size=(30, 4))
+
+    def likelihood(weights: Any) -> Any:
+        return np.sum(np.exp(matrix @ weights))
+
+    weights = RNG.normal(size=4)
+    tape = fastgrad.record(fastgrad.grad(likelihood), weights)
+    batched = batched_jacobian(tape, (0,), 1)
+    assert batched is not None
+    products = [node for node in batched.nodes if node.operation == "matmul"]
+    assert len(products) == 3  # the scores, the gradient that is a value, and the weighted product
+    np.testing.assert_allclose(
+        interpret(batched, [weights])[1], (matrix.T * np.exp(matrix @ weights)) @ matrix, rtol=1e-12
+    )
+
+
+def test_a_zero_of_a_seed_hides_what_is_infinite() -> None:
+    matrix = np.array([[1.0, np.inf], [2.0, 3.0]])
+    tape = fastgrad.record(lambda x: matrix @ x, np.ones(2))
+    batched = batched_jacobian(tape, (0,), 1)
+    assert batched is not None
+    np.testing.assert_array_equal(interpret(batched, [np.ones(2)])[1], matrix)
