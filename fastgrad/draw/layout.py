@@ -13,7 +13,7 @@ __all__ = ["HEADER", "LINE_HEIGHT", "NOTE_SIZE", "TEXT_SIZE", "Arrangement", "Re
 
 TEXT_SIZE, NOTE_SIZE, LINE_HEIGHT, HEADER = 14.0, 12.0, 17.0, 22.0
 PADDING = 12.0
-# with more boxes edges are routed along the axes, which takes a fraction of the time
+# with more boxes, or layers that edges pass, edges are routed along the axes, which takes a fraction of the time
 MAX_DIAGONAL = 100
 # an arrow takes a place in each layer that it passes; with more of them than this the layout takes minutes
 MAX_PASSED_LAYERS = 2_000
@@ -79,10 +79,10 @@ def arrange(picture: Picture) -> Arrangement:
     for (width, height), outer in zip(sizes, around, strict=True):
         parent = {"parent": n + outer} if outer >= 0 else {}
         graph.node(width=width, height=height, label="", **parent)
-    routed = _routed_edges(picture)
+    routed, passed_layers = _routed_edges(picture)
     for k in routed:
         graph.edge(picture.edges[k].source, picture.edges[k].target)
-    is_small = n <= MAX_DIAGONAL
+    is_small = n <= MAX_DIAGONAL and passed_layers <= MAX_DIAGONAL
     widest = max((text_width(frame.label, NOTE_SIZE) for frame in picture.frames), default=0.0)
     options = {
         "effort": "balanced" if is_small else "fast",
@@ -120,8 +120,8 @@ def arrange(picture: Picture) -> Arrangement:
     )
 
 
-def _routed_edges(picture: Picture) -> list[int]:
-    """The edges that the layout gets: all, or if they pass too many layers the shortest; the others become straight.
+def _routed_edges(picture: Picture) -> tuple[list[int], int]:
+    """The edges that the layout gets, and how many layers they pass: all edges, or if they pass too many layers the shortest; the others become straight.
 
     An edge from the layer before is always among them, so that each box stands below its deepest operand.
     """
@@ -134,11 +134,12 @@ def _routed_edges(picture: Picture) -> list[int]:
     order = sorted(range(len(spans)), key=lambda k: spans[k])
     passed, chosen = 0, []
     for k in order:
-        passed += max(spans[k] - 1, 0)
-        if passed > MAX_PASSED_LAYERS:
+        more = max(spans[k] - 1, 0)
+        if passed + more > MAX_PASSED_LAYERS:
             break
+        passed += more
         chosen.append(k)
-    return sorted(chosen)
+    return sorted(chosen), passed
 
 
 def _straight(source: Rectangle, target: Rectangle) -> tuple[Point, ...]:
