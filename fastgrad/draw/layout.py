@@ -17,6 +17,8 @@ PADDING = 12.0
 MAX_DIAGONAL = 100
 # an arrow takes a place in each layer that it passes; with more of them than this the layout takes minutes
 MAX_PASSED_LAYERS = 2_000
+# the most boxes that are placed straight under one another at the cost of time
+MAX_SIMPLEX = 200
 
 Point = tuple[float, float]
 
@@ -87,8 +89,9 @@ def arrange(picture: Picture) -> Arrangement:
     options = {
         "effort": "balanced" if is_small else "fast",
         "direction": "topbottom",
-        "routing": {"style": "diagonal" if is_small else "orthogonal"},
-        "coords": {"placement": "network_simplex" if is_small else "brandes_koepf"},
+        # arrows from one box share a line as far as they can
+        "routing": {"style": "diagonal"} if is_small else {"style": "orthogonal", "merge_edges": "forks"},
+        "coords": {"placement": "network_simplex" if n <= MAX_SIMPLEX else "brandes_koepf"},
         "spacing": {"layer_gap": 34.0, "node_gap": 22.0, "dummy_gap": 14.0, "compound_header": HEADER},
     }
     found = graphlay.layout(graph, options=options)
@@ -121,9 +124,10 @@ def arrange(picture: Picture) -> Arrangement:
 
 
 def _routed_edges(picture: Picture) -> tuple[list[int], int]:
-    """The edges that the layout gets, and how many layers they pass: all edges, or if they pass too many layers the shortest; the others become straight.
+    """The edges that the layout gets, and how many layers they pass.
 
-    An edge from the layer before is always among them, so that each box stands below its deepest operand.
+    These are all edges, or if they pass too many layers the shortest; the others become straight. An edge from the
+    layer before is always among them, so that each box stands below its deepest operand.
     """
     layers = [0] * len(picture.boxes)
     # boxes are in the order of their first nodes; folded ones may also use what comes later
