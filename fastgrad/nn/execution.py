@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Collection, Sequence
 
 import numpy as np
@@ -69,6 +70,7 @@ class BatchedRun:
 
     def __init__(self, tape: Tape, varying: Collection[int]) -> None:
         self._tape, self._varying = tape, frozenset(varying)
+        self._lock = threading.Lock()
         self._runners: dict[int, Callable[[Sequence[Floats], Sequence[Floats]], None]] = {}
 
     def __call__(self, inputs: Sequence[Floats], batch_size: int) -> Floats:
@@ -92,10 +94,11 @@ class BatchedRun:
         return results
 
     def _runner(self, n: int) -> Callable[[Sequence[Floats], Sequence[Floats]], None]:
-        found = self._runners.pop(n, None) or runner(batched(self._tape, self._varying, n))
-        self._runners[n] = found  # the last used is the last
-        while len(self._runners) > MAX_PLANS:
-            self._runners.pop(next(iter(self._runners)))
+        with self._lock:
+            found = self._runners.pop(n, None) or runner(batched(self._tape, self._varying, n))
+            self._runners[n] = found  # the last used is the last
+            while len(self._runners) > MAX_PLANS:
+                self._runners.pop(next(iter(self._runners)))
         return found
 
 

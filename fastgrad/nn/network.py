@@ -74,6 +74,10 @@ class Network:
         size = sum(value.size for value in self.parameters.values())
         return f"<Network {self.input_shape} -> {self.output_shape}, {size:,} parameters>"
 
+    def __reduce__(self) -> Any:
+        """Pickled without the plans that are kept for running it."""
+        return Network, (self.tape, dict(self.parameters), self.frozen, dict(self.dropout))
+
     # ---- reading
 
     @property

@@ -58,6 +58,14 @@ def checked(network: Network, x: ArrayLike, y: ArrayLike, loss: Loss) -> tuple[F
     return inputs, targets, loss_tape(loss, network.output_shape, targets.shape[1:])
 
 
+def _require_finite(loss: float, when: str) -> None:
+    if not math.isfinite(loss):
+        raise DivergedError(
+            f"the loss is {loss} {when}. Take a smaller rate, bound the gradient with clip_norm, or look for values in "
+            "x and y that are not finite."
+        )
+
+
 @dataclass
 class _Best:
     """The smallest value so far, the epoch of it and the parameters then."""
@@ -109,6 +117,10 @@ def fit(
     """
     if epochs < 1 or batch_size < 1 or (early_stopping is not None and early_stopping < 1):
         raise InputError("epochs, batch_size and early_stopping must be at least 1.")
+    if not callable(loss) or isinstance(optimiser, type):
+        raise InputError(
+            "loss is a function such as nn.cross_entropy, optimiser what calling its class gives, such as nn.Adam()."
+        )
     if not network.trainable:
         raise InputError("the network has no parameters to train: all are frozen, or it has none.")
     x, y, validation = _split(x, y, validation)
@@ -132,6 +144,7 @@ def fit(
                 values |= {f"val_{name}": value for name, value in evaluation(trainer.parameters).items()}
             for name, value in values.items():
                 columns.setdefault(name, []).append(value)
+            _require_finite(values.get("val_loss", training_loss), f"after epoch {epoch + 1}")
             report(epoch, values)
             if early_stopping is None:
                 return False
@@ -241,9 +254,5 @@ class _Step:
         self._runs[training.n_steps % 2]()
         training.n_steps += 1
         loss = float(self._loss)
-        if not math.isfinite(loss):
-            raise DivergedError(
-                f"the loss is {loss} at step {training.n_steps}. Take a smaller rate, bound the gradient with "
-                "clip_norm, or look for values in x and y that are not finite."
-            )
+        _require_finite(loss, f"at step {training.n_steps}")
         return loss

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import io
+import pickle
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -99,6 +102,23 @@ def test_a_network_is_the_same_after_keeping() -> None:
     )
     x = RNG.normal(size=(3, 4))
     np.testing.assert_array_equal(loaded.predict(x), network.predict(x))
+
+
+def test_a_network_is_pickled_and_copied_after_it_has_run() -> None:
+    network, x = small().freeze("dense"), RNG.normal(size=(3, 4))
+    expected = network.predict(x)
+    for other in (pickle.loads(pickle.dumps(network)), copy.deepcopy(network)):
+        assert other.frozen == network.frozen
+        np.testing.assert_array_equal(other.predict(x), expected)
+
+
+def test_threads_may_predict_with_one_network() -> None:
+    network, x = small(), RNG.normal(size=(64, 4))
+    expected = network.predict(x)
+    sizes = [1 + k % 13 for k in range(60)]
+    with ThreadPoolExecutor(4) as pool:
+        for found in pool.map(lambda size: network.predict(x, size), sizes):
+            np.testing.assert_allclose(found, expected, rtol=1e-12, atol=1e-15)
 
 
 def test_a_file_without_a_network_is_refused() -> None:

@@ -197,6 +197,22 @@ def test_training_stops_when_the_loss_is_not_finite() -> None:
         small().fit(x, Y, loss=nn.cross_entropy, progress=False)
 
 
+def test_training_stops_when_the_validation_loss_is_not_finite() -> None:
+    with pytest.raises(nn.DivergedError, match=r"the loss is nan after epoch 1\. Take a smaller rate"):
+        fitted(small(), validation=(X * np.nan, Y), early_stopping=2)
+
+
+@pytest.mark.parametrize("optimiser", [nn.SGD(0.1, momentum=0.5), nn.Adam(0.1, beta1=0.5)])
+def test_what_fades_becomes_zero_before_it_is_subnormal_and_all_else_keeps_its_bits(optimiser: Any) -> None:
+    state = tuple(np.array([1e-300, 0.3]) for _ in optimiser.initial(np.zeros(2)))
+    first = optimiser.update(np.zeros(2), np.zeros(2), state, 0.1, 1.0)[1][0]
+    assert first[1] == 0.15
+    for _ in range(40):
+        _, state = optimiser.update(np.zeros(2), np.zeros(2), state, 0.1, 1.0)
+    assert state[0][0] == 0.0
+    assert state[0][1] == 0.3 * 0.5**40
+
+
 @pytest.mark.parametrize(
     ("network", "options", "message"),
     [
@@ -206,6 +222,16 @@ def test_training_stops_when_the_loss_is_not_finite() -> None:
             small().freeze("dense", "dense_1"),
             {},
             "the network has no parameters to train: all are frozen, or it has none.",
+        ),
+        (
+            small(),
+            {"loss": "cross_entropy"},
+            "loss is a function such as nn.cross_entropy, optimiser what calling its class gives, such as nn.Adam().",
+        ),
+        (
+            small(),
+            {"optimiser": nn.Adam},
+            "loss is a function such as nn.cross_entropy, optimiser what calling its class gives, such as nn.Adam().",
         ),
         (small(), {"loss": lambda z, y: z}, "a loss gives one number for one example; this one gave shapes ((3,),)."),
     ],
