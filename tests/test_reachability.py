@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fastgrad.reachability import dependent_on, needed_for
@@ -29,6 +29,7 @@ def ancestors(graph, results, given=()):
     return found
 
 
+@settings(deadline=None)  # the first example may have the kernels compiled
 @given(graphs, st.data())
 def test_what_nodes_are_computed_from(graph, data):
     nodes = st.integers(0, len(graph) - 1)
@@ -37,6 +38,7 @@ def test_what_nodes_are_computed_from(graph, data):
     assert set(np.flatnonzero(found).tolist()) == ancestors(graph, results, stops)
 
 
+@settings(deadline=None)  # the first example may have the kernels compiled
 @given(graphs, st.data())
 def test_what_is_computed_from_nodes(graph, data):
     chosen = data.draw(st.lists(st.integers(0, len(graph) - 1), max_size=4))

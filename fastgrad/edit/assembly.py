@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,8 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastgrad.errors import InputError
+from fastgrad.reachability import needed_for
 from fastgrad.tape import CONSTANT, INPUT, Shape, Source, Tape, distinct
-from fastgrad.transform.symbolic import without_dead_nodes
+from fastgrad.transform.symbolic import with_nodes
 
 __all__ = ["Assembly", "End", "described"]
 
@@ -144,14 +145,24 @@ class Assembly:
 
         Only those by nodes with numbers below ``before``, or by the nodes ``only``, if one is given.
         """
-        operands = self._flat(self._operands)
+        operands, lengths = self._flat(self._operands), self._flat(self._lengths)
         uses = operands == old
-        if only is not None or before is not None:
-            owners = np.repeat(np.arange(self._n), self._flat(self._lengths))
-            uses &= np.isin(owners, list(only)) if only is not None else owners < (before or 0)
+        if before is not None:
+            uses[int(lengths[:before].sum()) :] = False
+        if only is not None:
+            is_meant = np.zeros(self._n, bool)
+            is_meant[list(only)] = True
+            uses &= np.repeat(is_meant, lengths)
         if uses.any():
             self._require_same_shape(old, new)
-        operands[uses] = new
+            operands[uses] = new
+
+    def redirect_each_user(self, old: int, new: Sequence[int]) -> None:
+        """Turn the uses of a node by the k-th of its users into uses of ``new[k]``."""
+        operands = self._flat(self._operands)
+        uses = np.flatnonzero(operands == old)
+        users = np.searchsorted(np.cumsum(self._flat(self._lengths)), uses, side="right")
+        operands[uses] = np.array(new, np.int64)[np.unique(users, return_inverse=True)[1]]
 
     def redirect_use(self, owner: int, place: int, new: int) -> None:
         """Turn one operand of a node, by its place among them, into another."""
@@ -200,21 +211,8 @@ class Assembly:
             for keep, (nodes, values, sources) in zip(kept, self._guards, strict=True)
         ]
 
-    def drop_names(self, node: int) -> None:
-        self._names = [(name, of) for name, of in self._names if of != node]
-
-    def needed(self, results: Iterable[int]) -> NDArray[np.bool_]:
-        """Which nodes these results, and the guards, are computed from."""
-        needed = bytearray(self._n)
-        for node in (*results, *(node for nodes, _, _ in self._guards for node in nodes.tolist())):
-            needed[node] = True
-        lengths = self._flat(self._lengths)
-        first, flat = [0, *np.cumsum(lengths).tolist()], self._flat(self._operands).tolist()
-        for node in self._order()[::-1].tolist():
-            if needed[node]:
-                for operand in flat[first[node] : first[node + 1]]:
-                    needed[operand] = True
-        return np.frombuffer(needed, np.bool_)
+    def drop_names(self, nodes: Container[int]) -> None:
+        self._names = [(name, of) for name, of in self._names if of not in nodes]
 
     def shape_of(self, node: int) -> Shape:
         return list(self._shapes)[int(self._flat(self._shape_indices)[node])]
@@ -228,37 +226,35 @@ class Assembly:
 
     # ---- making the tape
 
-    def build(self, inputs: Sequence[End], outputs: Sequence[End]) -> Tape:
+    def build(self, inputs: Sequence[End], outputs: Sequence[End], optional: Container[int] = ()) -> Tape:
         """The tape with these inputs and outputs, without what neither outputs nor guards need.
 
-        Other inputs of the included tapes must not be needed. Raises InputError for nodes that need each other.
+        Inputs that are among ``optional`` are left out where nothing needs them. Other inputs of the included tapes
+        must not be needed. Raises InputError for nodes that need each other.
         """
         # inputs come first, in the order of the arguments
         self._flat(self._keys)[[end.node for end in inputs]] = np.arange(-len(inputs), 0) - self._n
-        order = self._order()
-        place = np.empty(self._n, np.int64)
-        place[order] = np.arange(self._n)
-        lengths: Indices = self._flat(self._lengths)
-        starts = np.concatenate([[0], np.cumsum(lengths)])
-        ordered_lengths = lengths[order]
-        new_starts = np.concatenate([[0], np.cumsum(ordered_lengths)])
-        # the position of each operand in the old order, in the new one
-        gathered = np.repeat(starts[order] - new_starts[:-1], ordered_lengths) + np.arange(new_starts[-1])
+        order, place, starts, operands = self._arranged()
         guards = [np.concatenate(column) for column in zip(*self._guards, strict=True)] if self._guards else []
         guard_nodes, guard_values, guard_sources = guards or (np.zeros(0, np.int64),) * 3
         names = distinct(name for name, _ in self._names)
         named_nodes = np.array([node for _, node in self._names], np.int64)
+        results = place[[end.node for end in outputs]]
+        keep = needed_for((results, place[guard_nodes]), starts, operands)
+        inputs = [end for end in inputs if end.node not in optional or keep[place[end.node]]]
+        first = place[[end.node for end in inputs]]
+        keep[first] = True
         tape = Tape(
             opcodes=self._flat(self._opcodes)[order],
-            operand_starts=new_starts.astype(np.uint32),
-            operands=place[self._flat(self._operands)[gathered]].astype(np.uint32),
+            operand_starts=starts.astype(np.uint32),
+            operands=operands.astype(np.uint32),
             shape_indices=self._flat(self._shape_indices)[order].astype(np.uint32),
             shapes=tuple(self._shapes),
             attribute_indices=self._flat(self._attribute_indices)[order].astype(np.int32),
             attributes=tuple(self._attributes),
             constants=tuple(self._constants),
-            inputs=place[[end.node for end in inputs]].astype(np.uint32),
-            outputs=place[[end.node for end in outputs]].astype(np.uint32),
+            inputs=first.astype(np.uint32),
+            outputs=results.astype(np.uint32),
             guard_nodes=place[guard_nodes].astype(np.uint32),
             guard_values=np.asarray(guard_values, np.float64),
             guard_sources=guard_sources.astype(np.int32),
@@ -271,18 +267,48 @@ class Assembly:
             named_nodes=place[named_nodes].astype(np.uint32),
             node_names=names,
         )
-        return without_dead_nodes(tape)
+        return with_nodes(tape, keep)
 
-    def _order(self) -> Indices:
-        """The nodes by key, or, where that has an operand behind its user, each after its operands."""
-        keys = self._flat(self._keys)
-        order: Indices = np.argsort(keys, kind="stable")
-        place = np.empty(self._n, np.int64)
-        place[order] = np.arange(self._n)
-        operands, lengths = self._flat(self._operands), self._flat(self._lengths)
-        if np.all(place[operands] < np.repeat(place, lengths)):
-            return order
-        return _operands_first(order, np.concatenate([[0], np.cumsum(lengths)]), operands)
+    def _arranged(self) -> tuple[Any, Indices, Indices, Indices]:
+        """The nodes in order, where each is in it, and their operands there (starts, numbers).
+
+        They are ordered by key, or, where that has an operand behind its user, each comes after its operands.
+        """
+        keys, lengths, operands = (self._flat(column) for column in (self._keys, self._lengths, self._operands))
+        starts = _starts(lengths)
+        if np.all(keys[:-1] <= keys[1:]):
+            if _are_before_users(starts, operands):
+                return slice(None), np.arange(self._n), starts, operands
+            order = np.arange(self._n)
+        else:
+            order = np.argsort(keys, kind="stable")
+            arranged = _in_order(order, starts, operands)
+            if _are_before_users(*arranged[1:]):
+                return order, *arranged
+        order = _operands_first(order, starts, operands)
+        return order, *_in_order(order, starts, operands)
+
+
+def _starts(lengths: Indices) -> Indices:
+    starts = np.zeros(len(lengths) + 1, np.int64)
+    np.cumsum(lengths, out=starts[1:])
+    return starts
+
+
+def _are_before_users(starts: Indices, operands: Indices) -> bool:
+    users = np.repeat(np.arange(len(starts) - 1), np.diff(starts))
+    return bool(np.all(operands < users))
+
+
+def _in_order(order: Indices, starts: Indices, operands: Indices) -> tuple[Indices, Indices, Indices]:
+    """Where each node is in another order, and the operands there."""
+    place = np.empty(len(order), np.int64)
+    place[order] = np.arange(len(order))
+    lengths: Indices = np.diff(starts)[order]
+    new_starts = _starts(lengths)
+    # the position of each operand in the old order, in the new one
+    gathered = np.repeat(starts[order] - new_starts[:-1], lengths) + np.arange(new_starts[-1])
+    return place, new_starts, place[operands[gathered]]
 
 
 def _numbered(table: dict[Any, int], entries: Sequence[Any]) -> Indices:

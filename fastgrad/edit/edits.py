@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -14,6 +14,7 @@ from fastgrad.edit.assembly import Assembly, End, Indices, described
 from fastgrad.edit.compose import compose, ends, output_ends, recorded_at
 from fastgrad.edit.places import input_position, node_of, place_of
 from fastgrad.errors import InputError
+from fastgrad.reachability import dependent_on, needed_for
 from fastgrad.tape import CONSTANT, INPUT, Node, Shape, Tape, is_number
 from fastgrad.transform.adjoint import input_names, output_names
 
@@ -59,14 +60,9 @@ class _Edit:
     def redirect_outputs(self, old: int, new: int) -> None:
         self.outputs = [End(new, end.name) if end.node == old else end for end in self.outputs]
 
-    def build(self) -> Tape:
-        return self.assembly.build(self.inputs, self.outputs)
-
-    def build_with_needed_inputs(self, optional: set[int]) -> Tape:
+    def build(self, optional: Container[int] = ()) -> Tape:
         """The tape, without those of the optional inputs that nothing needs any more."""
-        used = self.assembly.needed([end.node for end in self.outputs])
-        self.inputs = [end for end in self.inputs if end.node not in optional or used[end.node]]
-        return self.build()
+        return self.assembly.build(self.inputs, self.outputs, optional)
 
 
 def _check_part(part: Tape, shapes: Sequence[Shape], operands: Sequence[str]) -> None:
@@ -153,14 +149,17 @@ def _taken_over(edit: _Edit, old: int, new: int, nodes: Sequence[int]) -> Tape:
     edit.redirect_outputs(old, new)
     if new >= len(tape):
         edit.assembly.move_names_and_guards(old, new)
-    inside = set(nodes)
-    parameters = {
-        node
-        for member in nodes
-        for node in tape.operands_of(member).tolist()
-        if tape.opcodes[node] == INPUT and inside.issuperset(tape.users_of(node).tolist())
-    }
-    return edit.build_with_needed_inputs(parameters)
+    return edit.build(_parameters(tape, nodes))
+
+
+def _parameters(tape: Tape, nodes: Sequence[int]) -> set[int]:
+    """The inputs that no others than these nodes use."""
+    used = [node for member in nodes for node in tape.operands_of(member).tolist()]
+    inputs = Counter(node for node in used if tape.opcodes[node] == INPUT)
+    if not inputs:
+        return set()
+    uses = np.bincount(tape.operands, minlength=len(tape))
+    return {node for node, count in inputs.items() if uses[node] == count}
 
 
 def cut(tape: Tape, places: Sequence[Where]) -> tuple[Tape, Tape]:
@@ -168,17 +167,17 @@ def cut(tape: Tape, places: Sequence[Where]) -> tuple[Tape, Tape]:
     if not nodes:
         raise InputError("say where the tape is cut: by the names or numbers of nodes.")
     names = [_name_at(tape, node) for node in nodes]
+    behind = _behind(tape, nodes)
+    _refuse_other_ways(tape, nodes, behind)
     back = _Edit(tape)
     new = [End(back.assembly.add_input(tape.shape_of(node)), name) for node, name in zip(nodes, names, strict=True)]
     for node, end in zip(nodes, new, strict=True):
         back.assembly.redirect(node, end.node)
         back.redirect_outputs(node, end.node)
-        back.assembly.drop_names(node)
-    behind = _behind(tape, nodes)
+    back.assembly.drop_names(set(nodes))
     back.assembly.keep_guards(lambda guards: behind[guards])
-    _refuse_other_ways(tape, nodes, back)
     back.inputs = new + back.inputs
-    return _front(tape, nodes, names, behind), back.build_with_needed_inputs(set(tape.inputs.tolist()))
+    return _front(tape, nodes, names, behind), back.build(set(tape.inputs.tolist()))
 
 
 def _front(tape: Tape, nodes: Sequence[int], names: Sequence[str], behind: NDArray[np.bool_]) -> Tape:
@@ -186,32 +185,30 @@ def _front(tape: Tape, nodes: Sequence[int], names: Sequence[str], behind: NDArr
     edit = _Edit(tape)
     edit.outputs = [End(node, name) for node, name in zip(nodes, names, strict=True)]
     edit.assembly.keep_guards(lambda guards: ~behind[guards])
-    return edit.build_with_needed_inputs(set(tape.inputs.tolist()))
+    return edit.build(set(tape.inputs.tolist()))
 
 
 def _behind(tape: Tape, nodes: Sequence[int]) -> NDArray[np.bool_]:
     """Which nodes depend on these, themselves left out."""
-    behind = np.zeros(len(tape), bool)
-    for node in nodes:
-        behind[tape.dependents(node).numbers] = True
-    behind[list(nodes)] = False
+    behind = dependent_on(nodes, tape.operand_starts, tape.operands)
+    behind[nodes] = False
     return behind
 
 
-def _refuse_other_ways(tape: Tape, nodes: Sequence[int], back: _Edit) -> None:
+def _refuse_other_ways(tape: Tape, nodes: Sequence[int], behind: NDArray[np.bool_]) -> None:
     """Raise where something computed before the cut is used behind it."""
-    crosses = np.zeros(len(tape), bool)
-    for node in nodes:
-        crosses[tape.dependencies(node).numbers] = True
-    crosses &= back.assembly.needed([end.node for end in back.outputs])[: len(tape)]
-    crosses &= tape.opcodes < INPUT
-    crosses[list(nodes)] = False
-    for node in np.flatnonzero(crosses).tolist():
-        if any(tape.opcodes[k] == INPUT for k in tape.dependencies(node).numbers.tolist()):
-            raise InputError(
-                f"the tape cannot be cut there: {described(tape, node)} is used on both sides. Cut at it, too: "
-                f"cut(..., {_name_at(tape, node)!r})."
-            )
+    starts, operands = tape.operand_starts, tape.operands
+    guards = tape.guard_nodes[behind[tape.guard_nodes]]
+    crosses = needed_for([nodes], starts, operands)
+    crosses &= needed_for([tape.outputs, guards], starts, operands, given=nodes) & (tape.opcodes < INPUT)
+    crosses[nodes] = False
+    if crosses.any():
+        crosses &= dependent_on(tape.inputs, starts, operands)  # what is made of constants may be on both sides
+    for node in np.flatnonzero(crosses)[:1].tolist():
+        raise InputError(
+            f"the tape cannot be cut there: {described(tape, node)} is used on both sides. Cut at it, too: "
+            f"cut(..., {_name_at(tape, node)!r})."
+        )
 
 
 def _name_at(tape: Tape, node: int) -> str:
@@ -253,17 +250,15 @@ def untie(tape: Tape, name: str) -> Tape:
     if len(users) < 2:
         raise InputError(f"input {name!r} has {len(users)} use{'s' * (len(users) != 1)}; there is nothing to untie.")
     edit = _Edit(tape)
-    for user in users[1:]:
-        new = edit.assembly.add_input(tape.shape_of(node))
-        edit.assembly.redirect(node, new, only=[user])
-        at = next(k for k, end in enumerate(edit.inputs) if end.node == node)
-        edit.inputs.insert(at + users.index(user), End(new, edit.inputs[at].name))
+    new = [node, *(edit.assembly.add_input(tape.shape_of(node)) for _ in users[1:])]
+    edit.assembly.redirect_each_user(node, new)
+    edit.inputs[position : position + 1] = [End(other, edit.inputs[position].name) for other in new]
     return edit.build()
 
 
 def constants_to_inputs(tape: Tape, names: Sequence[Where]) -> Tape:
     if names:
-        nodes = [tape.number_of(name) for name in names]
+        nodes = list(dict.fromkeys(tape.number_of(name) for name in names))
     else:
         constants = np.flatnonzero(tape.opcodes == CONSTANT).tolist()
         nodes = [node for node in constants if not is_number(tape.constant_of(node))]
@@ -271,11 +266,11 @@ def constants_to_inputs(tape: Tape, names: Sequence[Where]) -> Tape:
     for node in nodes:
         if tape.opcodes[node] != CONSTANT:
             raise InputError(f"{described(tape, node)} is not a constant.")
-        new = edit.assembly.add_input(tape.shape_of(node))
-        edit.assembly.redirect(node, new)
-        edit.redirect_outputs(node, new)
-        edit.assembly.drop_names(node)
-        edit.inputs.append(End(new, tape.node(node).name or f"constant{node}"))
+    new = [edit.assembly.add_input(tape.shape_of(node)) for node in nodes]
+    edit.inputs += [End(k, tape.node(node).name or f"constant{node}") for k, node in zip(new, nodes, strict=True)]
+    edit.assembly.drop_names(set(nodes))
+    now = edit.assembly.replace_all(np.array(nodes, np.int64), np.array(new, np.int64))
+    edit.outputs = [End(int(now[end.node]), end.name) for end in edit.outputs]
     return edit.build()
 
 

@@ -68,15 +68,15 @@ def _paths(tape: Tape) -> set[str]:
 def _group(tape: Tape, path: str) -> Place:
     inside = nodes_of_group(tape, path) & (tape.opcodes != INPUT)
     numbers = np.flatnonzero(inside)
-    owners = np.repeat(np.arange(len(tape)), np.diff(tape.operand_starts))
-    leaving = tape.operands[inside[tape.operands] & ~inside[owners]]
+    is_used_inside = np.repeat(inside, np.diff(tape.operand_starts))
+    leaving = tape.operands[inside[tape.operands] & ~is_used_inside]
     results = sorted({*leaving.tolist(), *tape.outputs[inside[tape.outputs]].tolist()})
     if len(results) != 1:
         found = " and ".join(described(tape, node) for node in results[:5]) or "none"
         raise InputError(f"group {path!r} has {len(results)} results ({found}). Name the node that is meant.")
     used_outside = np.zeros(len(tape), bool)
-    used_outside[tape.operands[~inside[owners]]] = True
-    entering = dict.fromkeys(tape.operands[inside[owners] & ~inside[tape.operands]].tolist())
+    used_outside[tape.operands[~is_used_inside]] = True
+    entering = dict.fromkeys(tape.operands[is_used_inside & ~inside[tape.operands]].tolist())
     operands = [node for node in entering if tape.opcodes[node] != CONSTANT]
     data = [node for node in operands if tape.opcodes[node] != INPUT or used_outside[node]]
     # a group that takes nothing else works on its inputs: the first of them, its parameters being the others

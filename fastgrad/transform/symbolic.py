@@ -389,6 +389,11 @@ def _moves_nothing(operation: array_ops.ArrayOperation, attribute: Any, shape: S
 def without_dead_nodes(tape: Tape) -> Tape:
     """The tape without nodes on which neither outputs nor guards depend; inputs stay."""
     keep = needed_for((tape.inputs, tape.outputs, tape.guard_nodes), tape.operand_starts, tape.operands)
+    return with_nodes(tape, keep)
+
+
+def with_nodes(tape: Tape, keep: NDArray[np.bool_]) -> Tape:
+    """The tape of these nodes alone, among which are its inputs, outputs, guards and all operands."""
     if keep.all():
         return tape
     number = np.cumsum(keep, dtype=np.int64) - 1
