@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from fastgrad import nn
 from fastgrad.errors import InputError
@@ -163,6 +166,36 @@ def test_edited_networks_train_on() -> None:
     trained, history = edited.fit(X, Y, loss=nn.cross_entropy, epochs=200, progress=False, optimiser=nn.Adam(0.01))
     assert history["loss"][-1] < 0.5 * history["loss"][0]
     kept(edited, trained, but=set(edited.trainable))
+
+
+def identity_behind(of: nn.Network, layer: str, k: int) -> nn.Network:
+    (units,) = of.tape[f"{layer}/output"].shape
+    return of.insert_after(layer, nn.Residual(nn.Dense(units, kernel=nn.zeros, activation=nn.tanh)), seed=k)
+
+
+STEPS: dict[str, Callable[[nn.Network, str, int], nn.Network]] = {
+    "identity": identity_behind,
+    "no dropout": lambda of, layer, k: of.insert_after(layer, nn.Dropout(0.5)),
+    "freeze": lambda of, layer, k: of.freeze(layer),
+    "rename": lambda of, layer, k: of.rename(layer, f"renamed_{k}"),
+    "same activation": lambda of, layer, k: (
+        of.replace(layer, nn.Activation(nn.tanh)) if "activation" in layer else of.unfreeze(layer)
+    ),
+}
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.lists(st.tuples(st.sampled_from(sorted(STEPS)), st.integers(0, 99)), max_size=7))
+def test_any_sequence_of_edits_that_change_nothing_changes_nothing(steps: list[tuple[str, int]]) -> None:
+    before = after = nn.build(nn.Sequential(nn.Sequential(nn.Dense(6, nn.tanh), name="block"), nn.Dense(3, nn.tanh)), 4)
+    for k, (step, choice) in enumerate(steps):
+        after = STEPS[step](after, after.layers[choice % len(after.layers)], k)
+    after.tape.validate()
+    np.testing.assert_allclose(values(after), values(before), rtol=1e-12, atol=1e-14)
+    file = io.BytesIO()
+    after.save(file)
+    file.seek(0)
+    np.testing.assert_array_equal(values(nn.load(file)), values(after))
 
 
 @pytest.mark.parametrize(
