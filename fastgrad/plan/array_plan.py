@@ -19,95 +19,24 @@ from numpy.typing import NDArray
 
 from fastgrad import array_ops, ops
 from fastgrad.array_ops import slices_of
+from fastgrad.plan.array_steps import (
+    ArrayPlan,
+    Buffer,
+    Copy,
+    Evaluation,
+    Place,
+    Segment,
+    Step,
+    Store,
+    Stretch,
+    contiguous,
+)
+from fastgrad.plan.row_blocks import in_blocks_of_rows
 from fastgrad.plan.scalar_program import MAX_ARITY, NO_SLOT, ScalarProgram
-from fastgrad.plan.sweep import Sweep, plan_sweep, with_few_slots
+from fastgrad.plan.sweep import plan_sweep, with_few_slots
 from fastgrad.tape import ARRAY_OPERATION, CONSTANT, INPUT, Shape, Tape, is_number
 
 VIEWS = (array_ops.reshape, array_ops.transpose, array_ops.broadcast_to, array_ops.slice_)
-
-
-@dataclass(frozen=True)
-class Buffer:
-    """Memory that places lie in: ``kind`` is "input", "constant", "result" (numbered) or "workspace"."""
-
-    kind: str
-    number: int
-    size: int
-
-
-@dataclass(frozen=True)
-class Place:
-    """A strided array within a buffer; offset and strides count elements."""
-
-    buffer: int
-    offset: int
-    shape: Shape
-    strides: tuple[int, ...]
-
-
-@dataclass(frozen=True)
-class Store:
-    """A row of a segment's program that goes to memory, or is added to what is there."""
-
-    slot: int
-    place: Place
-    accumulate: bool
-
-
-@dataclass(frozen=True)
-class Stretch:
-    """Neighbouring elements of a buffer."""
-
-    buffer: int
-    first: int
-    count: int
-
-
-@dataclass(frozen=True)
-class Segment:
-    """A scalar program over the index space ``shape``."""
-
-    shape: Shape
-    sweep: Sweep
-    loads: tuple[tuple[int, Place], ...]
-    stores: tuple[Store, ...]
-
-    @property
-    def nanoseconds(self) -> int:
-        """About how long the VM takes: a tenth of a nanosecond for an instruction in a lane."""
-        return self.sweep.n_instructions * math.prod(self.shape) // 10
-
-
-@dataclass(frozen=True)
-class Evaluation:
-    """An array operation that NumPy does, from places to a place."""
-
-    operation: array_ops.ArrayOperation
-    attribute: Any
-    operands: tuple[Place, ...]
-    result: Place
-
-
-@dataclass(frozen=True)
-class Copy:
-    """Move an array from one place to another."""
-
-    source: Place
-    target: Place
-
-
-@dataclass(frozen=True)
-class ArrayPlan:
-    """Steps in order; the parts of buffers in ``zeroed`` start as zeros."""
-
-    buffers: tuple[Buffer, ...]
-    constants: tuple[NDArray[Any], ...]
-    zeroed: tuple[Stretch, ...]
-    steps: tuple[Segment | Evaluation | Copy, ...]
-
-    @property
-    def workspace_bytes(self) -> int:
-        return 8 * sum(buffer.size for buffer in self.buffers if buffer.kind == "workspace")
 
 
 # What is computed again rather than stored, and how many of these may follow one another.
@@ -235,12 +164,12 @@ class _Planner:
             if not self.is_elementwise(node) or node in scatters.terms:
                 self._guarded_load(node)
         self._outputs()
-        steps = [step for _, step in sorted(self._steps(), key=lambda item: item[0])]
+        steps: list[Step] = [step for _, step in sorted(self._steps(), key=lambda item: item[0])]
         return ArrayPlan(
             buffers=tuple(self.buffers),
             constants=tuple(self.constants),
             zeroed=tuple(self.zeroed),
-            steps=(*steps, *self.copies),
+            steps=tuple(in_blocks_of_rows([*steps, *self.copies])),
         )
 
     def _scatters(self) -> _Scatters:
@@ -616,14 +545,6 @@ class _SegmentProgram:
 
 
 # ---- strided views
-
-
-def contiguous(shape: Shape) -> tuple[int, ...]:
-    """The strides of a contiguous array, in elements."""
-    strides = [1] * len(shape)
-    for axis in range(len(shape) - 2, -1, -1):
-        strides[axis] = strides[axis + 1] * max(shape[axis + 1], 1)
-    return tuple(strides)
 
 
 _probe = np.zeros(1)

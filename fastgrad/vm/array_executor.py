@@ -5,7 +5,7 @@ from __future__ import annotations
 import ctypes
 import math
 from _thread import interrupt_main
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -14,20 +14,30 @@ from numpy.typing import NDArray
 
 from fastgrad.native.source import Source
 from fastgrad.native.tier import Tier
-from fastgrad.plan.array_plan import ArrayPlan, Copy, Evaluation, Place, Segment, Stretch, array_plan, contiguous
+from fastgrad.plan.array_plan import array_plan
+from fastgrad.plan.array_steps import (
+    ArrayPlan,
+    Blocks,
+    Copy,
+    Evaluation,
+    Place,
+    Segment,
+    Stretch,
+    contiguous,
+    places_of,
+)
 from fastgrad.plan.derived import derived_tape
 from fastgrad.plan.request import Kind, Request, result_shapes
 from fastgrad.tape import Tape
 from fastgrad.transform.jacobian_in_one_run import batched_jacobian
 from fastgrad.transform.symbolic import without_dead_nodes
 from fastgrad.vm import instructions as isa
-from fastgrad.vm.binary import kernels
-from fastgrad.vm.memory import MAX_LANES, Captured, aligned, fitting_lanes, taken
+from fastgrad.vm.block_steps import BlockSteps
+from fastgrad.vm.memory import Captured, aligned, taken
+from fastgrad.vm.segment_call import SegmentCall
 from fastgrad.vm.wiring import Wiring
 
 Floats = NDArray[np.float64]
-MIN_LANES = 32
-SHORT_ROW = 32
 CALLBACK = ctypes.CFUNCTYPE(ctypes.c_int64)
 # neither the number of a guard nor -1
 CALLED_IN_VAIN = -2
@@ -53,7 +63,7 @@ class ArrayExecutor:
         # what one run computes, if that is all
         self.tape = None if self._is_repeated else derived
         self.plan = array_plan(derived)
-        self.nanoseconds = float(sum(s.nanoseconds for s in self.plan.steps if isinstance(s, Segment)))
+        self.nanoseconds = float(sum(s.nanoseconds for s in self.plan.flat_steps if isinstance(s, Segment)))
         self.tier = Tier(tier, self._sources)
         self._pool: list[_Runner] = []
 
@@ -168,10 +178,7 @@ class _Runner:
         self._followers: list[_Follower] = []
         self._followers_of_adopted: dict[int, list[_Follower]] = {}
         self._in_segments = {
-            place.buffer
-            for step in plan.steps
-            if isinstance(step, Segment)
-            for place in (*(place for _, place in step.loads), *(store.place for store in step.stores))
+            place.buffer for step in plan.flat_steps if isinstance(step, Segment) for place in places_of(step)
         }
         self.calls: list[SegmentCall] = []
         self.steps = list(self._steps(plan))
@@ -225,7 +232,7 @@ class _Runner:
         }
         n_inputs = sum(is_input for is_input, _ in words)
         reads = [(array.ctypes.data, array.nbytes) for array in self.captured.arrays]
-        if len(self.steps) == len(self.calls) == 1 and not self.captured.has_copies:
+        if self.steps == self.calls and len(self.calls) == 1 and not self.captured.has_copies:
             driver, job, nanoseconds = isa.RUN_ARRAY, self.calls[0].address, self.calls[0].nanoseconds
         else:
             self._callback = CALLBACK(self._called_back)
@@ -249,24 +256,25 @@ class _Runner:
                 if 0 not in step.shape:
                     waiting.append(step)
                 continue
-            read = (step.source,) if isinstance(step, Copy) else step.operands
-            if waiting or any(place.buffer == stretch.buffer for place in read for stretch in zeroed):
+            touched = _touched(step)
+            if waiting or any(place.buffer == stretch.buffer for place in touched for stretch in zeroed):
                 yield self._call(waiting, zeroed)
                 waiting, zeroed = [], ()
-            yield self._copy(step, plan) if isinstance(step, Copy) else self._evaluation(step, plan)
+            if isinstance(step, Blocks):
+                yield self._blocks(step, plan)
+            else:
+                yield self._copy(step, plan) if isinstance(step, Copy) else self._evaluation(step, plan)
         if waiting or zeroed:
             yield self._call(waiting, zeroed)
 
-    def _call(self, segments: Sequence[Segment], zeroed: Sequence[Stretch]) -> Callable[[], int]:
-        parts = [part for segment in segments for part in _parts(segment)]
-        call = SegmentCall(parts, zeroed, self.addresses)
-        self.calls.append(call)
-        run_array, address = kernels().run_array, call.address
+    def _call(self, segments: Sequence[Segment], zeroed: Sequence[Stretch]) -> SegmentCall:
+        self.calls.append(SegmentCall(segments, zeroed, self.addresses))
+        return self.calls[-1]
 
-        def run() -> int:
-            return int(run_array(address))
-
-        return run
+    def _blocks(self, step: Blocks, plan: ArrayPlan) -> BlockSteps:
+        steps = BlockSteps(step, self.addresses, lambda places: self._arrays(places, plan))
+        self.calls.extend(steps.calls)
+        return steps
 
     def _copy(self, step: Copy, plan: ArrayPlan) -> Callable[[], int]:
         arrays = self._arrays((step.target, step.source), plan)
@@ -342,11 +350,18 @@ class _Runner:
         return arrays
 
 
+def _touched(step: Evaluation | Copy | Blocks) -> list[Place]:
+    """What a step reads, and all that blocks write, which may be added to what is there."""
+    if isinstance(step, Blocks):
+        return [place for row_step in step.steps for place in places_of(row_step.step)]
+    return [step.source] if isinstance(step, Copy) else list(step.operands)
+
+
 def _adopted_buffers(plan: ArrayPlan) -> set[int]:
     """Workspace that is large and filled by NumPy with an array of its own making."""
     return {
         step.result.buffer
-        for step in plan.steps
+        for step in plan.flat_steps
         if isinstance(step, Evaluation)
         and step.operation.into is None
         and plan.buffers[step.result.buffer].kind == "workspace"
@@ -396,170 +411,3 @@ class _Follower:
         self._arrays[self._position] = (
             array if array.shape == self.place.shape and self._whole else _view(self.place, array)
         )
-
-
-class SegmentCall:
-    """Segments that the driver runs in one call, on buffers at ``addresses``."""
-
-    def __init__(self, segments: Sequence[Segment], zeroed: Sequence[Stretch], addresses: NDArray[np.int64]) -> None:
-        self.addresses = addresses
-        self.loads = _Rows(isa.INPUT_ROW, sum(len(segment.loads) for segment in segments))
-        self.stores = _Rows(isa.OUTPUT_ROW, sum(len(segment.stores) for segment in segments))
-        lanes = [_lanes(segment) for segment in segments]
-        n_rows = max((s.sweep.n_slots * n for s, n in zip(segments, lanes, strict=True)), default=0)
-        self.rows, self.failed_lanes = aligned(n_rows), np.zeros(MAX_LANES, np.int64)
-        self.jobs, self.lengths = np.zeros(len(segments), isa.JOB), list[NDArray[np.int64]]()
-        self.segments = segments
-        self.nanoseconds = sum(segment.nanoseconds for segment in segments)
-        for k, (segment, n_lanes) in enumerate(zip(segments, lanes, strict=True)):
-            self._fill(self.jobs[k : k + 1], segment, n_lanes)
-        stretches = [(stretch.buffer, stretch.first, stretch.count) for stretch in zeroed if stretch.count]
-        self.zeroed = np.array(stretches, np.int64).reshape(-1, 3)
-        self.job = np.zeros(1, isa.ARRAY_JOB)
-        fields = {
-            "addresses": self.addresses.ctypes.data,
-            "loads": self.loads.address(0),
-            "load_places": self.loads.places.ctypes.data,
-            "n_loads": self.loads.n,
-            "stores": self.stores.address(0),
-            "store_places": self.stores.places.ctypes.data,
-            "n_stores": self.stores.n,
-            "zeroed": self.zeroed.ctypes.data,
-            "n_zeroed": len(self.zeroed),
-            "jobs": self.jobs.ctypes.data,
-            "n_jobs": len(self.jobs),
-        }
-        isa.set_fields(self.job, fields)
-        self.address = self.job.ctypes.data
-
-    def sources(self) -> dict[int, Source]:
-        """What native code is made from, for the jobs by number that it is made for."""
-        found = {}
-        for number, (segment, job) in enumerate(zip(self.segments, self.jobs, strict=True)):
-            loads = self.loads.part(int(job["inputs"]), int(job["n_inputs"]))
-            stores = self.stores.part(int(job["outputs"]), int(job["n_outputs"]))
-            seeds = np.zeros(0, isa.SEED_ROW)
-            source = Source(segment.sweep, isa.REVERSE, 1, 1, loads, seeds, stores)
-            if source.is_native:
-                found[number] = source
-        return found
-
-    def use_native(self, addresses: Mapping[int, int]) -> None:
-        """Have jobs, by number, use these functions."""
-        n_rows = max((int(job["n_inputs"] + job["n_outputs"]) for job in self.jobs), default=0)
-        self._native_rows = np.zeros(n_rows, np.int64)
-        self._scratch = aligned(n_rows * MAX_LANES)
-        self.jobs["rows"], self.jobs["scratch"] = self._native_rows.ctypes.data, self._scratch.ctypes.data
-        for number, address in addresses.items():
-            self.jobs[number]["native"] = address
-
-    def _fill(self, job: NDArray[Any], segment: Segment, lanes: int) -> None:
-        shape, order = _index_space(segment)
-        loads = [{"slot": slot, "uniform": order(place.strides)[-1] == 0} for slot, place in segment.loads]
-        first_load, n_loads = self.loads.add(loads, [place for _, place in segment.loads], order)
-        stores = [
-            {"slot": s.slot, "mode": isa.ACCUMULATE if s.accumulate else isa.STORE, "kind": isa.OUT_VALUE}
-            for s in segment.stores
-        ]
-        first_store, n_stores = self.stores.add(stores, [s.place for s in segment.stores], order)
-        self.lengths.append(np.array(shape, np.int64))
-        fields = {
-            "words": segment.sweep.words.ctypes.data,
-            "memory": self.rows.ctypes.data,
-            "constants": segment.sweep.numbers.ctypes.data,
-            "n_constants": len(segment.sweep.numbers),
-            "inputs": self.loads.address(first_load),
-            "n_inputs": n_loads,
-            "outputs": self.stores.address(first_store),
-            "n_outputs": n_stores,
-            "n_sweeps": 1,
-            "lanes": lanes,
-            "ndim": len(shape),
-            "shape": self.lengths[-1].ctypes.data,
-            "last_tile": isa.n_tiles(shape, lanes),
-            "failed_lanes": self.failed_lanes.ctypes.data,
-            "has_guards": segment.sweep.n_guards > 0,
-        }
-        isa.set_fields(job, fields)
-
-
-class _Rows:
-    """The rows of all segments of a call, and for each the number of its buffer and its offset there in bytes."""
-
-    def __init__(self, kind: np.dtype[Any], n: int) -> None:
-        self.records = np.zeros(n, kind)
-        self.places = np.zeros((n, 2), np.int64)
-        self.n = 0
-
-    def add(self, rows: Sequence[dict[str, int]], places: Sequence[Place], order: _Order) -> tuple[int, int]:
-        first = self.n
-        for row, place in zip(rows, places, strict=True):
-            record = self.records[self.n]
-            for name, value in row.items():
-                record[name] = value
-            strides = order(place.strides)
-            record["strides"][: len(strides)] = strides
-            self.places[self.n] = place.buffer, 8 * place.offset
-            self.n += 1
-        return first, self.n - first
-
-    def address(self, first: int) -> int:
-        return self.records.ctypes.data + first * self.records.itemsize
-
-    def part(self, address: int, n: int) -> NDArray[Any]:
-        """The records from an address on."""
-        first = (address - self.records.ctypes.data) // max(self.records.itemsize, 1)
-        return self.records[first : first + n]
-
-
-_Order = Callable[[Sequence[int]], list[int]]
-
-
-def _index_space(segment: Segment) -> tuple[tuple[int, ...], _Order]:
-    """The segment's axes with neighbours merged wherever every row allows it; and how that maps strides.
-
-    Lanes run along the last axis. Where that is short, the longest axis changes places with it: a softmax over 256 rows
-    of 10 takes 15 instead of 47 us.
-    """
-    rows = [place.strides for _, place in segment.loads] + [store.place.strides for store in segment.stores]
-    groups: list[list[int]] = []
-    for axis, length in enumerate(segment.shape):
-        if length == 1:
-            continue
-        if groups and all(strides[groups[-1][-1]] == strides[axis] * length for strides in rows):
-            groups[-1].append(axis)
-        else:
-            groups.append([axis])
-    if not groups:
-        return (1,), lambda strides: [0]
-    lengths = [math.prod(segment.shape[axis] for axis in group) for group in groups]
-    longest = lengths.index(max(lengths))
-    if lengths[-1] < SHORT_ROW:
-        groups[longest], groups[-1] = groups[-1], groups[longest]
-        lengths[longest], lengths[-1] = lengths[-1], lengths[longest]
-    shape = tuple(lengths)
-    return shape, lambda strides: [strides[group[-1]] for group in groups]
-
-
-def _parts(segment: Segment) -> Iterator[Segment]:
-    """The segment, or one for each step along its shortest axes where it has more axes than the kernels know."""
-    if len(_index_space(segment)[0]) <= isa.MAX_DIMENSIONS:
-        yield segment
-        return
-    length, axis = min((length, axis) for axis, length in enumerate(segment.shape) if length > 1)
-    shape = (*segment.shape[:axis], 1, *segment.shape[axis + 1 :])
-    for step in range(length):
-
-        def moved(place: Place, step: int = step) -> Place:
-            return replace(place, offset=place.offset + step * place.strides[axis], shape=shape)
-
-        loads = tuple((slot, moved(place)) for slot, place in segment.loads)
-        stores = tuple(replace(store, place=moved(store.place)) for store in segment.stores)
-        yield from _parts(replace(segment, shape=shape, loads=loads, stores=stores))
-
-
-def _lanes(segment: Segment) -> int:
-    """As many as fit and are needed: short rows would be filled up."""
-    shape, _ = _index_space(segment)
-    needed = 1 << max(shape[-1] - 1, 0).bit_length()
-    return min(fitting_lanes(segment.sweep.n_slots, MIN_LANES), max(needed, MIN_LANES))

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 import fastgrad as fg
 from fastgrad import array_ops
-from fastgrad.plan.array_plan import Copy, Evaluation, Segment, array_plan
+from fastgrad.plan.array_plan import array_plan
+from fastgrad.plan.array_steps import Copy, Evaluation, Segment
 from fastgrad.plan.request import Kind, Request, result_shapes
 from fastgrad.plan.scalar_program import scalar_program
 from fastgrad.tape import Tape
