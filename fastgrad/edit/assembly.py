@@ -198,7 +198,7 @@ class Assembly:
             now = further
         operands = self._flat(self._operands)
         operands[:] = now[operands]
-        moved = np.where(now > max(old, default=0), now, np.arange(self._n))
+        moved = np.where(now > old.max(initial=0), now, np.arange(self._n))
         self._names = [(name, int(moved[node])) for name, node in self._names]
         self._guards = [(moved[nodes], values, sources) for nodes, values, sources in self._guards]
         return now
@@ -233,17 +233,17 @@ class Assembly:
         must not be needed. Raises InputError for nodes that need each other.
         """
         # inputs come first, in the order of the arguments
-        self._flat(self._keys)[[end.node for end in inputs]] = np.arange(-len(inputs), 0) - self._n
+        self._flat(self._keys)[np.array([end.node for end in inputs], np.int64)] = np.arange(-len(inputs), 0) - self._n
         order, place, starts, operands = self._arranged()
         guards = [np.concatenate(column) for column in zip(*self._guards, strict=True)] if self._guards else []
         guard_nodes, guard_values, guard_sources = guards or (np.zeros(0, np.int64),) * 3
-        names = distinct(name for name, _ in self._names)
-        named_nodes = np.array([node for _, node in self._names], np.int64)
-        results = place[[end.node for end in outputs]]
+        results = place[np.array([end.node for end in outputs], np.int64)]
         keep = needed_for((results, place[guard_nodes]), starts, operands)
         inputs = [end for end in inputs if end.node not in optional or keep[place[end.node]]]
-        first = place[[end.node for end in inputs]]
+        first = place[np.array([end.node for end in inputs], np.int64)]
         keep[first] = True
+        # what is left out keeps no name from what takes its place
+        named = [(name, node) for name, node in dict.fromkeys(self._names) if keep[place[node]]]
         tape = Tape(
             opcodes=self._flat(self._opcodes)[order],
             operand_starts=starts.astype(np.uint32),
@@ -264,8 +264,8 @@ class Assembly:
             output_names=distinct(end.name for end in outputs) if any(end.name for end in outputs) else (),
             group_indices=self._flat(self._group_indices)[order].astype(np.int32),
             groups=tuple(self._groups),
-            named_nodes=place[named_nodes].astype(np.uint32),
-            node_names=names,
+            named_nodes=place[np.array([node for _, node in named], np.int64)].astype(np.uint32),
+            node_names=distinct(name for name, _ in named),
         )
         return with_nodes(tape, keep)
 

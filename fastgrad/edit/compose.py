@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from difflib import get_close_matches
+from inspect import signature
 from typing import Any
 
 import numpy as np
@@ -26,6 +27,7 @@ def compose(
     wires: Mapping[str, str] | None = None,
     *,
     keep: Sequence[str] = (),
+    share: Sequence[str] | bool = (),
     groups: tuple[str, str] = ("", ""),
 ) -> Tape:
     """The tape of g after f: outputs of f are inputs of g. ``f >> g`` is the same.
@@ -33,7 +35,8 @@ def compose(
     ``wires`` says which, from the names of g's inputs to those of f's outputs. Without it names that f's outputs and
     g's inputs have in common are joined; if there are none, f's outputs go to g's first inputs in order. The result has
     the inputs of f and then those of g that are not joined, and the outputs of g, after those of f that ``keep`` names.
-    ``groups`` puts each part, f first, under a group. g may be a plain function, which is recorded here.
+    Inputs that both have, and that ``share`` names (True: any), are one. ``groups`` puts each part, f first, under a
+    group. g may be a plain function, which is recorded here.
 
     Nothing is computed twice, and the work is linear in the sizes of the parts. Raises InputError where an output of f
     would be lost, for unknown names, and for shapes that do not fit, naming both ends.
@@ -49,8 +52,9 @@ def compose(
             f"compose needs a tape as its inner function, not {type(f).__name__}, since nothing tells its shapes: "
             "record it, fastgrad.record(f, *inputs)."
         )
+    keep = [keep] if isinstance(keep, str) else keep
     if not isinstance(g, Tape):
-        g = recorded_at(g, f.output_shapes)
+        g = recorded_at(g, _shapes_for(g, f, wires))
     joined = _joined(g, f, wires)
     names = output_names(f)
     lost = [name for k, name in enumerate(names) if k not in joined.values() and name not in keep]
@@ -62,6 +66,7 @@ def compose(
     assembly = Assembly()
     inner = assembly.include(f, group=groups[0])
     wired = {position: int(inner[f.outputs[output]]) for position, output in joined.items()}
+    wired |= {to: int(inner[f.inputs[of]]) for to, of in _shared(g, f, share, joined).items()}
     outer = assembly.include(g, wired, group=groups[1])
     kept = [End(int(inner[f.outputs[_position(names, name, "output")]]), name) for name in keep]
     inputs = ends(f, inner, groups[0]) + [end for k, end in enumerate(ends(g, outer, groups[1])) if k not in wired]
@@ -97,6 +102,45 @@ def _joined(g: Tape, f: Tape, wires: Mapping[str, str] | None) -> dict[int, int]
     return joined
 
 
+def _shapes_for(g: Callable[..., Any], f: Tape, wires: Mapping[str, str] | None) -> Sequence[Shape]:
+    """The shapes that a plain function is recorded for: those of the outputs that its parameters take."""
+    try:
+        parameters = list(signature(g).parameters)
+    except ValueError:  # some functions written in C do not tell
+        return f.output_shapes
+    of = wires if wires is not None else {name: name for name in parameters if name in f.output_names}
+    if not of or set(of) != set(parameters):
+        return f.output_shapes
+    gives = output_names(f)
+    return [f.output_shapes[_position(gives, of[name], "output")] for name in parameters]
+
+
+def _shared(g: Tape, f: Tape, share: Sequence[str] | bool, joined: Mapping[int, int]) -> dict[int, int]:
+    """Which input of f, by position, inputs of g are one with."""
+    takes, others = list(input_names(g)), list(input_names(f))
+    common = [name for k, name in enumerate(takes) if name in others and k not in joined]
+    wanted = _names_in(share, common)
+    missing = [name for name in wanted if name not in common]
+    if missing:
+        raise InputError(f"{_listed('input', missing)} cannot be shared: both tapes must have it, and nothing give it.")
+    found = {takes.index(name): others.index(name) for name in wanted}
+    for to, of in found.items():
+        _require_one_shape(takes[to], f.input_shapes[of], g.input_shapes[to])
+    return found
+
+
+def _names_in(share: Sequence[str] | bool, every: Sequence[str]) -> Sequence[str]:
+    """What ``share`` says: names, one name, or whether it is all of them."""
+    if isinstance(share, str):
+        return [share]
+    return list(every if share else ()) if isinstance(share, bool) else list(share)
+
+
+def _require_one_shape(name: str, one: Shape, other: Shape) -> None:
+    if one != other:
+        raise InputError(f"input {name!r} cannot be shared: it has shape {one} in one tape and {other} in another.")
+
+
 def parallel(*tapes: Tape, share: Sequence[str] | bool = (), groups: Sequence[str] = ()) -> Tape:
     """The tapes side by side: all their inputs, all their outputs.
 
@@ -109,8 +153,10 @@ def parallel(*tapes: Tape, share: Sequence[str] | bool = (), groups: Sequence[st
     >>> [float(value) for value in fastgrad.parallel(x, y, share=["t"])(0.0)]
     [1.0, 0.0]
     """
+    if not tapes or (groups and len(groups) != len(tapes)):
+        raise InputError(f"parallel takes one or more tapes and, if any, a group for each; not {len(tapes)} tapes.")
     names = [name for tape in tapes for name in tape.input_names]
-    shared = set(names) if share is True else set(share or ())
+    shared = set(_names_in(share, names))
     alone = [name for name in shared if names.count(name) < 2]
     if alone and share is not True:
         raise InputError(f"{_listed('input', alone)} cannot be shared: it must be an input of two tapes or more.")
@@ -124,11 +170,7 @@ def parallel(*tapes: Tape, share: Sequence[str] | bool = (), groups: Sequence[st
         for position, name in enumerate(tape.input_names):
             if name in shared and name in first:
                 node, shape = first[name]
-                if shape != tape.input_shapes[position]:
-                    raise InputError(
-                        f"input {name!r} cannot be shared: it has shape {shape} in one tape and "
-                        f"{tape.input_shapes[position]} in another."
-                    )
+                _require_one_shape(name, shape, tape.input_shapes[position])
                 wires[position] = node
         numbers = assembly.include(tape, wires, group=group)
         for position, end in enumerate(ends(tape, numbers, group)):
@@ -162,7 +204,10 @@ def partial(tape: Tape, **values: Any) -> Tape:
     wires: dict[int, int] = {}
     for name, value in values.items():
         position = input_position(tape, name)
-        array = np.array(value, np.float64)
+        array = np.array(value)
+        if array.dtype.kind not in "biuf":
+            raise InputError(f"input {name!r} takes an array of numbers, not {value!r}.")
+        array = array.astype(np.float64)
         if array.shape != tape.input_shapes[position]:
             raise InputError(
                 f"input {name!r} has shape {tape.input_shapes[position]}; the value given for it has {array.shape}."

@@ -149,6 +149,9 @@ def _taken_over(edit: _Edit, old: int, new: int, nodes: Sequence[int]) -> Tape:
     edit.redirect_outputs(old, new)
     if new >= len(tape):
         edit.assembly.move_names_and_guards(old, new)
+    if len(nodes) > 1:  # decisions that were taken inside a group go with it
+        gone = set(nodes) - {old}
+        edit.assembly.keep_guards(lambda guards: np.array([node not in gone for node in guards.tolist()], bool))
     return edit.build(_parameters(tape, nodes))
 
 
@@ -207,7 +210,7 @@ def _refuse_other_ways(tape: Tape, nodes: Sequence[int], behind: NDArray[np.bool
     for node in np.flatnonzero(crosses)[:1].tolist():
         raise InputError(
             f"the tape cannot be cut there: {described(tape, node)} is used on both sides. Cut at it, too: "
-            f"cut(..., {_name_at(tape, node)!r})."
+            f"cut(..., {tape.node(node).name or node!r})."
         )
 
 
@@ -218,6 +221,8 @@ def _name_at(tape: Tape, node: int) -> str:
 def graft(tape: Tape, place: Where, what: What, inputs: Mapping[str, Any] | None = None) -> Tape:
     node = node_of(tape, place)
     part = what if isinstance(what, Tape) else recorded_at(what, [tape.shape_of(node)], inputs)
+    if not part.inputs.size:
+        raise InputError("what is grafted takes no input: it needs one for the value at the place.")
     name = _name_at(tape, node)
     return compose(part, _front(tape, [node], [name], _behind(tape, [node])), {input_names(part)[0]: name})
 
@@ -307,8 +312,7 @@ def rename(tape: Tape, names: Mapping[str, str]) -> Tape:
         if old not in known and not any(path.startswith(f"{old}/") for path in known):
             tape.number_of(old)  # raises, with the names that are near it
     for new in names.values():
-        if not isinstance(new, str) or not new or not all(new.split("/")):
-            raise InputError(f"a name must be text, parts of a path between slashes, not {new!r}.")
+        _check_path(new)
 
     def renamed(path: str) -> str:
         if path in names:
@@ -323,16 +327,27 @@ def rename(tape: Tape, names: Mapping[str, str]) -> Tape:
             raise InputError(f"two of the tape's {what} would be {twice[0]!r}. Choose another name.")
         return found
 
+    groups = tuple(map(renamed, tape.groups))
+    distinct_groups = tuple(dict.fromkeys(groups))  # two groups may become one
+    numbers = np.array([distinct_groups.index(group) for group in groups] + [-1], np.int32)
     return replace(
         tape,
         input_names=all_renamed(tape.input_names, "inputs"),
         node_names=all_renamed(tape.node_names, "nodes"),
         output_names=all_renamed(tape.output_names, "outputs"),
-        groups=tuple(map(renamed, tape.groups)),
+        groups=distinct_groups,
+        group_indices=numbers[tape.group_indices],
     )
 
 
+def _check_path(name: str) -> None:
+    if not isinstance(name, str) or not name or not all(name.split("/")):
+        raise InputError(f"a name must be text, parts of a path between slashes, not {name!r}.")
+
+
 def regroup(tape: Tape, places: Sequence[Where], path: str) -> Tape:
+    if path:
+        _check_path(path)
     nodes: Indices = np.array([node for place in places for node in place_of(tape, place).nodes], np.int64)
     groups = dict.fromkeys(tape.groups)
     groups.setdefault(path)

@@ -72,7 +72,8 @@ class EditingMethods:
     def bypass(self, place: Where, *, operand: int | None = None) -> Tape:
         """The tape without a node or group, whose operand of the same shape takes its place.
 
-        ``operand`` is the operand's position, where several have the shape. Inputs that nothing else uses go, too.
+        ``operand`` is the operand's position, where several have the shape. Inputs that nothing else uses go, too, and
+        so do decisions that were taken inside a group.
 
         >>> import fastgrad, numpy as np
         >>> tape = fastgrad.record(lambda x: fastgrad.name(np.sin(x), "sine") + 1.0, 0.0)
@@ -86,8 +87,9 @@ class EditingMethods:
     def cut(self, *places: Where) -> tuple[Tape, Tape]:
         """Two tapes: up to these places, and from there on. ``front >> back`` is the tape again.
 
-        Inputs are on the side that uses them, on both if need be. Raises InputError where something else that was
-        computed before the cut is used behind it, too.
+        Inputs are on the side that uses them, on both if need be: then ``fastgrad.compose(back, front, share=True)`` is
+        the tape, with one input for both. Decisions are checked on the side of what they depend on. Raises InputError
+        where something else that was computed before the cut is used behind it, too.
 
         >>> import fastgrad, numpy as np
         >>> front, back = fastgrad.record(lambda x: fastgrad.name(np.sin(x), "sine") + 1.0, 0.0).cut("sine")
@@ -230,10 +232,10 @@ class EditingMethods:
         """The tape in which a pattern is replaced wherever it is found, or the first ``count`` times.
 
         Pattern and replacement are functions of the same wildcards, which stand for any values. A pattern is recorded
-        for numbers; one with array operations is given as a tape. Operations, attributes and numbers must be the same;
-        operands of commutative operations match either way round. What is inside a match must not be used elsewhere,
-        unless it is ``shared``. ``where`` is the path of a group, or says of a match's result, a ``Node``, whether it
-        is meant. Of matches that overlap, the first is replaced.
+        for any shape; one with array operations is given as a tape. Operations, attributes and numbers must be the
+        same; operands of commutative operations match either way round. What is inside a match must not be used
+        elsewhere, unless it is ``shared``. ``where`` is the path of a group, or says of a match's result, a ``Node``,
+        whether it is meant. Of matches that overlap, the first is replaced.
 
         A pattern that is not found is an error, unless ``missing_ok``.
 

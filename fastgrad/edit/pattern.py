@@ -21,13 +21,15 @@ from fastgrad.edit.compose import ends, output_ends, recorded_at
 from fastgrad.edit.edits import constants_to_inputs
 from fastgrad.edit.places import nodes_of_group
 from fastgrad.errors import InputError
-from fastgrad.tape import CONSTANT, INPUT, Node, Shape, Tape, is_number
+from fastgrad.tape import ARRAY_OPERATION, CONSTANT, INPUT, Node, Shape, Tape, is_number
 from fastgrad.transform.adjoint import input_names
 
 __all__ = ["Match", "matches", "rewrite"]
 
 Pattern = Tape | Callable[..., Any]
 Where = str | Callable[[Node], bool] | None
+# elementwise operations are recorded alike for all shapes; for this one no others look like them
+_ANY_SHAPE = (2, 3)
 # commutative operations of a pattern, whose operands are tried both ways round: 2**6 orders
 _MOST_COMMUTATIVE = 6
 
@@ -66,6 +68,8 @@ def rewrite(
     missing_ok: bool = False,
 ) -> Tape:
     recorded = _recorded(pattern)
+    if count is not None and (isinstance(count, bool) or not isinstance(count, int) or count < 0):
+        raise InputError(f"count says how many matches are replaced at most; it is {count!r}.")
     found = _chosen(tape, recorded, _found(tape, recorded, shared), where)[:count]
     if not len(found):
         if missing_ok or count == 0:
@@ -100,13 +104,31 @@ def rewrite(
 
 
 def _recorded(pattern: Pattern) -> Tape:
-    """The tape of a pattern: one that is given, or that of the function of numbers."""
-    recorded = pattern if isinstance(pattern, Tape) else recorded_at(pattern, [()] * _arity(pattern))
+    """The tape of a pattern: one that is given, or that of the function."""
+    recorded = pattern if isinstance(pattern, Tape) else _recorded_for_any_shape(pattern)
     if len(recorded.outputs) != 1 or recorded.opcodes[recorded.outputs[0]] >= INPUT:
         raise InputError("a pattern has one result, which is that of an operation on its arguments.")
     result = int(recorded.outputs[0])
     if result != len(recorded) - 1 or not _are_used(recorded):
         raise InputError("a pattern needs all of its arguments, and what it computes, for its result.")
+    return recorded
+
+
+def _recorded_for_any_shape(pattern: Callable[..., Any]) -> Tape:
+    """The tape of a function whose operations are elementwise, so that it is the same for all shapes."""
+    shapes = [_ANY_SHAPE] * _arity(pattern)
+    problem = (
+        "the pattern has operations on arrays, which depend on shapes. Give it as a tape, recorded for the shapes that "
+        "are meant: fastgrad.record(pattern, *examples)."
+    )
+    try:
+        recorded = recorded_at(pattern, shapes)
+    except InputError:
+        raise
+    except ValueError as error:  # NumPy's, where shapes do not fit
+        raise InputError(problem) from error
+    if np.any((recorded.opcodes >= ARRAY_OPERATION) & (recorded.opcodes < INPUT)):
+        raise InputError(problem)
     return recorded
 
 
@@ -136,6 +158,7 @@ def _inside(pattern: Tape) -> list[int]:
 def _orders(pattern: Tape) -> Iterator[dict[int, list[int]]]:
     """The operands of each node of a pattern, with those of commutative operations in each order."""
     operands = {node: pattern.operands_of(node).tolist() for node in _inside(pattern)}
+    free = (pattern.opcodes == INPUT) & (_uses(pattern) == 1)
     commutative = [
         node
         for node, of in operands.items()
@@ -143,6 +166,7 @@ def _orders(pattern: Tape) -> Iterator[dict[int, list[int]]]:
         and ops.TABLE[pattern.opcodes[node]].commutative
         and len(of) == 2
         and of[0] != of[1]
+        and not all(free[node] for node in of)  # else either order fits
     ]
     if len(commutative) > _MOST_COMMUTATIVE:
         raise InputError(f"a pattern may hold {_MOST_COMMUTATIVE} commutative operations; this has {len(commutative)}.")
@@ -167,13 +191,16 @@ def _fitting(tape: Tape, pattern: Tape, operands: dict[int, list[int]], shared: 
     rows = np.full((len(candidates), len(pattern)), -1, np.int64)
     rows[:, root] = candidates
     for node in range(root, -1, -1):
-        if pattern.opcodes[node] == INPUT:
+        if pattern.opcodes[node] >= INPUT:
             continue
         rows = rows[_alike(tape, pattern, node, rows[:, node])]
         for place, operand in enumerate(operands.get(node, ())):
             given = tape.operands[tape.operand_starts[rows[:, node]] + np.uint32(place)].astype(np.int64)
-            known = rows[:, operand] >= 0
-            keep = ~known | (rows[:, operand] == given)
+            if pattern.opcodes[operand] == CONSTANT:  # equal numbers may be several nodes
+                keep = _alike(tape, pattern, operand, given)
+            else:
+                known = rows[:, operand] >= 0
+                keep = ~known | (rows[:, operand] == given)
             rows = rows[keep]
             rows[:, operand] = given[keep]
     inner = [node for node in _inside(pattern) if node != root]
@@ -216,6 +243,8 @@ def _chosen(tape: Tape, pattern: Tape, rows: Indices, where: Where) -> Indices:
     """The matches at places that are meant; of those that have a node in common, the first."""
     if isinstance(where, str):
         inside = nodes_of_group(tape, where)
+        if not inside.any():
+            raise InputError(f"the tape has no group {where!r}; it has {', '.join(map(repr, tape.groups)) or 'none'}.")
         rows = rows[inside[rows[:, -1]]]
     elif where is not None:
         rows = rows[[bool(where(tape.node(int(node)))) for node in rows[:, -1]]]

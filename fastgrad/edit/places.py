@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from fastgrad.edit.assembly import described
 from fastgrad.errors import InputError
 from fastgrad.tape import CONSTANT, INPUT, Node, Tape
+from fastgrad.transform.adjoint import input_names
 
 __all__ = ["Place", "input_position", "node_of", "place_of"]
 
@@ -43,7 +44,7 @@ def node_of(tape: Tape, place: int | str | Node) -> int:
 
 def input_position(tape: Tape, name: int | str) -> int:
     """The position among the inputs of one that is meant by name or position. Raises InputError for others."""
-    names = tape.input_names
+    names = input_names(tape)
     if isinstance(name, str) and name in names:
         return names.index(name)
     if isinstance(name, int) and not isinstance(name, bool) and 0 <= name < len(tape.inputs):
@@ -52,8 +53,7 @@ def input_position(tape: Tape, name: int | str) -> int:
     found = np.flatnonzero(tape.inputs == node)
     if len(found):
         return int(found[0])
-    known = ", ".join(map(repr, names)) or f"{len(tape.inputs)} without names"
-    raise InputError(f"{name!r} is no input of the tape. Its inputs are {known}.")
+    raise InputError(f"{name!r} is no input of the tape. Its inputs are {', '.join(map(repr, names)) or 'none'}.")
 
 
 def _paths(tape: Tape) -> set[str]:

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 
@@ -34,6 +34,7 @@ def tape_of(name: str) -> fg.Tape:
     return fg.record(FUNCTIONS[name], POINT)
 
 
+@settings(deadline=None)
 @given(NAMES, NAMES)
 def test_the_jacobian_of_a_composition_is_the_product_of_the_jacobians(inner: str, outer: str) -> None:
     f, g = FUNCTIONS[inner], FUNCTIONS[outer]
@@ -45,6 +46,7 @@ def test_the_jacobian_of_a_composition_is_the_product_of_the_jacobians(inner: st
     assert_allclose(fg.jacobian(composed)(POINT), expected, rtol=1e-9, atol=1e-11 * size)
 
 
+@settings(deadline=None)
 @given(NAMES, NAMES, NAMES)
 def test_composition_is_associative(a: str, b: str, c: str) -> None:
     f, g, h = map(tape_of, (a, b, c))
@@ -53,6 +55,7 @@ def test_composition_is_associative(a: str, b: str, c: str) -> None:
     assert left == right
 
 
+@settings(deadline=None)
 @given(NAMES, NAMES)
 def test_tapes_side_by_side_give_what_each_gives(a: str, b: str) -> None:
     both = fg.parallel(tape_of(a), tape_of(b)).validate()
@@ -152,3 +155,37 @@ def test_guards_of_both_parts_are_kept() -> None:
     for outside in (-1.0, np.pi / 2):
         with pytest.raises(fg.InputError, match="another way"):
             joined(outside)
+
+
+def test_inputs_of_both_parts_may_be_one() -> None:
+    f = fg.record(lambda x, scale: fg.name(np.sin(scale * x), "s"), 0.3, 2.0)
+    g = fg.record(lambda s, scale, x: s * scale + x, 0.3, 2.0, 1.0)
+    assert fg.compose(g, f).input_names == ("x", "scale", "scale_2", "x_2")
+    for share, names in (("scale", ("x", "scale", "x_2")), (["scale", "x"], ("x", "scale")), (True, ("x", "scale"))):
+        assert fg.compose(g, f, share=share).validate().input_names == names
+    assert fg.compose(g, f, share=True)(0.3, 2.0) == np.sin(2.0 * 0.3) * 2.0 + 0.3
+    with pytest.raises(fg.InputError, match="input 's' cannot be shared: both tapes must have it, and nothing give it"):
+        fg.compose(g, f, share="s")
+    other = fg.record(lambda s, x: s * np.sum(x), 0.3, np.ones(2))
+    with pytest.raises(fg.InputError, match=r"'x' cannot be shared: it has shape \(\) in one tape and \(2,\)"):
+        fg.compose(other, f, share=True)
+
+
+def test_one_name_may_stand_for_a_list_of_one() -> None:
+    f = fg.record(lambda x: {"width": np.sin(x), "rest": np.cos(x)}, 1.0)
+    g = fg.record(lambda width: width**2, 1.0)
+    assert fg.compose(g, f, keep="rest") == fg.compose(g, f, keep=["rest"])
+    assert fg.parallel(f, f, share="x").input_names == ("x",)
+
+
+def test_a_plain_function_takes_outputs_by_its_parameters_names() -> None:
+    f = fg.record(lambda x: {"a": x * 1.5, "b": np.stack([x, x])}, 1.0)
+    expected = f(5.0)[0] - 2 * f(5.0)[1]
+    assert_array_equal(fg.compose(lambda b, a: a - 2 * b, f)(5.0), expected)
+    assert_array_equal(fg.compose(lambda p, q: q - 2 * p, f, {"p": "b", "q": "a"})(5.0), expected)
+
+
+def test_parallel_needs_tapes_and_a_group_for_each() -> None:
+    for tapes, groups in (((), ()), ((tape_of("sin"),), ("a", "b"))):
+        with pytest.raises(fg.InputError, match="parallel takes one or more tapes and, if any, a group for each"):
+            fg.parallel(*tapes, groups=groups)

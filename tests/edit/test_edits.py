@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -268,3 +269,132 @@ def test_the_tape_itself_never_changes() -> None:
     tape.replace_node("first/hidden", np.sin)
     tape.cut("first")
     assert (tape.hash, tape.listing(), tape.input_names) == before
+
+
+def test_what_is_left_out_keeps_no_name_from_what_takes_its_place() -> None:
+    def other(hidden: Any) -> Any:
+        with fg.group("second"):
+            return fg.name(2.0 * hidden[:2], "out")
+
+    edited = layers().replace_node("second", other).validate()
+    assert edited.node_names == ("first/product", "first/hidden", "second/out")
+    assert edited["second/out"].operation == "multiply"
+
+
+def test_decisions_inside_a_group_go_with_it() -> None:
+    def program(x: Any) -> Any:
+        with fg.group("inner"):
+            y = np.sin(x)
+            y = y * 2.0 if y > 0.0 else y
+        return y + 1.0 if y < 5.0 else y
+
+    tape = fg.record(program, 1.0)
+    assert len(tape.guard_nodes) == 2
+    replaced = tape.replace_node("inner", lambda x: 3.0 * x).validate()
+    check(replaced, lambda x: 3.0 * x + 1.0, -1.0)
+    bypassed = tape.bypass("inner").validate()
+    check(bypassed, lambda x: x + 1.0, -1.0)
+    with pytest.raises(fg.InputError, match="another way"):
+        replaced(2.0)
+
+
+def test_parts_that_use_the_same_input_are_joined_with_one() -> None:
+    tape = fg.record(lambda x, w: w * fg.name(np.sin(w * x), "s") * x, 0.3, 0.4)
+    front, back = tape.cut("s")
+    assert (front.input_names, back.input_names) == (("x", "w"), ("s", "x", "w"))
+    assert fg.compose(back, front, share=True) == tape
+    assert (front >> back).input_names == ("x", "w", "x_2", "w_2")
+
+
+def test_cuts_at_inputs_outputs_and_constants() -> None:
+    tape = fg.record(lambda x: fg.name(np.sin(x), "s") * 2.0, 0.3)
+    for place in ("x", "s", len(tape) - 1):
+        front, back = tape.cut(place)
+        assert front.validate() >> back.validate() == tape
+    constant = next(node.number for node in tape if node.operation == "constant")
+    front, back = tape.cut(constant)
+    assert (front(), back(2.0, 0.3)) == (2.0, tape(0.3))
+
+
+def test_what_is_made_of_constants_may_be_on_both_sides() -> None:
+    table = np.arange(3.0)
+    tape = fg.record(lambda x: (lambda t: fg.name(np.sin(x * t), "s") + t)(np.exp(fg.record(np.cos, table)(table))), X)
+    front, back = tape.cut("s")
+    assert_array_equal((front >> back)(X), tape(X))
+
+
+def test_groups_that_get_the_same_name_are_one() -> None:
+    renamed = layers().rename({"first": "both", "second": "both"}).validate()
+    assert renamed.groups == ("both",)
+    assert {node.group for node in renamed if node.group} == {"both"}
+    with pytest.raises(fg.InputError, match="parts of a path between slashes, not 'a//b'"):
+        layers().regroup(["first"], "a//b")
+
+
+def test_tapes_without_names_have_default_names_for_edits() -> None:
+    tape = layers()
+    bare = replace(
+        tape,
+        input_names=(),
+        output_names=(),
+        named_nodes=np.zeros(0, np.uint32),
+        node_names=(),
+        groups=(),
+        group_indices=np.zeros(0, np.int32),
+    ).validate()
+    hidden = tape["first/hidden"].number
+    check(bare.insert_after(hidden, np.sin), lambda *args: tape.insert_after(hidden, np.sin)(*args), X, W1, W2)
+    frozen = bare.freeze(input1=W1)
+    assert frozen.input_names == ("input0", "input2")
+    assert frozen == tape.freeze(w1=W1)
+    front, back = bare.cut(hidden)
+    assert front >> back == tape
+    with pytest.raises(fg.InputError, match="no node named 'w1'"):
+        bare.freeze(w1=W1)
+
+
+def test_outputs_that_are_inputs_or_the_same_value() -> None:
+    tape = fg.record(lambda x, y: (x, x, np.sin(x), y), 0.3, 0.4)
+    assert tape.insert_after("x", np.exp).validate()(1.0, 2.0) == (np.e, np.e, np.sin(np.e), 2.0)
+    assert tape.freeze(x=2.0).validate()(5.0) == (2.0, 2.0, np.sin(2.0), 5.0)
+    assert tape.share("y", "x").validate()(2.0) == (2.0, 2.0, np.sin(2.0), 2.0)
+    assert tape.select(3, 0, 0).validate()(1.0, 2.0) == (2.0, 1.0, 1.0)
+    front, back = tape.cut("x")
+    assert fg.compose(back, front).validate()(1.0, 2.0) == tape(1.0, 2.0)
+
+
+@pytest.mark.parametrize("shape", [(), (0,), (0, 3), (1,)])
+def test_values_without_elements_and_without_axes(shape: tuple[int, ...]) -> None:
+    x = np.ones(shape)
+    tape = fg.record(lambda x: fg.name(np.sin(x), "s") * 2.0, x)
+    assert_array_equal(tape.insert_after("s", np.cos).validate()(x), np.cos(np.sin(x)) * 2.0)
+    assert_array_equal(tape.replace_node("s", np.cos).validate()(x), np.cos(x) * 2.0)
+    assert_array_equal(tape.freeze(x=x).validate()(), np.sin(x) * 2.0)
+    front, back = tape.cut("s")
+    assert_array_equal((front >> back)(x), np.sin(x) * 2.0)
+
+
+def test_captured_data_is_read_when_an_edited_tape_runs() -> None:
+    data = np.array([1.0, 2.0, 3.0])
+    tape = fg.record(lambda x: fg.name(np.sin(x), "s") * data, X)
+    edited = tape.insert_after("s", lambda s: s + data)
+    joined = tape >> tape
+    data[:] = 10.0
+    assert_allclose(edited(X), (np.sin(X) + 10.0) * 10.0)
+    assert_allclose(joined(X), np.sin(np.sin(X) * 10.0) * 10.0)
+
+
+def test_many_users_are_untied_in_order() -> None:
+    tape = fg.record(lambda w, x: sum(w * x**k for k in range(1, 40)), 0.5, 0.9)
+    untied = tape.untie("w").validate()
+    assert untied.input_names == ("w", *(f"w_{k}" for k in range(2, 40)), "x")
+    weights = np.arange(39.0)
+    assert_allclose(untied(*weights, 0.9), sum(w * 0.9**k for k, w in enumerate(weights, 1)))
+
+
+def test_values_that_are_no_arrays_of_numbers_are_refused() -> None:
+    for wrong in ("a", 1j, None, object(), ["a", "b"]):
+        with pytest.raises(fg.InputError, match="input 'w1' takes an array of numbers"):
+            layers().freeze(w1=wrong)
+    with pytest.raises(fg.InputError, match="what is grafted takes no input"):
+        layers().graft("first", fg.record(lambda: 3.0))

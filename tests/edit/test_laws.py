@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import fastgrad
@@ -47,6 +47,7 @@ def jacobian(tape: Tape, x: Any) -> Any:
     return fastgrad.jacobian(lambda y: tape(y))(x)
 
 
+@settings(deadline=None)
 @given(programs, programs)
 def test_a_composition_computes_what_the_whole_program_does(f: list[str], g: list[str]) -> None:
     composed = tape_of(f) >> tape_of(g)
@@ -55,6 +56,7 @@ def test_a_composition_computes_what_the_whole_program_does(f: list[str], g: lis
     np.testing.assert_array_equal(jacobian(composed, POINT), fastgrad.jacobian(whole)(POINT))
 
 
+@settings(deadline=None)
 @given(programs, programs)
 def test_the_jacobian_of_a_composition_is_the_product_of_the_jacobians(f: list[str], g: list[str]) -> None:
     inner, outer = tape_of(f), tape_of(g)
@@ -65,6 +67,7 @@ def test_the_jacobian_of_a_composition_is_the_product_of_the_jacobians(f: list[s
     np.testing.assert_allclose(found, np.stack(columns, axis=1), rtol=1e-12, atol=1e-12)
 
 
+@settings(deadline=None)
 @given(programs, programs, programs)
 def test_composition_is_associative(f: list[str], g: list[str], h: list[str]) -> None:
     one, two, three = map(tape_of, (f, g, h))
@@ -72,6 +75,7 @@ def test_composition_is_associative(f: list[str], g: list[str], h: list[str]) ->
     assert left.hash == right.hash
 
 
+@settings(deadline=None)
 @given(programs, programs)
 def test_side_by_side_over_one_input_each_part_is_itself(f: list[str], g: list[str]) -> None:
     both = fastgrad.parallel(tape_of(f), tape_of(g), share=["x"]).validate()
@@ -80,6 +84,7 @@ def test_side_by_side_over_one_input_each_part_is_itself(f: list[str], g: list[s
         np.testing.assert_array_equal(found, program(names)(POINT))
 
 
+@settings(deadline=None)
 @given(programs, programs)
 def test_an_input_made_a_constant_and_an_input_again_computes_the_same(f: list[str], g: list[str]) -> None:
     tape = fastgrad.record(lambda x, y: program(f)(x) * program(g)(y), POINT, POINT)
@@ -89,6 +94,7 @@ def test_an_input_made_a_constant_and_an_input_again_computes_the_same(f: list[s
     np.testing.assert_array_equal(value(back, POINT, POINT), value(tape, POINT, POINT))
 
 
+@settings(deadline=None)
 @given(programs)
 def test_what_is_cut_and_joined_computes_the_same(names: list[str]) -> None:
     tape = tape_of(names)
@@ -100,6 +106,7 @@ def test_what_is_cut_and_joined_computes_the_same(names: list[str]) -> None:
     np.testing.assert_array_equal(value(front >> back, POINT), value(inserted, POINT))
 
 
+@settings(deadline=None)
 @given(programs)
 def test_edits_that_cancel_give_an_equal_hash(names: list[str]) -> None:
     tape = tape_of(names)

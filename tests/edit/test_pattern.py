@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import fastgrad
@@ -130,9 +130,46 @@ def test_what_cannot_be_a_pattern_or_replacement_is_refused_with_the_reason() ->
         tape.matches("tanh")  # type: ignore[arg-type]
 
 
+def test_equal_numbers_may_be_several_nodes() -> None:
+    tape = fastgrad.record(lambda x: x * 2.0, 1.0).insert_after(2, lambda y: y + 2.0)
+    assert sum(node.operation == "constant" for node in tape) == 2
+    assert len(tape.matches(lambda x: x * 2.0 + 2.0)) == 1
+    assert not tape.matches(lambda x: x * 2.0 + 3.0)
+
+
+def test_long_sums_are_patterns_where_the_order_of_terms_makes_no_difference() -> None:
+    tape = fastgrad.record(lambda x: sum((float(k) * x for k in range(1, 20)), np.sin(x)), 0.3)
+    terms = [f"x{k}" for k in range(20)]
+    products = " + ".join(f"{a} * {b}" for a, b in zip(terms[::2], terms[1::2], strict=True))
+    balanced = eval(f"lambda {', '.join(terms)}: {products}")
+    with pytest.raises(InputError, match="may hold 6 commutative operations; this has 9"):
+        tape.matches(balanced)
+    assert len(tape.matches(lambda a, b: a + b)) == 19
+
+
+@pytest.mark.parametrize(
+    "pattern",
+    [lambda x: np.sum(x * x), lambda x: x.T * 2.0, lambda a, b: a @ b, lambda x: np.mean(x), lambda x: x[0] * 2.0],
+)
+def test_functions_of_arrays_are_given_as_tapes(pattern: Any) -> None:
+    tape = fastgrad.record(lambda x: np.sum(x * x) * 2.0, X)
+    with pytest.raises(InputError, match=r"has operations on arrays, which depend on shapes\. Give it as a tape"):
+        tape.matches(pattern)
+
+
+def test_counts_and_groups_that_cannot_be_are_refused() -> None:
+    tape = fastgrad.record(np.tanh, X)
+    for count in (-1, 1.5, True):
+        with pytest.raises(InputError, match="count says how many matches are replaced at most"):
+            tape.rewrite(np.tanh, np.sin, count=count)  # type: ignore[arg-type]
+    with pytest.raises(InputError, match="no group 'nowhere'; it has none"):
+        tape.rewrite(np.tanh, np.sin, where="nowhere")
+
+
 UNARY = {"sin": np.sin, "tanh": np.tanh, "arctan": np.arctan, "cos": np.cos}
 
 
+@settings(deadline=None)
 @given(st.lists(st.sampled_from(sorted(UNARY)), min_size=1, max_size=12), st.sampled_from(sorted(UNARY)))
 def test_random_chains_are_rewritten_as_their_programs(names: list[str], new: str) -> None:
     def program(chain: list[str]) -> Any:
