@@ -24,8 +24,8 @@ A tape of ``n`` nodes holds (arrays are read-only):
 
 and the tuples ``shapes``, ``attributes`` (nested tuples of ints, floats, strings and None), ``sources``,
 ``constants`` (ndarrays, held by reference: what is captured is read at run time), ``input_names`` and ``output_names``
-(one for each, or none at all), ``groups`` (paths such as ``encoder/dense``) and ``node_names`` (no two alike). Names,
-groups and lines say what a person calls things; they change no result and are no part of ``hash``.
+(one for each, no two alike, or none at all), ``groups`` (paths such as ``encoder/dense``) and ``node_names`` (no two
+alike). Names, groups and lines say what a person calls things; they change no result and are no part of ``hash``.
 
 All values are float64; truth values are 1.0 and 0.0. ``Tape.validate`` checks exactly what stands here.
 """
@@ -359,7 +359,7 @@ class Tape(EditingMethods):
 
     def with_outputs(self, positions: Sequence[int]) -> Tape:
         """The tape with those of its outputs that stand at these positions, in this order; no node is dropped."""
-        names = tuple(self.output_names[position] for position in positions) if self.output_names else ()
+        names = distinct(self.output_names[position] for position in positions) if self.output_names else ()
         return replace(self, outputs=self.outputs[list(positions)], output_names=names)
 
     @cached_property
@@ -392,7 +392,7 @@ class Tape(EditingMethods):
 
     # ---- running
 
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+    def __call__(self, /, *args: Any, **kwargs: Any) -> Any:
         """The outputs at these inputs, given in order or by name: an array, or a tuple of arrays if there are several.
 
         On values that are being recorded the tape's operations are recorded, so that ``fastgrad.grad(tape)`` and its
@@ -526,13 +526,13 @@ class Tape(EditingMethods):
     def formula(self, style: str = "text") -> str:
         """What the tape computes as mathematical formulas, in plain text or (``style="latex"``) for a LaTeX formula.
 
-        Values with a name, and those used several times, have a line of their own. Axes of length 1 are left out, and
-        products whose zero factors win over infinities look like all others. Raises InputError for a tape of more than
-        1,000 operations, and for an unknown style.
+        Values with a name, and those used several times, have a line of their own. Axes of length 1 are left out
+        where that changes nothing, and products whose zero factors win over infinities look like all others. Raises
+        InputError for a tape of more than 1,000 operations, and for an unknown style.
 
         >>> import fastgrad, numpy as np
-        >>> print(fastgrad.record(lambda x, y: np.exp(-(x**2)) / y, 1.0, 2.0).formula())
-        y = exp(-x^2)/y
+        >>> print(fastgrad.record(lambda x, z: np.exp(-(x**2)) / z, 1.0, 2.0).formula())
+        y = exp(-x^2)/z
         """
         from fastgrad.document.formula import formula
 

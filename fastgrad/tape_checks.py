@@ -109,8 +109,10 @@ def _problems_of_tables(tape: Tape, attributes: list[Group] | None) -> Iterator[
         ("input", tape.input_names, len(tape.inputs)),
         ("output", tape.output_names, len(tape.outputs)),
     ):
-        if names and (len(names) != count or set(map(type, names)) != {str}):
+        if len(names) and (len(names) != count or set(map(type, names)) != {str}):
             yield f"there must be one name for each {kind}"
+        elif len(set(names)) != len(names):
+            yield f"two {kind}s have the same name"
     if len(tape.node_names) != len(tape.named_nodes) or not set(map(type, tape.node_names)) <= {str}:
         yield "there must be one name for each named node"
     if len(set(tape.node_names)) != len(tape.node_names):

@@ -181,3 +181,11 @@ def test_tables_come_back_from_their_columns(entries):
         ):
             found[position] = entry
     assert repr(found) == repr(entries)
+
+
+@pytest.mark.parametrize("names", ["input_names", "output_names"])
+def test_inputs_and_outputs_have_different_names(names: str) -> None:
+    tape = fg.record(lambda x, y: {"a": x * y, "b": x}, 1.0, 2.0)
+    with pytest.raises(fg.TapeError, match=f"two {names.partition('_')[0]}s have the same name"):
+        replace(tape, **{names: ("a", "a")}).validate()
+    assert tape.with_outputs([0, 0]).validate().output_names == ("a", "a_2")

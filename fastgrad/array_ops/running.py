@@ -225,5 +225,5 @@ prod: ArrayOperation = array_operation(
 
 # ---- extrema of the elements that are numbers
 
-fmax: ArrayOperation = extremum("fmax", np.fmax.reduce, ops.fmax)
-fmin: ArrayOperation = extremum("fmin", np.fmin.reduce, ops.fmin)
+fmax: ArrayOperation = extremum("fmax.reduce", np.fmax.reduce, ops.fmax)
+fmin: ArrayOperation = extremum("fmin.reduce", np.fmin.reduce, ops.fmin)

@@ -230,4 +230,4 @@ def _pentagamma(x: Any) -> Any:
     return import_module("fastgrad.vm.evaluate").evaluator(ops.pentagamma)(x)
 
 
-pentagamma: ArrayOperation = special_function("pentagamma", lambda x, r: (polygamma(4.0, x),), compute=_pentagamma)
+pentagamma: ArrayOperation = special_function("polygamma.3", lambda x, r: (polygamma(4.0, x),), compute=_pentagamma)

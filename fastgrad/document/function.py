@@ -15,8 +15,9 @@ from fastgrad.branches import Branch, Executor
 from fastgrad.config import resolve_tier
 from fastgrad.errors import InputError, located
 from fastgrad.plan.request import Kind, Request
-from fastgrad.recording.recorded_array import RecordedArray
-from fastgrad.recording.replay import replay
+from fastgrad.recording.recorded_array import RecordedArray, means_more_than_its_data, normal_operand
+from fastgrad.recording.recorder import innermost_recorder
+from fastgrad.recording.replay import in_floats, replay
 from fastgrad.recording.structures import BARE
 from fastgrad.tape import Shape, Tape
 from fastgrad.transform.adjoint import input_names, output_names
@@ -51,19 +52,24 @@ class TapeFunction:
     def __reduce__(self) -> Any:
         return TapeFunction, (self.tape, self.as_dict)
 
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+    def __call__(self, /, *args: Any, **kwargs: Any) -> Any:
         """The outputs for these inputs, in order or by name: an array, or a tuple (a dict) of arrays.
 
         Raises InputError where an input is missing or does not fit, or takes a branch that was not recorded.
         """
-        values = self._in_order(args, kwargs)
+        values = [_unwrapped(value) for value in self._in_order(args, kwargs)]
         arrays = [
             _array(value, name, shape) for value, name, shape in zip(values, self.parameters, self._shapes, strict=True)
         ]
         if any(type(value) is RecordedArray for value in values):
             if len(self.tape.guard_nodes):
                 self._run(arrays)  # which checks the guards
-            return self._packed(replay(self.tape, values))
+            # arrays enter by reference, so that a later change of what they hold is seen
+            operands = [
+                in_floats(value) if isinstance(value, np.ndarray) or type(value) is RecordedArray else array[()]
+                for value, array in zip(values, arrays, strict=True)
+            ]
+            return self._packed([in_floats(result) for result in replay(self.tape, operands)])
         return self._packed([result[()] for result in self._run(arrays)])
 
     def _in_order(self, args: Sequence[Any], kwargs: dict[str, Any]) -> list[Any]:
@@ -124,10 +130,23 @@ def _signature(names: Sequence[str]) -> inspect.Signature | None:
     return inspect.Signature([inspect.Parameter(name, kind) for name in names])
 
 
+def _unwrapped(value: Any) -> Any:
+    """Lists and new arrays of a recording that may hold recorded values as recorded or plain arrays."""
+    if type(value) in (float, np.ndarray, RecordedArray) or innermost_recorder() is None:
+        return value
+    is_nested = isinstance(value, (list, tuple)) or (isinstance(value, np.ndarray) and value.dtype.kind == "O")
+    return normal_operand(value) if is_nested or hasattr(value, "recorded_form") else value
+
+
 def _array(value: Any, name: str, shape: Shape) -> Floats:
     """The content of an input as a float64 array in C order."""
     if type(value) is float and shape == ():
         return np.array(value)
+    if means_more_than_its_data(value):
+        raise InputError(
+            f"input {name!r} is a {type(value).__name__}, whose mask or own arithmetic a tape would lose. Pass a plain "
+            "array (np.asarray)."
+        )
     array = np.asarray(value.value if type(value) is RecordedArray else value)
     if array.dtype.kind not in "fiub" or array.dtype.itemsize > 8:
         raise InputError(

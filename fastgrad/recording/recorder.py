@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from fastgrad.errors import LeakedValueError, UnsupportedError, located
 from fastgrad.recording.source import source_of_instruction, user_frame, user_line
-from fastgrad.tape import CONSTANT, INPUT, Shape, Source, Tape, number_array
+from fastgrad.tape import CONSTANT, INPUT, Shape, Source, Tape, distinct, number_array
 
 if TYPE_CHECKING:
     from fastgrad.recording.storage import Storage
@@ -278,7 +278,7 @@ class Recorder:
             guard_sources=indices[n:],
             source_indices=indices[:n],
             sources=sources,
-            input_names=tuple(self.input_names),
+            input_names=distinct(self.input_names),
             output_names=output_names,
             group_indices=self._group_indices(n),
             groups=tuple(self.groups),

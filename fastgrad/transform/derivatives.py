@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
+
 from fastgrad.errors import InputError
 from fastgrad.tape import Tape
 from fastgrad.transform import adjoint as reverse
@@ -68,11 +70,11 @@ def _positions(known: Sequence[str], wanted: int | str | Sequence[int | str], wh
     names, n = list(known), len(known)
     argument = "argnums" if what == "input" else what
     found = []
-    for one in (wanted,) if isinstance(wanted, (int, str)) else wanted:
+    for one in (wanted,) if isinstance(wanted, (int, str, np.integer)) else wanted:
         position = names.index(one) if one in names else one
-        if isinstance(position, bool) or not isinstance(position, int) or not -n <= position < n:
+        if isinstance(position, bool) or not isinstance(position, (int, np.integer)) or not -n <= position < n:
             raise InputError(f"{argument} names {one!r}; the tape's {what}s are {', '.join(names)}, from 0 to {n - 1}.")
-        found.append(position % n)
+        found.append(int(position) % n)
     if not found or len(set(found)) != len(found):
         raise InputError(f"{argument} must name one or more {what}s, each once; it is {wanted!r}.")
     return tuple(found)

@@ -156,6 +156,108 @@ def test_a_called_tape_is_differentiated_by_name_and_vectorised() -> None:
     assert_allclose(second, fg.hessian(lambda x: model(x, W)["loss"])(X), rtol=1e-12)
 
 
+# ---- calls in a recording
+
+WEIGHTED = fg.record(lambda x, y: np.sum(x * y) + np.sum(y * y) * x[0], np.ones(3), np.ones(3))
+
+
+def weighted(x: Any, y: Any) -> Any:
+    return np.sum(x * y) + np.sum(y * y) * x[0]
+
+
+def _filled(x: Any) -> Any:
+    made = np.zeros(3)
+    made[0], made[2] = x, 2.0 * x
+    return made
+
+
+@pytest.mark.parametrize("make", [_filled, lambda x: [x, 1.0, x * x], lambda x: (x, x, 0.5)])
+def test_arrays_and_lists_that_hold_recorded_values_can_be_given(make: Any) -> None:
+    ones = np.ones(3)
+    value, slope = fg.value_and_grad(lambda x: WEIGHTED(make(x), ones))(2.0)
+    expected, expected_slope = fg.value_and_grad(lambda x: weighted(np.stack(list(make(x))), ones))(2.0)
+    assert (float(value), float(slope)) == (float(expected), float(expected_slope))
+    assert float(value) == float(WEIGHTED(make(2.0), ones))
+
+
+@pytest.mark.parametrize(
+    "y", [[100, 100, 100], np.array([100, 100, 100], np.int8), np.array([0.1, 0.2, 0.3], np.float32), [True, False, 2]]
+)
+def test_inputs_beside_recorded_ones_are_computed_with_in_float64(y: Any) -> None:
+    x = np.array([1.0, 2.0, 3.0])
+    value, gradient = fg.value_and_grad(lambda x: WEIGHTED(x, y))(x)
+    floats = np.asarray(y, float)
+    assert float(value) == float(WEIGHTED(x, y))
+    assert_allclose(gradient, floats + np.array([np.sum(floats * floats), 0.0, 0.0]), rtol=1e-15)
+
+
+def test_arrays_beside_recorded_values_are_read_at_run_time() -> None:
+    y = np.array([1, 2, 3])
+    gradient = fg.grad(lambda x: WEIGHTED(x, y))
+    assert gradient(np.ones(3)).tolist() == [15.0, 2.0, 3.0]
+    y[:] = 2
+    assert gradient(np.ones(3)).tolist() == [14.0, 2.0, 2.0]
+
+
+def test_results_in_a_recording_are_memory_of_their_own() -> None:
+    data = np.array([1.0, 2.0])
+
+    def parts(x: Any) -> Any:
+        y = x * 2.0
+        return y, y, y[1:], data, x, x[1:]
+
+    def changed(x: Any, parts: Any) -> Any:
+        x = x * 1.0
+        results = parts(x)
+        for k, result in enumerate(results):
+            result[0] = (k + 5.0) * x[0]
+        return sum(10.0**k * np.sum(result) for k, result in enumerate((*results, x)))
+
+    tape = fg.record(parts, np.ones(3))
+    x = np.array([1.0, 2.0, 3.0])
+    value, gradient = fg.value_and_grad(lambda x: changed(x, tape))(x)
+    assert data.tolist() == [1.0, 2.0]
+    apart = lambda x: [np.array(part) for part in (x * 2, x * 2, (x * 2)[1:], data, x, x[1:])]  # noqa: E731
+    assert float(value) == changed(x, apart)
+    steps = [(changed(x + h, apart) - changed(x - h, apart)) / 2.0 for h in np.eye(3)]
+    assert_allclose(gradient, steps, rtol=1e-12)
+
+
+def test_truth_values_are_numbers_in_a_recording_too() -> None:
+    def count(x: Any, y: Any) -> Any:
+        above, far = (y > 0).astype(float), (y > 1).astype(float)
+        return x * (above + far) + x * (above - far - far)
+
+    tape = fg.record(count, 1.0, 2.0)
+    for function in (lambda x, y: tape(x, y), lambda x, y: tape(x, 2.0), lambda x, y: fg.grad(count)(x, y) * x):
+        value, slopes = fg.value_and_grad(function, (0, 1))(3.0, 2.0)
+        assert (float(value), *map(float, slopes)) == (3.0, 1.0, 0.0)
+    is_above = fg.record(lambda x: x > 0, 1.0)
+    assert float(fg.grad(lambda x: x * (is_above(x) + is_above(x)))(3.0)) == 2.0
+
+
+def test_an_array_with_a_mask_is_refused() -> None:
+    with pytest.raises(fg.InputError, match="input 'x' is a MaskedArray, whose mask or own arithmetic a tape would"):
+        TAPE(np.ma.array(X, mask=[True, False]), W)
+
+
+def test_an_input_may_be_called_self() -> None:
+    tape = fg.record(lambda self: self * 2.0, 1.0)
+    assert float(tape(self=2.0)) == float(tape.to_function()(self=2.0)) == 4.0
+
+
+def test_a_tape_that_is_recorded_within_a_recording_has_inputs_of_different_names() -> None:
+    found: list[Tape] = []
+
+    def outer(x: Any) -> Any:
+        found.append(fg.record(lambda lifted0: lifted0 * x, 2.0))
+        return x * 1.0
+
+    fg.grad(outer)(1.0)
+    assert found[0].input_names == ("lifted0", "lifted0_2")
+    assert float(found[0](3.0, lifted0_2=4.0)) == 12.0
+
+
 # ---- derivatives as tapes
 
 
@@ -185,6 +287,12 @@ def test_a_gradient_tape_is_differentiated_again_and_again() -> None:
         tape = tape.gradient().validate()
         assert_allclose(tape(2.0), expected, rtol=1e-13)
     assert tape.input_names == ("x",)
+
+
+def test_positions_may_be_numbers_of_numpy() -> None:
+    tape = fg.record(lambda x, y: x * y, 2.0, 3.0)
+    for argnums in (np.int64(1), [np.int32(1)]):
+        assert tape.gradient(argnums).output_names == ("adjoint(y)",)
 
 
 def test_a_gradient_is_that_of_one_output_by_the_inputs_that_are_named() -> None:

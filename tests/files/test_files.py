@@ -473,3 +473,23 @@ def test_mutated_tapes_that_pass_the_check_run_without_a_crash():
         [sys.executable, "-c", MUTATED, "1", "400"], check=True, timeout=300, capture_output=True, text=True
     )
     assert int(done.stdout) > 40
+
+
+@pytest.mark.parametrize(
+    ("make", "x"),
+    [
+        (lambda: fg.record(np.fmin.reduce, np.ones(3)), [3.0, np.nan, 2.0]),
+        (lambda: fg.record(np.fmin, 1.0, 2.0), 3.0),
+        (lambda: fg.record(fg.trigamma, 1.0).gradient().gradient(), 1.5),
+    ],
+)
+def test_a_tape_that_comes_back_computes_and_is_differentiated_as_before(make, x):
+    tape = make()
+    file = io.BytesIO()
+    tape.save(file)
+    loaded = fg.load(io.BytesIO(file.getvalue()))
+    given = [np.asarray(x)] * len(tape.inputs)
+    np.testing.assert_array_equal(loaded.opcodes, tape.opcodes)
+    np.testing.assert_array_equal(loaded(*given), tape(*given))
+    np.testing.assert_array_equal(loaded.gradient(0)(*given), tape.gradient(0)(*given))
+    assert np.isfinite(loaded.gradient(0)(*given)).all()
