@@ -18,7 +18,7 @@ NAMESPACE = {name: getattr(np, name) for name in ("sin", "cos", "tanh", "exp", "
 NAMESPACE |= {"max": np.maximum, "min": np.minimum}
 
 
-def evaluated(text: str, **inputs: float) -> dict[str, float]:
+def evaluated(text: str, **inputs: Any) -> dict[str, float]:
     """The variables of a formula in plain text, computed as Python."""
     values: dict[str, Any] = dict(inputs)
     for line in text.splitlines():
@@ -32,8 +32,11 @@ def evaluated(text: str, **inputs: float) -> dict[str, float]:
     [
         (lambda x: x * np.sin(x), (1.0,), "y = x*sin(x)", r"y = x \, \sin\left(x\right)"),
         (lambda x: np.exp(-(x**2)), (1.0,), "y = exp(-x^2)", "y = e^{-{x}^{2}}"),
-        (lambda x, y: x - (y - 1), (1.0, 1.0), "y = x - (y - 1)", r"y = x - \left(y - 1\right)"),
-        (lambda x, y: x / (x * y), (1.0, 1.0), "y = x/(x*y)", r"y = \frac{x}{x \, y}"),
+        (lambda x, z: x - (z - 1), (1.0, 1.0), "y = x - (z - 1)", r"y = x - \left(z - 1\right)"),
+        (lambda x, z: x / (x * z), (1.0, 1.0), "y = x/(x*z)", r"y = \frac{x}{x \, z}"),
+        (lambda x, y: x * y, (1.0, 1.0), "z = x*y", r"z = x \, y"),
+        (lambda x: np.add(x < 1.0, x), (1.0,), "y = (x < 1) + x", r"y = \left(x < 1\right) + x"),
+        (lambda x: 1e-9**x, (1.0,), "y = 1e-09^x", r"y = {\left(1 \cdot 10^{-9}\right)}^{x}"),
         (lambda x: (-x) * 3.0, (1.0,), "y = -3*x", r"y = -3 \, x"),
         (lambda x: x - -2.5, (1.0,), "y = x + 2.5", "y = x + 2.5"),
         (lambda x: (x + 1) ** 2, (1.0,), "y = (x + 1)^2", r"y = {\left(x + 1\right)}^{2}"),
@@ -91,6 +94,48 @@ def test_names_are_escaped_in_latex(name: str) -> None:
     text = formula(tape, "latex")
     assert name not in text
     assert r"\input" not in text
+
+
+def named_like_an_input(x: Any) -> Any:
+    return fg.name(x * x, "x") + x
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda x, m: x[:, None] + x,
+        lambda x, m: x[:, None] + x[:, None],
+        lambda x, m: x[:, None] - m * x,
+        lambda x, m: np.sum(x[:, None] * x[None, :] - m, axis=1),
+        lambda x, m: np.sum(x[:, None] + 0.0 * m, axis=0),
+        lambda x, m: np.sum(np.broadcast_to(x, (2, 3))),
+        lambda x, m: np.sum(np.broadcast_to(x[:, None], (3, 3)), axis=0),
+        lambda x, m: np.broadcast_to(x[:, None], (3, 2)),
+        lambda x, m: np.broadcast_to(x, (2, 3)).reshape(3, 2),
+        lambda x, m: x * (m @ x),
+        lambda x, m: (m @ x) * x - m @ (m @ x),
+        lambda x, m: x @ m @ x * 2.0,
+        lambda x, m: x[:, None] @ x[None, :] - (m @ m).T,
+        lambda x, m: m[:, 0] + m[:, 1:2],
+        lambda x, m: m[1] * m[:, 1] - m[1:2] * m[0],
+        lambda x, m: np.cumsum(x[:, None] + x, 1)[2],
+        lambda x, m: np.tanh(x[:, None] * 2.0).T @ m,
+        lambda x, m: np.add(x < 0.5, x) - (x < 0.5),
+        lambda x, m: named_like_an_input(x),
+        lambda x, m: {"x": x + 1.0, "y": np.sin(x)},
+    ],
+)
+def test_formulas_of_arrays_compute_what_the_tape_computes(function: Any) -> None:
+    x, m = np.array([0.3, -0.7, 1.1]), np.arange(9.0).reshape(3, 3) / 7.0
+    tape = fg.record(function, x, m)
+    functions = {name: getattr(np, name) for name in ("reshape", "broadcast_to")}
+    values = evaluated(formula(tape), x=x, m=m, cumsum=np.cumsum, **functions)
+    results = tape(x, m)
+    for found, result in zip(
+        list(values.values())[-len(tape.outputs) :], results if type(results) is tuple else (results,), strict=True
+    ):
+        assert_allclose(np.squeeze(found), np.squeeze(result), rtol=1e-6)
+    formula(tape, "latex")
 
 
 LEAVES = st.sampled_from(["x", "z", "2.0", "0.5", "-1.5"])
