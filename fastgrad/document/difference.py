@@ -123,7 +123,9 @@ class _Nodes:
             if node.operation == "input":
                 attribute = inputs[node.number]
             elif node.operation == "constant":
-                attribute = (node.attribute.dtype.str, np.ascontiguousarray(node.attribute).tobytes())
+                # in one order of bytes, which is no difference
+                content = node.attribute.astype(node.attribute.dtype.newbyteorder("<"), copy=False)
+                attribute = (content.dtype.str, content.tobytes())
             kind = (node.operation, repr(attribute) if type(attribute) is not tuple else _exact(attribute), node.shape)
             self.kinds.append(kind)
             key = (kind, tuple([self.structures[operand] for operand in node.operands]))

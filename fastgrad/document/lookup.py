@@ -53,7 +53,7 @@ class NodeSequence(Sequence[Node]):
         if isinstance(node, str):
             number = self._tape._numbers_by_name.get(node, -1)
         elif isinstance(node, Node):
-            return node.number in self._set and node == self._tape.node(node.number)
+            return node.number in self._set and _is_same(node, self._tape.node(node.number))
         elif isinstance(node, (int, np.integer)):
             number = int(node)
         else:
@@ -66,6 +66,13 @@ class NodeSequence(Sequence[Node]):
 
     def __repr__(self) -> str:
         return f"<{len(self)} of the {len(self._tape)} nodes of a tape>"
+
+
+def _is_same(node: Node, other: Node) -> bool:
+    # the arrays of constants are compared by identity: one number for each element is no answer
+    if isinstance(node.attribute, np.ndarray) or isinstance(other.attribute, np.ndarray):
+        return node.attribute is other.attribute and node._replace(attribute=None) == other._replace(attribute=None)
+    return node == other
 
 
 def numbers_by_name(tape: Tape) -> dict[str, int]:

@@ -30,6 +30,8 @@ __all__ = ["to_source"]
 MAX_ELEMENTS = 10_000
 
 _LITERALS = {"nan": "np.nan", "inf": "np.inf", "-inf": "-np.inf"}
+# what the source calls, and what it calls a function's argument
+_USED = ("np", "float", "int", "ValueError", "constants", "array_operation", "elementary_operation")
 # what computes with truth values as they are; elsewhere they are 1.0 and 0.0
 _LOGICAL = ("logical_and", "logical_or", "logical_xor", "logical_not")
 # the results of these may be views of their operands
@@ -57,6 +59,9 @@ def to_source(
     """The source of :meth:`fastgrad.Tape.to_source`."""
     if not name.isidentifier() or keyword.iskeyword(name):
         raise InputError(f"name must be one that Python allows for a function, not {name!r}.")
+    name = unicodedata.normalize("NFKC", name)  # as Python reads it
+    if name in _USED or name in _helpers(tape):
+        raise InputError(f"name must not be {name!r}, which the source itself may use.")
     if constants not in ("inline", "argument"):
         raise InputError(f"constants must be 'inline' or 'argument', not {constants!r}.")
     # the arrays say what they say only in a valid tape
@@ -71,9 +76,7 @@ class _Writer:
         self.name, self.takes_constants, self.lines, self.as_dict = name, takes_constants, lines, as_dict
         # the definitions and imports that the function needs, in the order of their first use
         self.needed: dict[str, str] = {"checked": _CHECKED} if len(tape.inputs) else {}
-        self.taken = {"np", "constants", name, *dir(builtins), *(f"_{known}" for known in DEFINITIONS)}
-        self.taken |= {f"_{known.name}" for known in ops.TABLE} | {"_checked", "_guard"}
-        self.taken |= {_imported_name(operation_of(code).name) for code in _array_codes(tape)}
+        self.taken = {*_USED, name, *dir(builtins), *_helpers(tape)}
         self.variables: list[str] = []
         self._is_plain_truth = _plain_truths(tape)
         known = tape._names_of_nodes | dict(zip(tape.inputs.tolist(), input_names(tape), strict=True))
@@ -204,16 +207,17 @@ class _Writer:
         return f"_guard({variable}, {_number(float(self.tape.guard_values[position]))}, {_literal(line)})"
 
     def _returned(self) -> str:
-        results = [self._result(number) for number in self.tape.outputs.tolist()]
+        outputs = self.tape.outputs.tolist()
+        results = [self._result(number, number in outputs[:k]) for k, number in enumerate(outputs)]
         if self.as_dict:
             names = map(_literal, output_names(self.tape))
             return "return {" + ", ".join(f"{name}: {text}" for name, text in zip(names, results, strict=True)) + "}"
         return f"return {results[0]}" if len(results) == 1 else f"return ({', '.join(results)})"
 
-    def _result(self, number: int) -> str:
+    def _result(self, number: int, is_repeated: bool) -> str:
         """An output, as memory of its own."""
         variable, opcode = self.variables[number], int(self.tape.opcodes[number])
-        is_view = opcode in (INPUT, CONSTANT) or operation_of(opcode) in _VIEWS
+        is_view = is_repeated or opcode in (INPUT, CONSTANT) or operation_of(opcode) in _VIEWS
         return f"np.array({variable}, float)[()]" if is_view else variable
 
     def _check_size(self) -> None:
@@ -225,8 +229,11 @@ class _Writer:
             )
 
 
-def _array_codes(tape: Tape) -> list[int]:
-    return [code for code in np.unique(tape.opcodes).tolist() if ARRAY_OPERATION <= code < INPUT]
+def _helpers(tape: Tape) -> set[str]:
+    """The names of functions that the source may define or import."""
+    codes = [code for code in np.unique(tape.opcodes).tolist() if ARRAY_OPERATION <= code < INPUT]
+    names = (*DEFINITIONS, *(operation.name for operation in ops.TABLE), *(operation_of(code).name for code in codes))
+    return {"_checked", "_guard", *map(_imported_name, names)}
 
 
 def _imported_name(name: str) -> str:

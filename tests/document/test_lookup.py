@@ -118,3 +118,13 @@ def test_dependencies_of_a_name() -> None:
     ]
     assert "loss" in TAPE.dependents("x")
     assert "loss" not in TAPE.dependents("parts[1]")
+
+
+def test_nodes_of_other_tapes_are_not_in_a_tape() -> None:
+    one, other = (fg.record(lambda x, data=data: x * data, 1.0) for data in (np.ones(2), np.full(2, 3.0)))
+    (constant,) = (node for node in one if node.operation == "constant")
+    assert constant in one.nodes
+    assert constant in one
+    assert constant not in other.nodes
+    assert constant._replace(attribute=None) not in one.nodes
+    assert one[0] in other.nodes

@@ -383,3 +383,22 @@ def test_invalid_tapes_are_refused_before_anything_is_written() -> None:
         replace(tape, attributes=(Evil("a"),)).to_source()
     with pytest.raises(fg.TapeError):
         replace(tape, input_names=(Evil("a"),)).to_source()
+
+
+@pytest.mark.parametrize("name", ["np", "float", "constants", "_checked", "_guard", "_zero_product", "\uff4e\uff50"])
+def test_a_name_that_the_source_uses_itself_is_refused(name: str) -> None:
+    tape = fg.record(lambda x: x * 2.0, 1.0)
+    with pytest.raises(fg.InputError, match=r"name must not be '.*', which the source itself may use"):
+        tape.to_source(name)
+
+
+@pytest.mark.parametrize("name", ["print", "_f", "function_2", "match"])
+def test_other_names_are_the_functions(name: str) -> None:
+    assert run(fg.record(lambda x: x * 2.0, 1.0).to_source(name), name)(3.0) == 6.0
+
+
+def test_an_output_that_comes_twice_is_two_arrays() -> None:
+    tape = fg.record(lambda x: (y := x * 2.0, y), np.ones(2))
+    one, other = run(tape.to_source())(np.ones(2))
+    one[0] = 9.0
+    assert other.tolist() == [2.0, 2.0]
