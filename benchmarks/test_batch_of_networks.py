@@ -52,7 +52,6 @@ def test_gradients_by_the_inputs_of_a_network(compare, peer, way, width):
     mapped = fg.vmap(fg.grad(network), in_axes=(0, None, None, None), threads=1)
     ours = as_one_tape(x, given) if way == "one tape" else lambda: mapped(x, *given)
     rival = in_jax(peer("jax"), x, given)
-    bar = 1.0 if way == "one tape" else None
-    compare(f"Network of {width}, gradients by {N} inputs: {way}", ours, {"JAX jit(vmap(grad))": rival}, bar=bar)
+    compare(f"Network of {width}, gradients by {N} inputs: {way}", ours, {"JAX jit(vmap(grad))": rival})
     if rival is not None:
         np.testing.assert_allclose(ours(), np.asarray(rival()), rtol=1e-9, atol=1e-12)

@@ -182,7 +182,7 @@ def files() -> dict[Path, str]:
         "",
         "```python",
         *[shown.source + "\n\n" for shown in COMPONENTS],
-        "helix = fg.parallel(*(fg.record(f, 1.0) for f in (helix_x, helix_y, helix_z)), share=('t',))",
+        'helix = fg.parallel(*(fg.record(f, 1.0) for f in (helix_x, helix_y, helix_z)), share=("t",))',
         "```",
         "",
     ]
