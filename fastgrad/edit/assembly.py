@@ -184,8 +184,15 @@ class Assembly:
     def move_names_and_guards(self, old: int, new: int) -> None:
         """Have another node carry the names of a node, and the guards on it."""
         self._names = [(name, new if node == old else node) for name, node in self._names]
+        self.move_guards(old, new)
+
+    def move_guards(self, old: int, new: int) -> None:
+        """Have the guards on a node ask another node."""
         for nodes, _, _ in self._guards:
-            nodes[nodes == old] = new
+            asked = nodes == old
+            if asked.any():
+                self._require_same_shape(old, new)
+            nodes[asked] = new
 
     def replace_all(self, old: Indices, new: Indices) -> Indices:
         """Turn uses of many nodes into uses of others, which may themselves be replaced; where each node is now.

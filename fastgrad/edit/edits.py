@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter
 from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import replace
@@ -10,12 +11,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fastgrad.edit.assembly import Assembly, End, Indices, described
+from fastgrad.edit.assembly import Assembly, End, described
 from fastgrad.edit.compose import compose, ends, output_ends, recorded_at
-from fastgrad.edit.places import input_position, node_of, place_of
+from fastgrad.edit.places import group_at, input_position, node_of, place_of
 from fastgrad.errors import InputError
 from fastgrad.reachability import dependent_on, needed_for
-from fastgrad.tape import CONSTANT, INPUT, Node, Shape, Tape, is_number
+from fastgrad.tape import CONSTANT, INPUT, Node, Shape, Tape, distinct, is_number
 from fastgrad.transform.adjoint import input_names, output_names
 
 __all__ = [
@@ -84,6 +85,7 @@ def insert_after(tape: Tape, place: Where, what: What, inputs: Mapping[str, Any]
     edit = _Edit(tape)
     new = edit.put_in(what, [node], node, inputs)
     edit.assembly.redirect(node, new, before=len(tape))
+    edit.assembly.move_guards(node, new)
     edit.redirect_outputs(node, new)
     return edit.build()
 
@@ -103,7 +105,7 @@ def insert_before(
         raise InputError(f"{place!r} works on {len(operands)} values; there is no operand {position}.")
     edit = _Edit(tape)
     new = edit.put_in(what, [operands[position]], operands[position], inputs)
-    if len(found.nodes) == 1 and operand is not None:
+    if operand is not None and operands == tuple(tape.operands_of(found.result).tolist()):
         edit.assembly.redirect_use(found.result, position, new)
     else:
         edit.assembly.redirect(operands[position], new, only=found.nodes)
@@ -169,7 +171,7 @@ def cut(tape: Tape, places: Sequence[Where]) -> tuple[Tape, Tape]:
     nodes = list(dict.fromkeys(node_of(tape, place) for place in places))
     if not nodes:
         raise InputError("say where the tape is cut: by the names or numbers of nodes.")
-    names = [_name_at(tape, node) for node in nodes]
+    names = _cut_names(tape, nodes)
     behind = _behind(tape, nodes)
     _refuse_other_ways(tape, nodes, behind)
     back = _Edit(tape)
@@ -181,6 +183,15 @@ def cut(tape: Tape, places: Sequence[Where]) -> tuple[Tape, Tape]:
     back.assembly.keep_guards(lambda guards: behind[guards])
     back.inputs = new + back.inputs
     return _front(tape, nodes, names, behind), back.build(set(tape.inputs.tolist()))
+
+
+def _cut_names(tape: Tape, nodes: Sequence[int]) -> list[str]:
+    """Names of the ends at these nodes; the inputs behind the cut keep theirs."""
+    taken = input_names(tape)
+    inner = [node for node in nodes if tape.opcodes[node] != INPUT]
+    names = dict(zip(tape.inputs.tolist(), taken, strict=True))
+    names |= zip(inner, distinct((*taken, *(_name_at(tape, node) for node in inner)))[len(taken) :], strict=True)
+    return [names[node] for node in nodes]
 
 
 def _front(tape: Tape, nodes: Sequence[int], names: Sequence[str], behind: NDArray[np.bool_]) -> Tape:
@@ -257,7 +268,9 @@ def untie(tape: Tape, name: str) -> Tape:
     edit = _Edit(tape)
     new = [node, *(edit.assembly.add_input(tape.shape_of(node)) for _ in users[1:])]
     edit.assembly.redirect_each_user(node, new)
-    edit.inputs[position : position + 1] = [End(other, edit.inputs[position].name) for other in new]
+    base, names = edit.inputs[position].name, {end.name for end in edit.inputs}
+    free = (other for number in itertools.count(2) if (other := f"{base}_{number}") not in names)
+    edit.inputs[position : position + 1] = [End(new[0], base), *map(End, new[1:], free)]
     return edit.build()
 
 
@@ -348,9 +361,9 @@ def _check_path(name: str) -> None:
 def regroup(tape: Tape, places: Sequence[Where], path: str) -> Tape:
     if path:
         _check_path(path)
-    nodes: Indices = np.array([node for place in places for node in place_of(tape, place).nodes], np.int64)
-    groups = dict.fromkeys(tape.groups)
-    groups.setdefault(path)
+    groups = tape.groups if not path or path in tape.groups else (*tape.groups, path)
     indices = tape.group_indices.copy()
-    indices[nodes] = list(groups).index(path) if path else -1
-    return replace(tape, groups=tuple(groups), group_indices=indices)
+    for place in places:
+        nodes = group_at(tape, place)
+        indices[node_of(tape, place) if nodes is None else nodes] = groups.index(path) if path else -1
+    return replace(tape, groups=groups, group_indices=indices)

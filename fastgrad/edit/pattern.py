@@ -286,13 +286,14 @@ def _check_shapes(tape: Tape, part: Tape, results: Indices) -> None:
 
 
 def _copies(tape: Tape, part: Tape, results: Indices) -> Tape:
-    """As many copies of a tape as there are results side by side, each with the line and group of its result."""
+    """As many copies of a tape, decisions included, as there are results, each with the line and group of its result."""
     n, count = len(part), len(results)
     offsets = np.arange(count, dtype=np.int64)[:, np.newaxis]
 
     def repeated(nodes: Any, step: int) -> Any:
         return (nodes + offsets * step).ravel().astype(np.uint32)
 
+    guard_sources = np.where(part.guard_sources < 0, -1, part.guard_sources + len(tape.sources))
     return replace(
         part,
         opcodes=np.tile(part.opcodes, count),
@@ -304,10 +305,13 @@ def _copies(tape: Tape, part: Tape, results: Indices) -> Tape:
         attribute_indices=np.tile(part.attribute_indices, count),
         inputs=repeated(part.inputs, n),
         outputs=repeated(part.outputs, n),
+        guard_nodes=repeated(part.guard_nodes, n),
+        guard_values=np.tile(part.guard_values, count),
+        guard_sources=np.tile(guard_sources, count).astype(np.int32),
         input_names=(),
         output_names=(),
         source_indices=np.repeat(tape.source_indices[results], n),
-        sources=tape.sources,
+        sources=(*tape.sources, *part.sources),
         group_indices=np.repeat(tape.group_indices[results], n),
         groups=tape.groups,
         named_nodes=np.zeros(0, np.uint32),

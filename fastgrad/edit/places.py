@@ -12,7 +12,7 @@ from fastgrad.errors import InputError
 from fastgrad.tape import CONSTANT, INPUT, Node, Tape
 from fastgrad.transform.adjoint import input_names
 
-__all__ = ["Place", "input_position", "node_of", "place_of"]
+__all__ = ["Place", "group_at", "input_position", "node_of", "place_of"]
 
 
 @dataclass(frozen=True)
@@ -31,10 +31,19 @@ def place_of(tape: Tape, place: int | str | Node) -> Place:
     A group works on the values that it takes from outside other than inputs that only it uses, which are its
     parameters, and constants. Raises InputError for unknown names, and for groups that have not one result.
     """
-    if isinstance(place, str) and place not in tape and place in _paths(tape):
-        return _group(tape, place)
+    if _is_group(tape, place):
+        return _group(tape, str(place))
     node = tape.number_of(place)
     return Place(node, tuple(tape.operands_of(node).tolist()), (node,))
+
+
+def _is_group(tape: Tape, place: int | str | Node) -> bool:
+    return isinstance(place, str) and place not in tape and place in _paths(tape)
+
+
+def group_at(tape: Tape, place: int | str | Node) -> NDArray[np.bool_] | None:
+    """Which nodes belong to the group that a place means; None where it means a node."""
+    return nodes_of_group(tape, str(place)) & (tape.opcodes != INPUT) if _is_group(tape, place) else None
 
 
 def node_of(tape: Tape, place: int | str | Node) -> int:
@@ -66,7 +75,8 @@ def _paths(tape: Tape) -> set[str]:
 
 
 def _group(tape: Tape, path: str) -> Place:
-    inside = nodes_of_group(tape, path) & (tape.opcodes != INPUT)
+    # constants may be used elsewhere, too
+    inside = nodes_of_group(tape, path) & (tape.opcodes < INPUT)
     numbers = np.flatnonzero(inside)
     is_used_inside = np.repeat(inside, np.diff(tape.operand_starts))
     leaving = tape.operands[inside[tape.operands] & ~is_used_inside]
@@ -79,8 +89,9 @@ def _group(tape: Tape, path: str) -> Place:
     entering = dict.fromkeys(tape.operands[is_used_inside & ~inside[tape.operands]].tolist())
     operands = [node for node in entering if tape.opcodes[node] != CONSTANT]
     data = [node for node in operands if tape.opcodes[node] != INPUT or used_outside[node]]
-    # a group that takes nothing else works on its inputs: the first of them, its parameters being the others
-    return Place(results[0], tuple(data or operands[:1]), tuple(numbers.tolist()))
+    # a group that takes nothing else works on the first of its inputs, its parameters being the others
+    first = [node for node in tape.inputs.tolist() if node in entering][:1]
+    return Place(results[0], tuple(data or first), tuple(numbers.tolist()))
 
 
 def nodes_of_group(tape: Tape, path: str) -> NDArray[np.bool_]:

@@ -398,3 +398,71 @@ def test_values_that_are_no_arrays_of_numbers_are_refused() -> None:
             layers().freeze(w1=wrong)
     with pytest.raises(fg.InputError, match="what is grafted takes no input"):
         layers().graft("first", fg.record(lambda: 3.0))
+
+
+def test_untied_inputs_leave_the_names_of_others_alone() -> None:
+    untied = fg.record(lambda w, w_2: np.sin(w) + np.cos(w) * w_2, 1.0, 1.0).untie("w").validate()
+    assert untied.input_names == ("w", "w_3", "w_2")
+    assert_allclose(untied(0.3, w_2=2.0, w_3=0.4), np.sin(0.3) + np.cos(0.4) * 2.0)
+
+
+def test_the_first_input_is_what_a_group_of_inputs_alone_works_on() -> None:
+    def program(x: Any, w: Any) -> Any:
+        with fg.group("dense"):
+            hidden = np.tanh(w * x)
+        return hidden + 1.0
+
+    tape = fg.record(program, 0.3, 0.4)
+    assert tape.bypass("dense").input_names == tape.replace_node("dense", np.exp).input_names == ("x",)
+    check(tape.bypass("dense"), lambda x: x + 1.0, 0.3)
+    check(tape.replace_node("dense", np.exp), lambda x: np.exp(x) + 1.0, 0.3)
+
+
+def test_constants_of_a_group_may_be_used_outside_it() -> None:
+    data = np.array([1.0, 2.0, 3.0])
+
+    def program(x: Any) -> Any:
+        with fg.group("inner"):
+            y = np.sin(x * data + 3.0)
+        return np.sum(y * data + 3.0)
+
+    check(fg.record(program, X).bypass("inner"), lambda x: np.sum(x * data + 3.0), X)
+
+
+def test_an_operand_of_a_group_of_one_node_is_that_of_the_group() -> None:
+    def program(x: Any, w: Any) -> Any:
+        hidden = np.sin(x)
+        with fg.group("scaled"):
+            return w * hidden
+
+    edited = fg.record(program, 0.3, 0.4).insert_before("scaled", lambda h: h + 1.0, operand=0)
+    check(edited, lambda x, w: w * (np.sin(x) + 1.0), 0.3, 0.4)
+
+
+def test_decisions_by_a_value_are_taken_by_what_is_made_of_it() -> None:
+    def program(x: Any) -> Any:
+        return x * 2.0 if fg.name(x > 0.0, "positive") else x * 3.0
+
+    turned = fg.record(program, 1.0).insert_after("positive", lambda c: 1.0 - c).validate()
+    assert turned(-1.0) == -2.0
+    with pytest.raises(fg.InputError, match="another way"):
+        turned(1.0)
+    with pytest.raises(fg.InputError, match=r"it would get shape \(3,\)"):
+        fg.record(program, 1.0).insert_after("positive", lambda c: c * X)
+
+
+def test_groups_with_several_results_change_their_path() -> None:
+    def program(x: Any) -> Any:
+        with fg.group("both"):
+            return np.sin(x) + 1.0, np.cos(x)
+
+    moved = fg.record(program, 0.3).regroup(["both"], "waves").validate()
+    assert {node.group for node in moved if node.operation != "input"} == {"waves"}
+    assert fg.record(program, 0.3).regroup(["both"], "").groups == ("both",)
+
+
+def test_inputs_behind_a_cut_keep_their_names() -> None:
+    tape = fg.record(lambda x, h: fg.name(np.sin(x), "h") + h, 0.3, 0.4)
+    front, back = tape.cut(2)
+    assert (front.output_names, back.input_names) == (("h_2",), ("h_2", "h"))
+    assert (front >> back).input_names == ("x", "h")

@@ -191,3 +191,12 @@ def test_random_chains_are_rewritten_as_their_programs(names: list[str], new: st
 def test_a_rewriting_that_is_undone_gives_an_equal_hash() -> None:
     tape = fastgrad.record(lambda x: np.sum(np.tanh(x) * 2.0), X)
     assert tape.rewrite(np.tanh, np.sin).rewrite(np.sin, np.tanh).hash == tape.rewrite(np.tanh, np.tanh).hash
+
+
+def test_each_copy_of_a_replacement_takes_its_decisions() -> None:
+    scaled = fastgrad.record(lambda y: y * 2.0 if y > 0.0 else y * 3.0, 1.0)
+    tape = fastgrad.record(lambda x, z: np.sin(x) + np.sin(z), 1.0, 1.0).rewrite(np.sin, scaled).validate()
+    assert tape(1.0, 2.0) == 6.0
+    for inputs in ((-1.0, 2.0), (1.0, -2.0)):
+        with pytest.raises(InputError, match=r"test_pattern\.py"):
+            tape(*inputs)
