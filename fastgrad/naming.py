@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from fastgrad.errors import InputError
+from fastgrad.recording.fresh_array import FreshArray
 from fastgrad.recording.recorded_array import RecordedArray
 from fastgrad.recording.recorder import open_recorders
 from fastgrad.recording.structures import flatten
@@ -31,8 +32,10 @@ def name(value: Any, name: str) -> Any:
     _check(name, "name")
     leaves, structure = flatten(value)
     for leaf, path in zip(leaves, structure.names(name), strict=True):
-        if type(leaf) is RecordedArray:
-            leaf.recorder.name(leaf.node, path)
+        # an array that the function has made may have become a recorded one
+        found = leaf.recorded_form() if isinstance(leaf, FreshArray) else leaf
+        if type(found) is RecordedArray:
+            found.recorder.name(found.node, path)
     return value
 
 

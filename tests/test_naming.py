@@ -105,3 +105,16 @@ def test_names_survive_pickling_and_change_no_hash() -> None:
     again = pickle.loads(pickle.dumps(tape))
     assert (again.node_names, groups(again)) == (tape.node_names, groups(tape))
     assert tape == fg.record(lambda x: np.sum((np.tanh(x) * 2.0) ** 2), np.ones(3))
+
+
+def test_an_array_that_the_function_has_filled_can_be_named():
+    def function(x):
+        made = np.zeros(2)
+        made[1] = x
+        plain = fg.name(np.zeros(2), "plain")
+        fg.name(x + 2j * x, "complex")
+        return np.sum(fg.name(made, "made") * plain)
+
+    tape = fg.record(function, 1.0)
+    assert tape.node_names == ("made",)
+    assert tape["made"].shape == (2,)

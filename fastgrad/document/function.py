@@ -131,11 +131,13 @@ def _signature(names: Sequence[str]) -> inspect.Signature | None:
 
 
 def _unwrapped(value: Any) -> Any:
-    """Lists and new arrays of a recording that may hold recorded values as recorded or plain arrays."""
-    if type(value) in (float, np.ndarray, RecordedArray) or innermost_recorder() is None:
+    """What may hold recorded values (lists, and arrays made in a recording) as a recorded or a plain array."""
+    if type(value) is float or type(value) is RecordedArray:
         return value
+    if hasattr(value, "recorded_form"):
+        return normal_operand(value)
     is_nested = isinstance(value, (list, tuple)) or (isinstance(value, np.ndarray) and value.dtype.kind == "O")
-    return normal_operand(value) if is_nested or hasattr(value, "recorded_form") else value
+    return normal_operand(value) if is_nested and innermost_recorder() is not None else value
 
 
 def _array(value: Any, name: str, shape: Shape) -> Floats:

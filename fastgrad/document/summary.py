@@ -113,27 +113,26 @@ def summary(tape: Tape, depth: int = 1, parameters: Sequence[int | str] | None =
     positions = _parameter_positions(tape, parameters)
     paths = ["/".join(path.split("/")[:depth]) for path in tape.groups]
     labels = list(dict.fromkeys(paths))
+    place = {path: row for row, path in enumerate(labels)}
     # the last label is for what belongs to no group
-    of_group = np.array([*(labels.index(path) for path in paths), len(labels)], np.int64)
+    of_group = np.array([*(place[path] for path in paths), len(labels)], np.int64)
     row_of_node = of_group[tape.group_indices]
     is_operation = tape.opcodes < INPUT
     sizes = {position: math.prod(tape.input_shapes[position]) for position in positions}
     counts, unused = _parameter_counts(tape, sizes, row_of_node, len(labels) + 1)
     shown_nodes = _seen_outside(tape, row_of_node)
     rows = []
-    firsts = [(_first(row_of_node, is_operation, row), row) for row in range(len(labels) + 1)]
-    for first, row in sorted(firsts):
-        mine = row_of_node == row
-        if first < len(tape) or counts[row]:
-            outputs = np.flatnonzero(mine & shown_nodes & is_operation)
-            rows.append(
-                SummaryRow(
-                    [*labels, NO_GROUP][row],
-                    operation_counts(tape.opcodes[mine]),
-                    tuple(tape.shape_of(int(node)) for node in outputs),
-                    int(counts[row]),
-                )
-            )
+    operations = np.flatnonzero(is_operation)
+    in_order = operations[np.argsort(row_of_node[operations], kind="stable")]
+    ends = np.cumsum(np.bincount(row_of_node[operations], minlength=len(labels) + 1))
+    nodes_of_rows = np.split(in_order, ends[:-1])
+    labels.append(NO_GROUP)
+    firsts = [(int(nodes[0]) if len(nodes) else len(tape), row) for row, nodes in enumerate(nodes_of_rows)]
+    for _, row in sorted(firsts):
+        nodes = nodes_of_rows[row]
+        if len(nodes) or counts[row]:
+            shapes = tuple(tape.shape_of(int(node)) for node in nodes[shown_nodes[nodes]])
+            rows.append(SummaryRow(labels[row], operation_counts(tape.opcodes[nodes]), shapes, int(counts[row])))
     if unused:
         rows.append(SummaryRow(NOT_USED, {}, (), unused))
     names = input_names(tape)
@@ -170,8 +169,3 @@ def _seen_outside(tape: Tape, row_of_node: NDArray[np.int64]) -> NDArray[np.bool
     seen[tape.operands[rows_of_users != row_of_node[tape.operands]]] = True
     seen[tape.outputs] = True
     return seen
-
-
-def _first(row_of_node: NDArray[np.int64], is_operation: NDArray[np.bool_], row: int) -> int:
-    found = np.flatnonzero((row_of_node == row) & is_operation)
-    return int(found[0]) if len(found) else len(row_of_node)

@@ -223,6 +223,18 @@ def test_results_in_a_recording_are_memory_of_their_own() -> None:
     assert_allclose(gradient, steps, rtol=1e-12)
 
 
+def test_an_array_of_a_recording_that_has_ended_is_refused() -> None:
+    kept: list[Any] = []
+
+    def leaking(x: Any) -> Any:
+        kept.append(_filled(x))
+        return x * 1.0
+
+    fg.grad(leaking)(1.0)
+    with pytest.raises(fg.LeakedValueError):
+        WEIGHTED(kept[0], np.ones(3))
+
+
 def test_truth_values_are_numbers_in_a_recording_too() -> None:
     def count(x: Any, y: Any) -> Any:
         above, far = (y > 0).astype(float), (y > 1).astype(float)
