@@ -139,7 +139,7 @@ class EditingMethods:
         """The tape with these inputs given; see :func:`fastgrad.partial`.
 
         >>> import fastgrad
-        >>> print(fastgrad.record(lambda x, y: x * y, 1.0, 1.0).freeze(y=4.0).formula())
+        >>> print(fastgrad.record(lambda x, scale: x * scale, 1.0, 1.0).freeze(scale=4.0).formula())
         y = 4*x
         """
         from fastgrad.edit.compose import partial
