@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fastgrad.tape import CONSTANT, INPUT, operation_of
+from fastgrad.tape import CONSTANT, operation_name
 
 if TYPE_CHECKING:
     from fastgrad.tape import Tape
@@ -34,7 +34,7 @@ def structure_digest(tape: Tape) -> bytes:
     attributes = np.where(constants, -1, tape.attribute_indices)
     # repr keeps 1, 1.0 and the signs of zero apart, and has no ends of lines
     columns: list[tuple[NDArray[Any], Callable[[list[int]], Iterable[str]]]] = [
-        (tape.opcodes, lambda used: map(_name_of, used)),
+        (tape.opcodes, lambda used: map(operation_name, used)),
         (tape.shape_indices, lambda used: [repr(tape.shapes[k]) for k in used]),
         (attributes, lambda used: [repr(tape.attributes[k]) for k in used]),
     ]
@@ -61,10 +61,6 @@ def content_hash(tape: Tape, structure: bytes) -> str:
         if constant.nbytes >= _SMALL:
             digest.update(_little(np.ascontiguousarray(constant)).reshape(-1).view(np.uint8).data)
     return digest.hexdigest()
-
-
-def _name_of(opcode: int) -> str:
-    return {INPUT: "input", CONSTANT: "constant"}.get(opcode) or operation_of(opcode).name
 
 
 def _add(digest: Any, *parts: Any) -> None:

@@ -13,7 +13,8 @@ import pytest
 
 import fastgrad as fg
 from fastgrad import array_ops, ops
-from fastgrad.tape import ARRAY_OPERATION, CONSTANT, INPUT, Source, Tape, TapeBuilder, is_number, number_array
+from fastgrad.tape import ARRAY_OPERATION, CONSTANT, INPUT, Source, Tape, is_number, number_array
+from fastgrad.tape_builder import TapeBuilder
 
 SCALE = np.array([1.0, 2.0, 3.0])
 

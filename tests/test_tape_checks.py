@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 import fastgrad as fg
 from fastgrad import array_ops, ops
 from fastgrad.columns import groups, put_together
-from fastgrad.tape import ARRAY_OPERATION, CONSTANT, INPUT, Tape, TapeBuilder, operation_of
+from fastgrad.tape import ARRAY_OPERATION, CONSTANT, INPUT, Tape, operation_of
+from fastgrad.tape_builder import TapeBuilder
 
 
 def model(x: Any, y: Any, m: Any) -> Any:

@@ -1,5 +1,1 @@
-"""Drawings of tapes; see the README beside this file."""
-
-from fastgrad.draw.drawing import Drawing, draw
-
-__all__ = ["Drawing", "draw"]
+"""Drawings of tapes: see README.md in this folder."""

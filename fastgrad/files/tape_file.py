@@ -21,7 +21,7 @@ from fastgrad.tape import (
     Tape,
     is_number,
     number_array,
-    operation_of,
+    operation_name,
 )
 
 __all__ = ["SECTIONS", "pack_tape", "unpack_tape"]
@@ -63,7 +63,7 @@ def pack_tape(tape: Tape) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
         "operand_counts": narrow(counts),
         "operand_distances": narrow(owners - tape.operands),
     }
-    description: dict[str, Any] = {"operations": [_name_of(int(code)) for code in used], "same": {}}
+    description: dict[str, Any] = {"operations": [operation_name(int(code)) for code in used], "same": {}}
     for name in _PER_NODE:
         array = getattr(tape, name)
         if len(array) and (array == array[0]).all():
@@ -131,10 +131,6 @@ def unpack_tape(description: Any, arrays: dict[str, NDArray[Any]]) -> Tape:
 
 
 # ---- operations by name
-
-
-def _name_of(opcode: int) -> str:
-    return {INPUT: "input", CONSTANT: "constant"}.get(opcode) or operation_of(opcode).name
 
 
 def _code_of(name: str) -> int:

@@ -19,7 +19,8 @@ from numpy.typing import NDArray
 
 from fastgrad import array_ops, ops
 from fastgrad.reachability import needed_for
-from fastgrad.tape import ARRAY_OPERATION, CONSTANT, INPUT, Shape, Tape, TapeBuilder, distinct, is_number, number_array
+from fastgrad.tape import ARRAY_OPERATION, CONSTANT, INPUT, Shape, Tape, distinct, is_number, number_array
+from fastgrad.tape_builder import TapeBuilder
 
 _ARITHMETIC: dict[ops.Operation, Callable[..., float]] = {
     ops.add: operator.add,

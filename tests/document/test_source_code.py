@@ -20,7 +20,8 @@ import fastgrad as fg
 from fastgrad import array_ops, ops
 from fastgrad.document.operations import ARRAY_EXPRESSIONS, DEFINITIONS, SIGNS
 from fastgrad.document.source_code import MAX_ELEMENTS
-from fastgrad.tape import ARRAY_OPERATION, Source, Tape, TapeBuilder
+from fastgrad.tape import ARRAY_OPERATION, Source, Tape
+from fastgrad.tape_builder import TapeBuilder
 from fastgrad.transform.symbolic import SymbolicTape
 from tests.tapes import ANALYTIC, interpret
 

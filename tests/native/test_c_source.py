@@ -19,7 +19,8 @@ from fastgrad.native.c_source import CSource
 from fastgrad.ops import BY_NAME, TABLE
 from fastgrad.plan.request import Kind, Request, result_shapes
 from fastgrad.plan.scalar_program import scalar_program
-from fastgrad.tape import Tape, TapeBuilder, number_array
+from fastgrad.tape import Tape, number_array
+from fastgrad.tape_builder import TapeBuilder
 from fastgrad.vm.scalar_executor import ScalarExecutor
 from tests.elementary.checks import EDGES, random_floats
 from tests.native.c_compiler import COMPILER, Library, needs_compiler

@@ -19,7 +19,8 @@ from fastgrad import array_ops, ops
 from fastgrad.array_ops.special import SPECIAL
 from fastgrad.errors import InputError
 from fastgrad.plan.request import Kind, Request
-from fastgrad.tape import ARRAY_OPERATION, Tape, TapeBuilder
+from fastgrad.tape import ARRAY_OPERATION, Tape
+from fastgrad.tape_builder import TapeBuilder
 from fastgrad.transform.adjoint import adjoint
 from fastgrad.transform.batching import BatchingError, VaryingGuardError, batched
 from fastgrad.vm.array_executor import ArrayExecutor
