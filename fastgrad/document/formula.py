@@ -320,6 +320,11 @@ def _of_arrays(
     if operation is array_ops.slice_:
         return notation.part(terms[0], ", ".join(_index(*axis) for axis in attribute))
     arguments = [term.text for term in terms]
+    if operation in (array_ops.max_, array_ops.min_):  # apart from those of two values
+        axes = str(attribute[0] if len(attribute) == 1 else attribute)
+        return notation.call(
+            operation.name, arguments if len(attribute) == len(shapes[0]) else [*arguments, f"axis={axes}"]
+        )
     if attribute is not None:
         arguments.append(str(attribute))
     return notation.call(operation.name, arguments)

@@ -15,7 +15,13 @@ from fastgrad.document.formula import formula
 from fastgrad.transform.adjoint import adjoint
 
 NAMESPACE = {name: getattr(np, name) for name in ("sin", "cos", "tanh", "exp", "log1p", "sqrt", "where", "sum", "pi")}
-NAMESPACE |= {"max": np.maximum, "min": np.minimum}
+
+
+def _extremum(of_two: Any, of_all: Any) -> Any:
+    return lambda x, *y, **axis: of_two(x, *y) if y else of_all(x, **axis)
+
+
+NAMESPACE |= {"max": _extremum(np.maximum, np.max), "min": _extremum(np.minimum, np.min)}
 
 
 def evaluated(text: str, **inputs: Any) -> dict[str, float]:
@@ -121,6 +127,7 @@ def named_like_an_input(x: Any) -> Any:
         lambda x, m: np.cumsum(x[:, None] + x, 1)[2],
         lambda x, m: np.tanh(x[:, None] * 2.0).T @ m,
         lambda x, m: np.add(x < 0.5, x) - (x < 0.5),
+        lambda x, m: np.max(m, axis=0) + np.max(x) - np.maximum(np.min(m, axis=(0, 1)), x),
         lambda x, m: named_like_an_input(x),
         lambda x, m: {"x": x + 1.0, "y": np.sin(x)},
     ],
