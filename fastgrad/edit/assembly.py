@@ -114,6 +114,42 @@ class Assembly:
             self._constants.append(constant)
         return position
 
+    def include_copies(self, part: Tape, wires: Indices, at: Indices) -> Indices:
+        """Add the operations of a tape with one output once for each row of ``wires``, which are its inputs.
+
+        Each copy gets the line, the group and the place in the order of the node ``at``; names of the tape are left
+        out. The copies have their constants in common. Returns the nodes of the outputs.
+        """
+        is_own = part.opcodes < INPUT
+        copies, n = len(wires), int(np.count_nonzero(is_own))
+        numbers = np.empty((copies, len(part)), np.int64)
+        numbers[:, part.inputs] = wires
+        for node in np.flatnonzero(part.opcodes == CONSTANT).tolist():
+            numbers[:, node] = self.add_constant(part.constant_of(node))
+        numbers[:, is_own] = np.arange(self._n, self._n + copies * n).reshape(copies, n)
+        lengths: Indices = np.diff(part.operand_starts.astype(np.int64))  # type: ignore[assignment]
+        shapes = _numbered(self._shapes, part.shapes)[part.shape_indices]
+        self._operands.append(numbers[:, part.operands].ravel())
+        for column, values in (
+            (self._opcodes, part.opcodes),
+            (self._lengths, lengths),
+            (self._shape_indices, shapes),
+            (self._attribute_indices, self._merged_attributes(part)),
+        ):
+            column.append(np.tile(values[is_own], copies))
+        for column in (self._source_indices, self._group_indices, self._keys):
+            column.append(np.repeat(self._flat(column)[at], n))
+        guard_sources = _renumbered(_numbered(self._sources, part.sources), part.guard_sources)
+        guards = (
+            numbers[:, part.guard_nodes].ravel(),
+            np.tile(part.guard_values, copies),
+            np.tile(guard_sources, copies),
+        )
+        self._guards.append(guards)
+        self._n += copies * n
+        results: Indices = numbers[:, part.outputs[0]]
+        return results
+
     def add_input(self, shape: Shape) -> int:
         """A new input."""
         return self._add(INPUT, shape, -1)

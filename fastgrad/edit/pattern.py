@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import product
 from typing import Any
 
@@ -18,7 +18,6 @@ import numpy as np
 from fastgrad import ops
 from fastgrad.edit.assembly import Assembly, End, Indices, described
 from fastgrad.edit.compose import ends, output_ends, recorded_at
-from fastgrad.edit.edits import constants_to_inputs
 from fastgrad.edit.places import nodes_of_group
 from fastgrad.errors import InputError
 from fastgrad.tape import ARRAY_OPERATION, CONSTANT, INPUT, Node, Shape, Tape, is_number
@@ -77,24 +76,12 @@ def rewrite(
         raise InputError("the pattern was not found in the tape. Say missing_ok=True if that is no mistake.")
     assembly = Assembly()
     numbers = assembly.include(tape)
-    results = found[:, -1]
+    results, wildcards = found[:, -1], found[:, recorded.inputs]
     new = np.empty(len(found), np.int64)
-    wildcards = found[:, recorded.inputs]
-    # once for each distinct combination of shapes
-    signatures, inverse = np.unique(tape.shape_indices[wildcards], axis=0, return_inverse=True)
-    for k, signature in enumerate(signatures):
-        rows = np.flatnonzero(inverse.reshape(-1) == k)
-        part = _part(replacement, [tape.shapes[index] for index in signature])
+    for rows, shapes in _by_shapes(tape, wildcards):
+        part = _part(replacement, shapes)
         _check_shapes(tape, part, results[rows])
-        # the copies have their constants in common
-        constants = np.flatnonzero(part.opcodes == CONSTANT).tolist()
-        common = [assembly.add_constant(part.constant_of(node)) for node in constants]
-        part = constants_to_inputs(part, constants) if constants else part
-        copies = _copies(tape, part, results[rows])
-        given = np.hstack([wildcards[rows], np.tile(np.array(common, np.int64), (len(rows), 1))])
-        wires = dict(enumerate(given.ravel().tolist()))
-        placed = assembly.include(copies, wires, key=np.repeat(results[rows], len(part)))
-        new[rows] = placed[copies.outputs]
+        new[rows] = assembly.include_copies(part, wildcards[rows], results[rows])
     now = assembly.replace_all(results, new)
     outputs = [End(int(now[end.node]), end.name) for end in output_ends(tape, numbers)]
     return assembly.build(ends(tape, numbers), outputs)
@@ -180,6 +167,8 @@ def _orders(pattern: Tape) -> Iterator[dict[int, list[int]]]:
 def _found(tape: Tape, pattern: Tape, shared: bool) -> Indices:
     """A row for each place that fits, in order: the tape's node for each node of the pattern."""
     found = [_fitting(tape, pattern, operands, shared) for operands in _orders(pattern)]
+    if len(found) == 1:
+        return found[0]
     rows = np.concatenate(found)
     _, first = np.unique(rows[:, -1], return_index=True)
     return rows[first]
@@ -263,6 +252,19 @@ def _chosen(tape: Tape, pattern: Tape, rows: Indices, where: Where) -> Indices:
 # ---- replacing
 
 
+def _by_shapes(tape: Tape, wildcards: Indices) -> Iterator[tuple[Indices, list[Shape]]]:
+    """The rows of each combination of shapes that occurs."""
+    indices = tape.shape_indices[wildcards].astype(np.int64)
+    codes = indices @ (len(tape.shapes) ** np.arange(indices.shape[1], dtype=np.int64))
+    if np.all(codes == codes[0]):  # quicker than to sort them
+        yield np.arange(len(codes)), [tape.shapes[index] for index in indices[0]]
+        return
+    distinct, inverse = np.unique(codes, return_inverse=True)
+    for k in range(len(distinct)):
+        rows = np.flatnonzero(inverse == k)
+        yield rows, [tape.shapes[index] for index in indices[rows[0]]]
+
+
 def _part(replacement: Pattern, shapes: list[Shape]) -> Tape:
     part = replacement if isinstance(replacement, Tape) else recorded_at(replacement, shapes)
     if len(part.inputs) != len(shapes) or len(part.outputs) != 1:
@@ -283,37 +285,3 @@ def _check_shapes(tape: Tape, part: Tape, results: Indices) -> None:
                 f"{described(tape, node)} has shape {tape.shape_of(node)}; the replacement makes shape "
                 f"{part.output_shapes[0]} of its operands."
             )
-
-
-def _copies(tape: Tape, part: Tape, results: Indices) -> Tape:
-    """As many copies of a tape, decisions included, as there are results, each with the line and group of its result."""
-    n, count = len(part), len(results)
-    offsets = np.arange(count, dtype=np.int64)[:, np.newaxis]
-
-    def repeated(nodes: Any, step: int) -> Any:
-        return (nodes + offsets * step).ravel().astype(np.uint32)
-
-    guard_sources = np.where(part.guard_sources < 0, -1, part.guard_sources + len(tape.sources))
-    return replace(
-        part,
-        opcodes=np.tile(part.opcodes, count),
-        operand_starts=np.append(
-            repeated(part.operand_starts[:-1], len(part.operands)), np.uint32(len(part.operands) * count)
-        ),
-        operands=repeated(part.operands, n),
-        shape_indices=np.tile(part.shape_indices, count),
-        attribute_indices=np.tile(part.attribute_indices, count),
-        inputs=repeated(part.inputs, n),
-        outputs=repeated(part.outputs, n),
-        guard_nodes=repeated(part.guard_nodes, n),
-        guard_values=np.tile(part.guard_values, count),
-        guard_sources=np.tile(guard_sources, count).astype(np.int32),
-        input_names=(),
-        output_names=(),
-        source_indices=np.repeat(tape.source_indices[results], n),
-        sources=(*tape.sources, *part.sources),
-        group_indices=np.repeat(tape.group_indices[results], n),
-        groups=tape.groups,
-        named_nodes=np.zeros(0, np.uint32),
-        node_names=(),
-    )
