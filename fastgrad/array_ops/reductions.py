@@ -123,6 +123,7 @@ def _extremum_slots(operation: ops.Operation) -> Callable[..., Slots]:
 
 
 def extremum(name: str, evaluate: Callable[..., Any], operation: ops.Operation) -> ArrayOperation:
+    """``evaluate`` is the method ``reduce`` of a ufunc."""
     return array_operation(
         name,
         _extremum_shape,
@@ -131,12 +132,13 @@ def extremum(name: str, evaluate: Callable[..., Any], operation: ops.Operation) 
         _extremum_jvp,
         scalar_code=_extremum_slots(operation),
         scalar_cost=lambda axes, of: 4 * math.prod(of),
+        into=lambda axes, out, x: evaluate(x, axis=axes, out=out),
         batch=along_axes,
     )
 
 
-max_: ArrayOperation = extremum("max", np.max, ops.maximum)
-min_: ArrayOperation = extremum("min", np.min, ops.minimum)
+max_: ArrayOperation = extremum("max", np.maximum.reduce, ops.maximum)
+min_: ArrayOperation = extremum("min", np.minimum.reduce, ops.minimum)
 
 
 def _cumsum_shape(axis: int, of: Shape) -> Shape:

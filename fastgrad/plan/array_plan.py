@@ -31,6 +31,7 @@ from fastgrad.plan.array_steps import (
     Stretch,
     contiguous,
 )
+from fastgrad.plan.reuse import with_values_over_operands
 from fastgrad.plan.row_blocks import in_blocks_of_rows
 from fastgrad.plan.scalar_program import MAX_ARITY, NO_SLOT, ScalarProgram
 from fastgrad.plan.sweep import plan_sweep, with_few_slots
@@ -39,6 +40,19 @@ from fastgrad.tape import ARRAY_OPERATION, CONSTANT, INPUT, Shape, Tape, is_numb
 VIEWS = (array_ops.reshape, array_ops.transpose, array_ops.broadcast_to, array_ops.slice_)
 
 
+# operations that a value of 2 axes may come to by columns as well as by rows; rows of less are short
+TAKE_ANY_LAYOUT = (
+    array_ops.matmul,
+    array_ops.sum_,
+    array_ops.max_,
+    array_ops.min_,
+    array_ops.transpose,
+    array_ops.broadcast_to,
+    array_ops.slice_,
+    array_ops.place,
+    array_ops.concatenate,
+)
+SHORT_ROW = 32
 # What is computed again rather than stored, and how many of these may follow one another.
 RECOMPUTED = (ops.add, ops.subtract, ops.multiply, ops.negative, ops.square)
 MAX_RECOMPUTED = 3
@@ -46,7 +60,7 @@ MAX_RECOMPUTED = 3
 
 def array_plan(tape: Tape) -> ArrayPlan:
     """The plan of a tape's values."""
-    return _Planner(tape).plan()
+    return with_values_over_operands(_Planner(tape).plan())
 
 
 @dataclass
@@ -77,9 +91,11 @@ class _Planner:
         self.evaluations: dict[int, list[Evaluation | Copy]] = {}
         self.copies: list[Copy] = []
         self.n_uses = [0] * n
-        for operands in self.operands:
+        self.users: dict[int, list[int]] = {}
+        for node, operands in enumerate(self.operands):
             for operand in operands:
                 self.n_uses[operand] += 1
+                self.users.setdefault(operand, []).append(node)
         for output in tape.outputs.tolist():
             self.n_uses[output] += 1
         # evaluated nodes that lie in a result transposed, and by which order of axes
@@ -224,6 +240,8 @@ class _Planner:
         kind, number = ("result", self.results[node]) if node in self.results else ("workspace", 0)
         buffer = self._new_buffer(kind, number, math.prod(shape))
         axes = self.transposed.get(node, tuple(range(len(shape))))
+        if kind == "workspace" and self._is_by_columns(node):
+            axes = (1, 0)
         strides = dict(zip(axes, contiguous(tuple(shape[axis] for axis in axes)), strict=True))
         place = self.places[node] = Place(buffer, 0, shape, tuple(strides[axis] for axis in range(len(shape))))
         return place
@@ -235,6 +253,23 @@ class _Planner:
             place = self._own_place(node)
             self._group_of(node).stores.setdefault(node, []).append((place, False))
         return place
+
+    def _is_by_columns(self, node: int) -> bool:
+        """Whether a value of short rows is laid out so that neighbours in a column, which lanes run along, are so too.
+
+        Only what takes any layout may use it.
+        """
+        shape = self.shapes[node]
+        if len(shape) != 2 or not 1 < shape[1] < SHORT_ROW <= shape[0] or not self.is_elementwise(node):
+            return False
+        return all(self._takes_columns(user, shape) for user in self.users.get(node, ()))
+
+    def _takes_columns(self, user: int, shape: Shape) -> bool:
+        entry = self.entry(user)
+        if entry is array_ops.reshape:
+            by_columns = Place(0, 0, shape, (1, shape[0]))
+            return _viewed(array_ops.reshape, self.tape.attribute_of(user), by_columns) is not None
+        return entry is None or entry in TAKE_ANY_LAYOUT
 
     def _leaf(self, node: int) -> None:
         if self.is_number(node):

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from typing import Any
 
 from numpy.typing import NDArray
@@ -27,6 +27,8 @@ __all__ = [
     "Stretch",
     "contiguous",
     "places_of",
+    "touched_by",
+    "with_places",
 ]
 
 
@@ -132,6 +134,23 @@ def places_of(step: Segment | Evaluation) -> tuple[Place, ...]:
     if isinstance(step, Evaluation):
         return (*step.operands, step.result)
     return (*(place for _, place in step.loads), *(store.place for store in step.stores))
+
+
+def with_places(segment: Segment, moved: Callable[[Place], Place]) -> Segment:
+    """The segment with each of its places moved."""
+    loads = tuple((slot, moved(place)) for slot, place in segment.loads)
+    return replace(segment, loads=loads, stores=tuple(replace(s, place=moved(s.place)) for s in segment.stores))
+
+
+def touched_by(step: Step) -> Iterator[Place]:
+    """All that a step reads or writes."""
+    if isinstance(step, Blocks):
+        for row_step in step.steps:
+            yield from places_of(row_step.step)
+    elif isinstance(step, Copy):
+        yield from (step.source, step.target)
+    else:
+        yield from places_of(step)
 
 
 @dataclass(frozen=True)

@@ -25,6 +25,7 @@ from fastgrad.plan.array_steps import (
     Stretch,
     contiguous,
     places_of,
+    touched_by,
 )
 from fastgrad.plan.derived import derived_tape
 from fastgrad.plan.request import Kind, Request, result_shapes
@@ -352,9 +353,7 @@ class _Runner:
 
 def _touched(step: Evaluation | Copy | Blocks) -> list[Place]:
     """What a step reads, and all that blocks write, which may be added to what is there."""
-    if isinstance(step, Blocks):
-        return [place for row_step in step.steps for place in places_of(row_step.step)]
-    return [step.source] if isinstance(step, Copy) else list(step.operands)
+    return list(touched_by(step)) if isinstance(step, Blocks) else [*touched_by(step)][:-1]
 
 
 def _adopted_buffers(plan: ArrayPlan) -> set[int]:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fastgrad.plan.array_steps import Blocks, Place, RowStep, Segment, places_of
+from fastgrad.plan.array_steps import Blocks, Place, RowStep, Segment, places_of, with_places
 from fastgrad.vm.segment_call import SegmentCall
 
 __all__ = ["BlockSteps"]
@@ -79,9 +79,7 @@ class BlockSteps:
         def moved(place: Place) -> Place:
             return replace(place, buffer=self._numbers[place.buffer, _stride(place, axis)], shape=shape)
 
-        loads = tuple((slot, moved(place)) for slot, place in segment.loads)
-        stores = tuple(replace(store, place=moved(store.place)) for store in segment.stores)
-        return replace(segment, shape=shape, loads=loads, stores=stores)
+        return replace(with_places(segment, moved), shape=shape)
 
     def _product(self, row_step: RowStep) -> Callable[[int], None]:
         step = row_step.step

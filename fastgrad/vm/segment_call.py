@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastgrad.native.source import Source
-from fastgrad.plan.array_steps import Place, Segment, Stretch
+from fastgrad.plan.array_steps import Place, Segment, Stretch, with_places
 from fastgrad.vm import instructions as isa
 from fastgrad.vm.binary import kernels
 from fastgrad.vm.memory import MAX_LANES, aligned, fitting_lanes
@@ -182,9 +182,7 @@ def _parts(segment: Segment) -> Iterator[Segment]:
         def moved(place: Place, step: int = step) -> Place:
             return replace(place, offset=place.offset + step * place.strides[axis], shape=shape)
 
-        loads = tuple((slot, moved(place)) for slot, place in segment.loads)
-        stores = tuple(replace(store, place=moved(store.place)) for store in segment.stores)
-        yield from _parts(replace(segment, shape=shape, loads=loads, stores=stores))
+        yield from _parts(replace(with_places(segment, moved), shape=shape))
 
 
 def _lanes(segment: Segment) -> int:
