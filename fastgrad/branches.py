@@ -171,8 +171,7 @@ class Branch:
 
     def guard_line(self, guard: int) -> str:
         """The user's line of a guard."""
-        source = int(self.tape.guard_sources[guard])
-        return str(self.tape.sources[source]) if source >= 0 else ""
+        return str(self.tape.guard_source_of(guard) or "")
 
     def without_guards(self) -> Branch:
         """This branch for an input that it was just recorded on.

@@ -30,7 +30,7 @@ from fastgrad.recording.source import note_library
 from fastgrad.recording.storage import root_of
 from fastgrad.recording.structures import BARE, Structure, flatten
 from fastgrad.tape import Tape, distinct
-from fastgrad.transform.adjoint import input_names
+from fastgrad.tape_names import input_names
 
 Floats = NDArray[np.float64]
 Argnums = int | str | tuple[int | str, ...]

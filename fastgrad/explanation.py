@@ -50,7 +50,6 @@ def explanation_of(
     what: str, branch: Branch, executor: Executor, run: Callable[[], Any], cached_branches: int
 ) -> Explanation:
     """``run`` makes the executor run once."""
-    sources = branch.tape.sources
     return Explanation(
         what=what,
         tier="native" if executor.tier.is_native else "vm",
@@ -60,7 +59,7 @@ def explanation_of(
         segments=getattr(executor, "n_segments", 1),
         instructions=getattr(getattr(executor, "sweep", None), "n_instructions", 0),
         workspace_bytes=executor.workspace_bytes,
-        guards=tuple(str(sources[index]) if index >= 0 else "" for index in branch.tape.guard_sources.tolist()),
+        guards=tuple(map(branch.guard_line, range(len(branch.tape.guard_nodes)))),
         cached_branches=cached_branches,
         record_seconds=branch.record_seconds,
         run_seconds=_fastest(run),

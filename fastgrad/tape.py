@@ -36,7 +36,7 @@ import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
+from typing import TYPE_CHECKING, Any, BinaryIO, ClassVar, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -149,6 +149,8 @@ class Tape(ReadingMethods, DerivativeMethods, DrawingMethods, EditingMethods):
     Methods that read, differentiate, draw and edit it stand in the packages that do so.
     """
 
+    _changes_no_recording: ClassVar[bool] = True  # of a function that calls it; see ``recording.captured``
+
     opcodes: NDArray[np.uint16]
     operand_starts: NDArray[np.uint32]
     operands: NDArray[np.uint32]
@@ -188,6 +190,12 @@ class Tape(ReadingMethods, DerivativeMethods, DrawingMethods, EditingMethods):
     def operands_of(self, index: int) -> NDArray[Any]:
         return self.operands[self.operand_starts[index] : self.operand_starts[index + 1]]
 
+    @property
+    def operand_counts(self) -> NDArray[np.int64]:
+        """How many operands each node has."""
+        counts: NDArray[np.int64] = np.diff(self.operand_starts.astype(np.int64))  # type: ignore[assignment]
+        return counts
+
     def shape_of(self, index: int) -> Shape:
         return self.shapes[self.shape_indices[index]]
 
@@ -201,6 +209,11 @@ class Tape(ReadingMethods, DerivativeMethods, DrawingMethods, EditingMethods):
     def source_of(self, index: int) -> Source | None:
         position = self.source_indices[index]
         return None if position < 0 else self.sources[position]
+
+    def guard_source_of(self, position: int) -> Source | None:
+        """The line that asked for the guard at this position."""
+        source = self.guard_sources[position]
+        return None if source < 0 else self.sources[source]
 
     def group_of(self, index: int) -> str:
         """The path of the group that a node belongs to; empty where it belongs to none."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import inspect
 import keyword
 from collections.abc import Sequence
-from difflib import get_close_matches
 from typing import Any
 
 import numpy as np
@@ -20,7 +19,7 @@ from fastgrad.recording.recorder import innermost_recorder
 from fastgrad.recording.replay import in_floats, replay
 from fastgrad.recording.structures import BARE
 from fastgrad.tape import Shape, Tape
-from fastgrad.transform.adjoint import input_names, output_names
+from fastgrad.tape_names import input_names, output_names, suggestion
 
 __all__ = ["TapeFunction"]
 
@@ -33,6 +32,8 @@ class TapeFunction:
     On arrays and numbers the tape is run; on values that are being recorded its operations are recorded, so that
     derivatives of the function, or of one that calls it, are as those of the recorded one. Functions can be pickled.
     """
+
+    _changes_no_recording = True  # of a function that calls it; see ``recording.captured``
 
     def __init__(self, tape: Tape, as_dict: bool = False) -> None:
         self.tape = tape
@@ -81,8 +82,7 @@ class TapeFunction:
         given = dict(zip(names, args, strict=False))
         for name, value in kwargs.items():
             if name not in self._positions:
-                near = get_close_matches(name, names, 1)
-                remedy = f"Is it {near[0]!r}?" if near else f"Its inputs are {', '.join(map(repr, names))}."
+                remedy = suggestion(name, names, f"Its inputs are {', '.join(map(repr, names))}.")
                 raise InputError(f"the tape has no input named {name!r}. {remedy}")
             if name in given:
                 raise InputError(f"input {name!r} is given twice, by position and by name.")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Container, Iterator, Sequence
-from difflib import get_close_matches
 from functools import cached_property
 from typing import Any, overload
 
@@ -12,11 +11,9 @@ from numpy.typing import NDArray
 
 from fastgrad.errors import InputError
 from fastgrad.tape import Node, Tape
+from fastgrad.tape_names import suggestion
 
-__all__ = ["NodeSequence", "names_of_nodes", "node_number", "numbers_by_name", "users"]
-
-# names that the message about an unknown one suggests
-MAX_SUGGESTED = 3
+__all__ = ["NodeSequence", "guards_by_node", "node_number", "users"]
 
 
 class NodeSequence(Sequence[Node]):
@@ -75,27 +72,6 @@ def _is_same(node: Node, other: Node) -> bool:
     return node == other
 
 
-def numbers_by_name(tape: Tape) -> dict[str, int]:
-    """The node that each name stands for; an input's name goes before a node's, and that before an output's."""
-    found = dict(zip(tape.output_names, tape.outputs.tolist(), strict=False))
-    found |= dict(zip(tape.node_names, tape.named_nodes.tolist(), strict=True))
-    found |= dict(zip(tape.input_names, tape.inputs.tolist(), strict=False))
-    return found
-
-
-def names_of_nodes(tape: Tape) -> dict[int, str]:
-    """The name of each node that has one: an input's, else the first that it was given, else that of an output."""
-    found: dict[int, str] = {}
-    for numbers, names in (
-        (tape.inputs, tape.input_names),
-        (tape.named_nodes, tape.node_names),
-        (tape.outputs, tape.output_names),
-    ):
-        for number, name in zip(numbers.tolist(), names, strict=False):
-            found.setdefault(number, name)
-    return found
-
-
 def node_number(tape: Tape, node: Any) -> int:
     """The number of the node that a number, a name or a node stands for.
 
@@ -118,24 +94,24 @@ def node_number(tape: Tape, node: Any) -> int:
 
 def _unknown(tape: Tape, name: str) -> str:
     names = tape._numbers_by_name
-    # the last part of a path is what people remember
-    last_parts = {known.rpartition("/")[2]: known for known in names}
-    near = get_close_matches(name, names, MAX_SUGGESTED)
-    near += [last_parts[part] for part in get_close_matches(name, last_parts, MAX_SUGGESTED)]
-    near = list(dict.fromkeys(near))[:MAX_SUGGESTED]
-    if near:
-        remedy = f"Is it {' or '.join(map(repr, near))}?"
-    elif names:
-        remedy = f"It has the names {', '.join(map(repr, list(names)[:10]))}{', ...' if len(names) > 10 else ''}."
+    if names:
+        otherwise = f"It has the names {', '.join(map(repr, list(names)[:10]))}{', ...' if len(names) > 10 else ''}."
     else:
-        remedy = "It has no names: give them with fastgrad.name(value, name) in the recorded function."
-    return f"the tape has no node named {name!r}. {remedy}"
+        otherwise = "It has no names: give them with fastgrad.name(value, name) in the recorded function."
+    return f"the tape has no node named {name!r}. {suggestion(name, names, otherwise)}"
 
 
 def users(tape: Tape) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Who uses each node: node i is an operand of ``users[starts[i]:starts[i + 1]]`` (``starts``, ``users``)."""
     counts = np.bincount(tape.operands, minlength=len(tape))
     starts = np.concatenate([[0], np.cumsum(counts)])
-    lengths: NDArray[np.int64] = np.diff(tape.operand_starts.astype(np.int64))  # type: ignore[assignment]
-    owners = np.repeat(np.arange(len(tape)), lengths)
+    owners = np.repeat(np.arange(len(tape)), tape.operand_counts)
     return starts, owners[np.argsort(tape.operands, kind="stable")]
+
+
+def guards_by_node(tape: Tape) -> dict[int, list[int]]:
+    """The positions of the guards on each node that has some."""
+    found: dict[int, list[int]] = {}
+    for position, node in enumerate(tape.guard_nodes.tolist()):
+        found.setdefault(node, []).append(position)
+    return found

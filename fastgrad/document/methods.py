@@ -106,13 +106,13 @@ class ReadingMethods:
 
     @cached_property
     def _numbers_by_name(self) -> dict[str, int]:
-        from fastgrad.document.lookup import numbers_by_name
+        from fastgrad.tape_names import numbers_by_name
 
         return numbers_by_name(as_tape(self))
 
     @cached_property
     def _names_of_nodes(self) -> dict[int, str]:
-        from fastgrad.document.lookup import names_of_nodes
+        from fastgrad.tape_names import names_of_nodes
 
         return names_of_nodes(as_tape(self))
 

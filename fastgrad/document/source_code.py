@@ -17,11 +17,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastgrad import array_ops, ops
+from fastgrad.document.lookup import guards_by_node
 from fastgrad.document.operations import ARRAY_EXPRESSIONS, DEFINITIONS, SIGNS
 from fastgrad.document.text import shown
 from fastgrad.errors import InputError
 from fastgrad.tape import ARRAY_OPERATION, CONSTANT, INPUT, Tape, is_number, operation_of
-from fastgrad.transform.adjoint import input_names, output_names
+from fastgrad.tape_names import input_names, output_names
 from fastgrad.transform.symbolic import without_dead_nodes
 
 __all__ = ["to_source"]
@@ -113,9 +114,7 @@ class _Writer:
         for number, given in zip(tape.inputs.tolist(), input_names(tape), strict=True):
             variable = self.names[number]
             yield f"{variable} = _checked({variable}, {_literal(given)}, {_literal(tape.shape_of(number))})"
-        guards: dict[int, list[int]] = {}
-        for position, number in enumerate(tape.guard_nodes.tolist()):
-            guards.setdefault(number, []).append(position)
+        guards = guards_by_node(tape)
         self._check_size()
         group = ""
         for number, opcode in enumerate(tape.opcodes.tolist()):
@@ -202,8 +201,7 @@ class _Writer:
 
     def _guard(self, position: int, variable: str) -> str:
         self.needed.setdefault("guard", _GUARD)
-        source = int(self.tape.guard_sources[position])
-        line = "a line that is not known" if source < 0 else str(self.tape.sources[source])
+        line = str(self.tape.guard_source_of(position) or "a line that is not known")
         return f"_guard({variable}, {_number(float(self.tape.guard_values[position]))}, {_literal(line)})"
 
     def _returned(self) -> str:

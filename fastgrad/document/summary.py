@@ -15,7 +15,7 @@ from fastgrad.document.statistics import operation_counts, size_text
 from fastgrad.document.text import shape_text, shown
 from fastgrad.errors import InputError
 from fastgrad.tape import INPUT, Shape, Tape
-from fastgrad.transform.adjoint import input_names
+from fastgrad.tape_names import input_names
 from fastgrad.transform.derivatives import input_positions
 
 __all__ = ["Summary", "SummaryRow", "summary"]
@@ -163,8 +163,7 @@ def _parameter_counts(
 
 def _seen_outside(tape: Tape, row_of_node: NDArray[np.int64]) -> NDArray[np.bool_]:
     """Which nodes are outputs, or operands of a node of another row."""
-    lengths: NDArray[np.int64] = np.diff(tape.operand_starts.astype(np.int64))  # type: ignore[assignment]
-    rows_of_users = np.repeat(row_of_node, lengths)
+    rows_of_users = np.repeat(row_of_node, tape.operand_counts)
     seen = np.zeros(len(tape), bool)
     seen[tape.operands[rows_of_users != row_of_node[tape.operands]]] = True
     seen[tape.outputs] = True

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fastgrad.document.lookup import guards_by_node
 from fastgrad.tape import Node, Tape
 
 __all__ = ["abbreviated", "constant_text", "listing", "shape_text", "shown"]
@@ -82,9 +83,7 @@ def _reference(names: dict[int, str], number: int) -> str:
 
 
 def _lines(tape: Tape, numbers: range) -> Iterator[str]:
-    guards: dict[int, list[int]] = {}
-    for position, number in enumerate(tape.guard_nodes.tolist()):
-        guards.setdefault(number, []).append(position)
+    guards = guards_by_node(tape)
     names = tape._names_of_nodes
     nodes = [tape.node(number) for number in numbers]
     lefts = [f"%{node.number} {shown(node.name)}" if node.name else f"%{node.number}" for node in nodes]
@@ -121,6 +120,6 @@ def _right(node: Node, names: dict[int, str]) -> str:
 
 def _guard(tape: Tape, position: int, names: dict[int, str]) -> str:
     node, value = int(tape.guard_nodes[position]), tape.guard_values[position]
-    source = int(tape.guard_sources[position])
-    where = "" if source < 0 else f"  # {tape.sources[source].short}"
+    source = tape.guard_source_of(position)
+    where = "" if source is None else f"  # {source.short}"
     return f"guard {position}: {_reference(names, node)} must be {value:g}{where}"

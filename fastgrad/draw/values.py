@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from fastgrad import ops
 from fastgrad.errors import InputError
 from fastgrad.tape import CONSTANT, INPUT, Tape
+from fastgrad.tape_names import input_names
 
 __all__ = ["adjoints_of", "short", "values_of"]
 
@@ -47,7 +48,7 @@ def adjoints_of(
     if len(cotangents) != len(tape.outputs):
         raise InputError(f"the tape has {len(tape.outputs)} outputs, and there are {len(cotangents)} cotangents.")
     operations = nodes[tape.opcodes[nodes] < INPUT]
-    names = tape.input_names or tuple(f"input{position}" for position in range(len(tape.inputs)))
+    names = input_names(tape)
     if isinstance(inputs, Mapping):
         missing = [name for name in names if name not in inputs]
         unknown = [name for name in inputs if name not in names]
@@ -79,13 +80,13 @@ def _with_additions(tape: Tape, nodes: NDArray[Any]) -> Tape:
         return array
 
     shapes = tape.shape_indices[nodes]
-    counts = spread(np.diff(tape.operand_starts.astype(np.int64)), 0, 2)
+    counts = spread(tape.operand_counts, 0, 2)
     starts = np.concatenate([[0], np.cumsum(counts)])
     operands = np.empty(int(starts[-1]), np.uint32)
     is_old = np.repeat(spread(np.ones(n, bool), True, False), counts)
     operands[is_old] = used[tape.operands]
     operands[starts[sums]], operands[starts[sums] + 1] = new[nodes], np.arange(m)
-    names = tape.input_names or tuple(f"input{position}" for position in range(len(tape.inputs)))
+    names = input_names(tape)
     return replace(
         tape,
         opcodes=spread(tape.opcodes, INPUT, ops.add.code),

@@ -83,7 +83,7 @@ class Assembly:
         groups = _numbered(self._groups, [prefix + path for path in tape.groups])
         self._opcodes.append(tape.opcodes)
         self._operands.append(numbers[tape.operands])
-        self._lengths.append(np.diff(tape.operand_starts.astype(np.int64)))  # type: ignore[arg-type]
+        self._lengths.append(tape.operand_counts)
         self._shape_indices.append(shapes[tape.shape_indices])
         self._attribute_indices.append(self._merged_attributes(tape))
         self._source_indices.append(_renumbered(sources, tape.source_indices))
@@ -127,7 +127,7 @@ class Assembly:
         for node in np.flatnonzero(part.opcodes == CONSTANT).tolist():
             numbers[:, node] = self.add_constant(part.constant_of(node))
         numbers[:, is_own] = np.arange(self._n, self._n + copies * n).reshape(copies, n)
-        lengths: Indices = np.diff(part.operand_starts.astype(np.int64))  # type: ignore[assignment]
+        lengths = part.operand_counts
         shapes = _numbered(self._shapes, part.shapes)[part.shape_indices]
         self._operands.append(numbers[:, part.operands].ravel())
         for column, values in (

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from difflib import get_close_matches
 from inspect import signature
 from typing import Any
 
@@ -14,7 +13,7 @@ from fastgrad.edit.assembly import Assembly, End, Indices
 from fastgrad.edit.places import input_position
 from fastgrad.errors import InputError
 from fastgrad.tape import Shape, Tape
-from fastgrad.transform.adjoint import input_names, output_names
+from fastgrad.tape_names import input_names, output_names, suggestion
 
 __all__ = ["compose", "ends", "output_ends", "parallel", "partial", "recorded_at"]
 
@@ -244,8 +243,8 @@ def recorded_at(function: Callable[..., Any], shapes: Sequence[Shape], inputs: M
     tape = record(function, *(np.ones(shape)[()] for shape in shapes), **(inputs or {}))
     if len(tape.guard_nodes):
         raise InputError(
-            f"the function decides by its values at {tape.sources[tape.guard_sources[0]]}, which an edit does not "
-            "know. Record it yourself where it goes the way that is meant, and give the tape."
+            f"the function decides by its values at {tape.guard_source_of(0) or 'a line that is not known'}, which an "
+            "edit does not know. Record it yourself where it goes the way that is meant, and give the tape."
         )
     return tape
 
@@ -257,8 +256,7 @@ def _blank(tape: Tape) -> list[str]:
 def _position(names: Sequence[str], name: str, what: str) -> int:
     if name in names:
         return list(names).index(name)
-    near = get_close_matches(name, names, 1)
-    remedy = f"Is it {near[0]!r}?" if near else f"There are {', '.join(map(repr, names))}."
+    remedy = suggestion(name, names, f"There are {', '.join(map(repr, names))}.")
     raise InputError(f"there is no {what} {name!r}. {remedy}")
 
 

@@ -17,7 +17,7 @@ from fastgrad.edit.places import group_at, input_position, node_of, place_of
 from fastgrad.errors import InputError
 from fastgrad.reachability import dependent_on, needed_for
 from fastgrad.tape import CONSTANT, INPUT, Node, Shape, Tape, distinct, is_number
-from fastgrad.transform.adjoint import input_names, output_names
+from fastgrad.tape_names import input_names, is_inside, output_names
 
 __all__ = [
     "bypass",
@@ -322,7 +322,7 @@ def select(tape: Tape, outputs: Sequence[int | str]) -> Tape:
 def rename(tape: Tape, names: Mapping[str, str]) -> Tape:
     known = {*tape.input_names, *tape.node_names, *tape.output_names, *tape.groups}
     for old in names:
-        if old not in known and not any(path.startswith(f"{old}/") for path in known):
+        if old not in known and not any(is_inside(path, old) for path in known):
             tape.number_of(old)  # raises, with the names that are near it
     for new in names.values():
         _check_path(new)

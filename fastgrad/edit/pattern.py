@@ -18,10 +18,9 @@ import numpy as np
 from fastgrad import ops
 from fastgrad.edit.assembly import Assembly, End, Indices, described
 from fastgrad.edit.compose import ends, output_ends, recorded_at
-from fastgrad.edit.places import nodes_of_group
 from fastgrad.errors import InputError
 from fastgrad.tape import ARRAY_OPERATION, CONSTANT, INPUT, Node, Shape, Tape, is_number
-from fastgrad.transform.adjoint import input_names
+from fastgrad.tape_names import input_names, nodes_of_group
 
 __all__ = ["Match", "matches", "rewrite"]
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from fastgrad.edit.assembly import described
 from fastgrad.errors import InputError
 from fastgrad.tape import CONSTANT, INPUT, Node, Tape
-from fastgrad.transform.adjoint import input_names
+from fastgrad.tape_names import all_groups, input_names, nodes_of_group
 
 __all__ = ["Place", "group_at", "input_position", "node_of", "place_of"]
 
@@ -38,7 +38,7 @@ def place_of(tape: Tape, place: int | str | Node) -> Place:
 
 
 def _is_group(tape: Tape, place: int | str | Node) -> bool:
-    return isinstance(place, str) and place not in tape and place in _paths(tape)
+    return isinstance(place, str) and place not in tape and place in all_groups(tape)
 
 
 def group_at(tape: Tape, place: int | str | Node) -> NDArray[np.bool_] | None:
@@ -65,20 +65,11 @@ def input_position(tape: Tape, name: int | str) -> int:
     raise InputError(f"{name!r} is no input of the tape. Its inputs are {', '.join(map(repr, names)) or 'none'}.")
 
 
-def _paths(tape: Tape) -> set[str]:
-    """The paths of all groups, with those around them."""
-    found: set[str] = set()
-    for path in tape.groups:
-        parts = path.split("/")
-        found.update("/".join(parts[:k]) for k in range(1, len(parts) + 1))
-    return found
-
-
 def _group(tape: Tape, path: str) -> Place:
     # constants may be used elsewhere, too
     inside = nodes_of_group(tape, path) & (tape.opcodes < INPUT)
     numbers = np.flatnonzero(inside)
-    is_used_inside = np.repeat(inside, np.diff(tape.operand_starts))
+    is_used_inside = np.repeat(inside, tape.operand_counts)
     leaving = tape.operands[inside[tape.operands] & ~is_used_inside]
     results = sorted({*leaving.tolist(), *tape.outputs[inside[tape.outputs]].tolist()})
     if len(results) != 1:
@@ -92,9 +83,3 @@ def _group(tape: Tape, path: str) -> Place:
     # a group that takes nothing else works on the first of its inputs, its parameters being the others
     first = [node for node in tape.inputs.tolist() if node in entering][:1]
     return Place(results[0], tuple(data or first), tuple(numbers.tolist()))
-
-
-def nodes_of_group(tape: Tape, path: str) -> NDArray[np.bool_]:
-    """Which nodes belong to the group of this path, or to one inside it."""
-    belongs = np.array([group == path or group.startswith(f"{path}/") for group in (*tape.groups, "")], bool)
-    return belongs[tape.group_indices]

@@ -25,7 +25,7 @@ from fastgrad.plan.scalar_program import first_without_scalar_code
 from fastgrad.recording.recorder import innermost_recorder
 from fastgrad.recording.structures import flatten
 from fastgrad.tape import Tape
-from fastgrad.transform.adjoint import input_names
+from fastgrad.tape_names import input_names
 from fastgrad.vm.memory import is_plain
 
 __all__ = ["OK", "OUT_OF_MEMORY", "MachineCode", "NamedArray", "Way", "derivative_of", "machine_code"]
@@ -255,7 +255,7 @@ def _is_read_only(array: Any) -> bool:
 
 
 def _guard_lines(tape: Tape) -> list[str]:
-    return [str(tape.sources[source]) if source >= 0 else "" for source in tape.guard_sources.tolist()]
+    return [str(tape.guard_source_of(guard) or "") for guard in range(len(tape.guard_nodes))]
 
 
 def _names(form: Form, branch: Branch, wanted: Sequence[str]) -> tuple[list[str], list[str]]:

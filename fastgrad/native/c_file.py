@@ -129,9 +129,9 @@ class CFile:
         if not len(tape.guard_nodes):
             return "   It returns -1."
         lines = []
-        for number, index in enumerate(tape.guard_sources.tolist()[:MAX_LISTED_GUARDS]):
-            source = tape.sources[index] if index >= 0 else None
-            where = "" if source is None else f", {source.filename.rpartition('/')[2]}:{source.line}"
+        for number in range(min(len(tape.guard_nodes), MAX_LISTED_GUARDS)):
+            source = tape.guard_source_of(number)
+            where = "" if source is None else f", {source.short}"
             lines.append(f"     {number}{where}".replace("*/", "* /"))
         rest = len(tape.guard_nodes) - len(lines)
         lines += [f"     and {rest} more"] * bool(rest)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from fastgrad.errors import InputError
 from fastgrad.tape import Tape
-from fastgrad.transform.adjoint import input_names
+from fastgrad.tape_names import input_names
 
 __all__ = ["Names", "check_name"]
 

@@ -20,6 +20,7 @@ from fastgrad.nn.execution import BatchedRun, examples
 from fastgrad.nn.layers import opened
 from fastgrad.nn.losses import Loss, Metric
 from fastgrad.tape import Shape, Tape
+from fastgrad.tape_names import is_inside
 
 if TYPE_CHECKING:
     from fastgrad.draw.drawing import Drawing
@@ -109,9 +110,9 @@ class Network:
 
     def parameters_of(self, layer: str) -> tuple[str, ...]:
         """The names of the parameters of a layer or of all layers in a block. Raises InputError for an unknown one."""
-        if layer not in self.layers and not any(path.startswith(f"{layer}/") for path in self.layers):
+        if layer not in self.layers and not any(is_inside(path, layer) for path in self.layers):
             raise InputError(f"the network has no layer {layer!r}; it has {', '.join(self.layers)}.")
-        return tuple(name for name in self.parameters if name.startswith(f"{layer}/"))
+        return tuple(name for name in self.parameters if is_inside(name, layer))
 
     def summary(self, depth: int = 1) -> str:
         """A table of the layers (with ``depth``, those nested up to that level), their shapes and parameters.
@@ -140,8 +141,8 @@ class Network:
         """
         if folded:
             own = {name.rpartition("/")[0] for name in (*self.parameters, *self.dropout)}
-            boxes = [path for path in self.layers if path in own or not any(_holds(path, of) for of in self.layers)]
-            options.setdefault("fold_groups", [path for path in boxes if not any(_holds(of, path) for of in boxes)])
+            boxes = [path for path in self.layers if path in own or not any(is_inside(of, path) for of in self.layers)]
+            options.setdefault("fold_groups", [path for path in boxes if not any(is_inside(path, of) for of in boxes)])
         return self.tape.draw(format, **options)
 
     # ---- running
@@ -272,11 +273,6 @@ def _all_of(groups: Iterable[Collection[str]]) -> frozenset[str]:
     return frozenset(name for group in groups for name in group)
 
 
-def _holds(block: str, path: str) -> bool:
-    """Whether a layer is within another."""
-    return path.startswith(f"{block}/")
-
-
 def _is_output(name: str) -> bool:
     """Whether a node's name is that of a layer's result."""
     return re.fullmatch(rf".+/{OUTPUT}(_\d+)?", name) is not None
@@ -292,6 +288,11 @@ def _check(network: Network) -> None:
             raise InputError(f"the tape has no input {name!r} for the parameter of this name.")
         if shapes[name] != value.shape:
             raise InputError(f"parameter {name!r} has shape {value.shape}; the tape's input has {shapes[name]}.")
+    for name, rate in network.dropout.items():
+        if isinstance(rate, bool) or not isinstance(rate, (int, float)) or not 0.0 <= rate < 1.0:
+            raise InputError(f"the mask {name!r} drops a share from 0 up to, but not including, 1, not {rate!r}.")
+        if name in network.parameters:
+            raise InputError(f"{name!r} is both a parameter and a mask of dropout.")
     rest = [name for name in shapes if name not in network.parameters and name not in network.dropout]
     if len(rest) != 1:
         raise InputError(

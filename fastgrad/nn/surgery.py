@@ -18,23 +18,24 @@ from fastgrad.errors import InputError
 from fastgrad.nn.building import OUTPUT, recorded_layers
 from fastgrad.nn.layers import opened
 from fastgrad.tape import CONSTANT, Tape
+from fastgrad.tape_names import is_inside, is_within, nodes_of_group
 from fastgrad.transform.symbolic import without_dead_nodes
 
 if TYPE_CHECKING:
     from fastgrad.nn.network import Network
 
-__all__ = ["cut", "graft", "input_of", "insert_after", "remove", "rename", "replace_layer", "share"]
+__all__ = ["cut", "graft", "input_of", "insert_after", "remove", "rename", "replace_layer", "result_of", "share"]
 
 Function = Callable[[Any], Any]
 
 
 def insert_after(network: Network, layer: str, new: Function, seed: int) -> Network:
-    node = network.tape.number_of(f"{_known(network, layer)}/{OUTPUT}")
+    node = result_of(network, layer)
     return _with_part(network, node, node, new, seed, layer, frozenset())
 
 
 def replace_layer(network: Network, layer: str, new: Function, seed: int) -> Network:
-    node = network.tape.number_of(f"{_known(network, layer)}/{OUTPUT}")
+    node = result_of(network, layer)
     return _with_part(network, node, input_of(network, layer), new, seed, layer, _released(network, layer))
 
 
@@ -45,7 +46,7 @@ def graft(network: Network, head: Function, seed: int) -> Network:
 
 def remove(network: Network, layer: str) -> Network:
     tape = network.tape
-    node, source = tape.number_of(f"{_known(network, layer)}/{OUTPUT}"), input_of(network, layer)
+    node, source = result_of(network, layer), input_of(network, layer)
     if tape.shape_of(node) != tape.shape_of(source):
         raise InputError(
             f"layer {layer!r} cannot be removed: it makes shape {tape.shape_of(node)} of {tape.shape_of(source)}, and "
@@ -55,7 +56,7 @@ def remove(network: Network, layer: str) -> Network:
 
 
 def cut(network: Network, layer: str) -> Network:
-    node = network.tape.number_of(f"{_known(network, layer)}/{OUTPUT}")
+    node = result_of(network, layer)
     tape = replace(network.tape, outputs=np.array([node], np.uint32), output_names=())
     return network.with_tape(_without_unused_inputs(network, tape))
 
@@ -83,7 +84,7 @@ def rename(network: Network, layer: str, name: str) -> Network:
         raise InputError(f"the network has a layer {path!r} already. Give this one another name.")
 
     def renamed(old: str) -> str:
-        return path + old[len(layer) :] if old == layer or old.startswith(f"{layer}/") else old
+        return path + old[len(layer) :] if is_within(old, layer) else old
 
     tape = replace(
         network.tape,
@@ -104,7 +105,7 @@ def rename(network: Network, layer: str, name: str) -> Network:
 def input_of(network: Network, layer: str) -> int:
     """The node that a layer works on. Raises InputError where it is not one."""
     tape = network.tape
-    within = _within(tape, layer)
+    within = nodes_of_group(tape, layer)
     own = set(network.parameters) | set(network.dropout)
     not_data = {node for node, name in zip(tape.inputs.tolist(), tape.input_names, strict=True) if name in own}
     sources = {
@@ -122,6 +123,18 @@ def input_of(network: Network, layer: str) -> int:
     return int(sources.pop())
 
 
+def result_of(network: Network, layer: str) -> int:
+    """The node of a layer's result. Raises InputError for an unknown layer, and for one that has several."""
+    name = f"{_known(network, layer)}/{OUTPUT}"
+    named = dict(zip(network.tape.node_names, network.tape.named_nodes.tolist(), strict=True))
+    if name not in named or f"{name}_2" in named:
+        raise InputError(
+            f"layer {layer!r} has several results instead of one, as a layer does that is called several times. Edit "
+            "the network's tape itself, and take it over by with_tape."
+        )
+    return int(named[name])
+
+
 def _known(network: Network, layer: str) -> str:
     if layer not in network.layers:
         raise InputError(f"the network has no layer {layer!r}; it has {', '.join(network.layers)}.")
@@ -134,28 +147,22 @@ def _taken(network: Network) -> set[str]:
     return set(network.layers) | {network.tape.groups[group] for group in used}
 
 
-def _within(tape: Tape, layer: str) -> list[bool]:
-    """Which nodes belong to a layer or to one in it."""
-    inside = [group == layer or group.startswith(f"{layer}/") for group in (*tape.groups, "")]
-    return [inside[group] for group in tape.group_indices.tolist()]
-
-
 def _released(network: Network, layer: str) -> frozenset[str]:
     """The paths of a layer and those in it, which are free when it is replaced; none if others use its parameters."""
-    tape, within = network.tape, _within(network.tape, layer)
-    own = {name for name in network.parameters if name.startswith(f"{layer}/")}
+    tape, within = network.tape, nodes_of_group(network.tape, layer)
+    own = {name for name in network.parameters if is_inside(name, layer)}
     users = [user for name in own for user in tape.users_of(name).tolist()]
     if not all(within[user] for user in users):
         return frozenset()
-    return frozenset(path for path in _taken(network) if path == layer or path.startswith(f"{layer}/"))
+    return frozenset(path for path in _taken(network) if is_within(path, layer))
 
 
 def _names_of_blocks(network: Network, layer: str) -> frozenset[str]:
     """The names that say that a layer's result is also that of the blocks that it is the last part of."""
-    node = network.tape.number_of(f"{layer}/{OUTPUT}")
+    node = result_of(network, layer)
     names = zip(network.tape.node_names, network.tape.named_nodes.tolist(), strict=True)
     return frozenset(
-        name for name, of in names if of == node and layer.startswith(f"{name.rpartition('/')[0]}/") and "/" in name
+        name for name, of in names if of == node and is_inside(layer, name.rpartition("/")[0]) and "/" in name
     )
 
 

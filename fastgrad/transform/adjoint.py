@@ -13,9 +13,10 @@ from typing import Any
 from fastgrad import array_ops, ops
 from fastgrad.array_ops import sum_to_shape
 from fastgrad.tape import ARRAY_OPERATION, CONSTANT, INPUT, Shape, Tape, operation_of
+from fastgrad.tape_names import input_names, names_of, output_names
 from fastgrad.transform.symbolic import SymbolicTape, Value
 
-__all__ = ["active_nodes", "adjoint", "input_names", "is_zero", "names_of", "output_names"]
+__all__ = ["active_nodes", "adjoint", "is_zero"]
 
 
 def adjoint(tape: Tape, wrt: Sequence[int], n_outputs: int, seeded: bool) -> Tape:
@@ -97,25 +98,6 @@ def _is_one_segment(tape: Tape) -> bool:
         or array_ops.TABLE[code - ARRAY_OPERATION] is array_ops.sum_
         for code in codes
     )
-
-
-def input_names(tape: Tape) -> Sequence[str]:
-    """One name for each input, made up where the tape has none."""
-    return tape.input_names or [f"input{k}" for k in range(len(tape.inputs))]
-
-
-def output_names(tape: Tape) -> Sequence[str]:
-    """One name for each output; where the tape has none it is that of the node, or ``y`` and a number."""
-    if tape.output_names:
-        return tape.output_names
-    of_nodes = names_of(tape)
-    fallbacks = ["y"] if len(tape.outputs) == 1 else [f"y{k}" for k in range(len(tape.outputs))]
-    return [of_nodes.get(node, name) for node, name in zip(tape.outputs.tolist(), fallbacks, strict=True)]
-
-
-def names_of(tape: Tape) -> dict[int, str]:
-    """The name of each node that has one; the first where it has several."""
-    return dict(zip(tape.named_nodes.tolist()[::-1], tape.node_names[::-1], strict=True))
 
 
 def _contributions(

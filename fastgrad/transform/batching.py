@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from fastgrad import array_ops, ops
 from fastgrad.errors import InputError, UnsupportedError, located
 from fastgrad.tape import ARRAY_OPERATION, CONSTANT, INPUT, Shape, Tape, is_number
-from fastgrad.transform.adjoint import input_names
+from fastgrad.tape_names import input_names
 from fastgrad.transform.symbolic import SymbolicTape, Value
 
 __all__ = ["Batch", "BatchedValue", "BatchingError", "VaryingGuardError", "batched"]
@@ -97,12 +97,12 @@ class Batch:
         for name, node in zip(tape.node_names, tape.named_nodes.tolist(), strict=True):
             self.symbolic.name(found[node].value, name)
         guards = tape.guard_nodes.tolist()
-        for node, source in zip(guards, tape.guard_sources.tolist(), strict=True):
+        for position, node in enumerate(guards):
             if found[node].varies:
                 raise VaryingGuardError(
                     located(
                         "Which way the function takes hangs on a value that is another for each example",
-                        str(tape.sources[source]) if source >= 0 else "",
+                        str(tape.guard_source_of(position) or ""),
                         "Choose between values with np.where, which computes both.",
                     )
                 )

@@ -8,9 +8,9 @@ import numpy as np
 
 from fastgrad.errors import InputError
 from fastgrad.tape import Tape
+from fastgrad.tape_names import input_names, output_names
 from fastgrad.transform import adjoint as reverse
 from fastgrad.transform import tangent as forward
-from fastgrad.transform.adjoint import input_names, output_names
 from fastgrad.transform.jacobian import jacobian as jacobian_by_rows
 from fastgrad.transform.jacobian_in_one_run import batched_jacobian
 from fastgrad.transform.symbolic import without_dead_nodes

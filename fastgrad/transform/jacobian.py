@@ -12,7 +12,8 @@ import numpy as np
 
 from fastgrad import array_ops
 from fastgrad.tape import Tape
-from fastgrad.transform.adjoint import adjoint, input_names, output_names
+from fastgrad.tape_names import input_names, output_names
+from fastgrad.transform.adjoint import adjoint
 from fastgrad.transform.symbolic import SymbolicTape, Value
 
 __all__ = ["is_reverse", "jacobian", "jacobian_names"]

@@ -14,7 +14,8 @@ import numpy as np
 
 from fastgrad import array_ops
 from fastgrad.tape import Shape, Tape
-from fastgrad.transform.adjoint import adjoint, input_names
+from fastgrad.tape_names import input_names
+from fastgrad.transform.adjoint import adjoint
 from fastgrad.transform.batching import Batch, BatchedValue, BatchingError
 from fastgrad.transform.jacobian import is_reverse, jacobian_names
 from fastgrad.transform.symbolic import SymbolicTape, Value

@@ -398,7 +398,7 @@ def with_nodes(tape: Tape, keep: NDArray[np.bool_]) -> Tape:
     if keep.all():
         return tape
     number = np.cumsum(keep, dtype=np.int64) - 1
-    lengths: NDArray[np.int64] = np.diff(tape.operand_starts.astype(np.int64))  # type: ignore[assignment]
+    lengths = tape.operand_counts
     starts_kept = np.zeros(int(keep.sum()) + 1, np.uint32)
     np.cumsum(lengths[keep], out=starts_kept[1:])
     attribute_indices = tape.attribute_indices[keep]

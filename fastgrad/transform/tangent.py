@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 from fastgrad import array_ops, ops
 from fastgrad.tape import ARRAY_OPERATION, INPUT, Tape
-from fastgrad.transform.adjoint import active_nodes, input_names, is_zero, names_of, output_names
+from fastgrad.tape_names import input_names, names_of, output_names
+from fastgrad.transform.adjoint import active_nodes, is_zero
 from fastgrad.transform.symbolic import SymbolicTape, Value
 
 __all__ = ["tangent"]
