@@ -144,6 +144,8 @@ class Surroundings:
             self._visit(function.__func__)
         elif isinstance(function, FunctionType):
             self._visit_function(function)
+        elif _is_fixed(function):
+            self._found.append(Place("fixed", None, lambda: function, label=f"the {type(function).__name__} called"))
         elif not isinstance(function, _OPAQUE):
             names = _names(getattr(_inherited(type(function), "__call__"), "__code__", None))
             self._add(Place("fixed", None, lambda: function, label=f"the {type(function).__name__} called"), names)
@@ -193,7 +195,7 @@ class Surroundings:
             self._add_attributes((value,), names)
         elif isinstance(value, type):
             self._add_attributes(value.__mro__, names)
-        elif type(value) not in _ATOMS and (id(type(value)), names) not in self._seen:
+        elif type(value) not in _ATOMS and not _is_fixed(value) and (id(type(value)), names) not in self._seen:
             self._seen.add((id(type(value)), names))
             self._add_attributes(type(value).__mro__, names)
             self._visit_call_of(value)
@@ -217,8 +219,15 @@ class Surroundings:
                         self._visit(method)
 
 
+def _is_fixed(value: Any) -> bool:
+    """Whether it is a tape or the like: what it keeps to be quicker tells nothing, its data are read at run time."""
+    return getattr(type(value), "_changes_no_recording", False) is True
+
+
 def is_told_by_identity(value: Any) -> bool:
     """Whether fingerprints of the object stay equal: they do not look at anything in it that can change."""
+    if _is_fixed(value):
+        return True
     if isinstance(value, (tuple, frozenset)):
         return all(map(is_told_by_identity, value))
     if isinstance(value, (*_BY_VALUE, *_NOT_LOOKED_INTO)):
@@ -347,7 +356,7 @@ def _can_hold(value: Any) -> bool:
 def _inside(value: Any) -> Sequence[Any]:
     """The elements of a container, or the attributes of an object; of long containers only numbers."""
     kind = type(value)
-    if kind in _ATOMS or isinstance(value, (*_BY_VALUE, *_NOT_LOOKED_INTO)):
+    if kind in _ATOMS or isinstance(value, (*_BY_VALUE, *_NOT_LOOKED_INTO)) or _is_fixed(value):
         return ()
     if isinstance(value, (list, tuple, set, frozenset, deque)):
         return (*itertools.islice(value, _MAX_ELEMENTS), len(value), *_numbers_in_long(value))
