@@ -38,6 +38,9 @@ class Evaluation:
     def __init__(
         self, network: Network, x: ArrayLike, y: ArrayLike, loss: Loss, metrics: Sequence[Metric], batch_size: int = 256
     ) -> None:
+        names = ["loss", *(getattr(metric, "__name__", "") for metric in metrics)]
+        if "" in names or len(set(names)) != len(names):
+            raise InputError(f"metrics need names of their own, by which they are found; these are called {names[1:]}.")
         self._network, self._metrics, self._batch_size = network, metrics, batch_size
         self._x, self._y, self.loss = checked(network, x, y, loss)
         self._losses = BatchedRun(self.loss, (0, 1))
@@ -115,8 +118,11 @@ def fit(
     >>> bool(history["loss"][-1] < 0.01 * history["loss"][0])
     True
     """
-    if epochs < 1 or batch_size < 1 or (early_stopping is not None and early_stopping < 1):
-        raise InputError("epochs, batch_size and early_stopping must be at least 1.")
+    counts = [epochs, batch_size, *([] if early_stopping is None else [early_stopping])]
+    if any(isinstance(n, bool) or not isinstance(n, (int, np.integer)) or n < 1 for n in counts):
+        raise InputError("epochs, batch_size and early_stopping must be whole numbers from 1 on.")
+    if clip_norm is not None and not clip_norm > 0.0:
+        raise InputError(f"clip_norm must be above 0, not {clip_norm!r}.")
     if not callable(loss) or isinstance(optimiser, type):
         raise InputError(
             "loss is a function such as nn.cross_entropy, optimiser what calling its class gives, such as nn.Adam()."
@@ -161,9 +167,11 @@ def fit(
 def _split(
     x: ArrayLike, y: ArrayLike, validation: tuple[ArrayLike, ArrayLike] | float | None
 ) -> tuple[ArrayLike, ArrayLike, tuple[ArrayLike, ArrayLike] | None]:
-    if validation is None or isinstance(validation, tuple):
-        return x, y, validation
-    if not 0.0 < validation < 1.0:
+    if validation is None:
+        return x, y, None
+    if isinstance(validation, Sequence) and len(validation) == 2:
+        return x, y, (validation[0], validation[1])
+    if not isinstance(validation, (int, float)) or not 0.0 < validation < 1.0:
         raise InputError(f"validation is a pair of arrays or a share between 0 and 1, not {validation!r}.")
     inputs, targets = np.asarray(x), np.asarray(y)
     first = len(inputs) - max(round(validation * len(inputs)), 1)

@@ -217,7 +217,15 @@ def test_what_fades_does_not_become_subnormal_and_all_else_keeps_its_bits(optimi
 @pytest.mark.parametrize(
     ("network", "options", "message"),
     [
-        (small(), {"epochs": 0}, "epochs, batch_size and early_stopping must be at least 1."),
+        (small(), {"epochs": 0}, "epochs, batch_size and early_stopping must be whole numbers from 1 on."),
+        (small(), {"batch_size": 2.5}, "epochs, batch_size and early_stopping must be whole numbers from 1 on."),
+        (small(), {"clip_norm": -1.0}, "clip_norm must be above 0, not -1.0."),
+        (small(), {"validation": (X,)}, f"validation is a pair of arrays or a share between 0 and 1, not {(X,)!r}."),
+        (
+            small(),
+            {"validation": 0.5, "metrics": [nn.accuracy, nn.accuracy]},
+            "metrics need names of their own, by which they are found; these are called ['accuracy', 'accuracy'].",
+        ),
         (small(), {"validation": 1.5}, "validation is a pair of arrays or a share between 0 and 1, not 1.5."),
         (
             small().freeze("dense", "dense_1"),
@@ -241,6 +249,11 @@ def test_options_that_do_not_fit_are_refused(network: nn.Network, options: Any, 
     with pytest.raises(InputError) as caught:
         fitted(network, **options)
     assert str(caught.value) == message
+
+
+def test_a_pair_for_validation_may_be_a_list() -> None:
+    found = [fitted(small(), validation=kind((X, Y)))[1]["val_loss"] for kind in (tuple, list)]
+    np.testing.assert_array_equal(found[0], found[1])
 
 
 def test_examples_and_targets_must_be_as_many() -> None:
