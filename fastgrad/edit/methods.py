@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, TypeAlias, cast
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from fastgrad.tape_methods import as_tape
 
 if TYPE_CHECKING:
     from fastgrad.edit.pattern import Match
@@ -38,7 +40,7 @@ class EditingMethods:
         """
         from fastgrad.edit.edits import insert_after
 
-        return insert_after(_as_tape(self), place, what, inputs)
+        return insert_after(as_tape(self), place, what, inputs)
 
     def insert_before(
         self, place: Where, what: What, *, operand: int | None = None, inputs: Mapping[str, Any] | None = None
@@ -55,7 +57,7 @@ class EditingMethods:
         """
         from fastgrad.edit.edits import insert_before
 
-        return insert_before(_as_tape(self), place, what, operand, inputs)
+        return insert_before(as_tape(self), place, what, operand, inputs)
 
     def replace_node(self, place: Where, what: What, *, inputs: Mapping[str, Any] | None = None) -> Tape:
         """The tape in which something else is made of a node's operands, under the node's name.
@@ -67,7 +69,7 @@ class EditingMethods:
         """
         from fastgrad.edit.edits import replace_node
 
-        return replace_node(_as_tape(self), place, what, inputs)
+        return replace_node(as_tape(self), place, what, inputs)
 
     def bypass(self, place: Where, *, operand: int | None = None) -> Tape:
         """The tape without a node or group, whose operand of the same shape takes its place.
@@ -82,7 +84,7 @@ class EditingMethods:
         """
         from fastgrad.edit.edits import bypass
 
-        return bypass(_as_tape(self), place, operand)
+        return bypass(as_tape(self), place, operand)
 
     def cut(self, *places: Where) -> tuple[Tape, Tape]:
         """Two tapes: up to these places, and from there on. ``front >> back`` is the tape again.
@@ -98,7 +100,7 @@ class EditingMethods:
         """
         from fastgrad.edit.edits import cut
 
-        return cut(_as_tape(self), places)
+        return cut(as_tape(self), places)
 
     def graft(self, place: Where, what: What, *, inputs: Mapping[str, Any] | None = None) -> Tape:
         """The tape up to a place, and from there on something else, whose outputs are those of the new tape.
@@ -111,7 +113,7 @@ class EditingMethods:
         """
         from fastgrad.edit.edits import graft
 
-        return graft(_as_tape(self), place, what, inputs)
+        return graft(as_tape(self), place, what, inputs)
 
     def share(self, kept: str, *others: str) -> Tape:
         """The tape in which one input stands for others of its shape as well.
@@ -122,7 +124,7 @@ class EditingMethods:
         """
         from fastgrad.edit.edits import share
 
-        return share(_as_tape(self), kept, *others)
+        return share(as_tape(self), kept, *others)
 
     def untie(self, name: str) -> Tape:
         """The tape in which each node that uses an input has one of its own: ``w``, ``w_2`` and so on.
@@ -133,7 +135,7 @@ class EditingMethods:
         """
         from fastgrad.edit.edits import untie
 
-        return untie(_as_tape(self), name)
+        return untie(as_tape(self), name)
 
     def freeze(self, **values: Any) -> Tape:
         """The tape with these inputs given; see :func:`fastgrad.partial`.
@@ -144,7 +146,7 @@ class EditingMethods:
         """
         from fastgrad.edit.compose import partial
 
-        return partial(_as_tape(self), **values)
+        return partial(as_tape(self), **values)
 
     def constants_to_inputs(self, *constants: Where) -> Tape:
         """The tape in which these constants, or else all captured and frozen arrays, are inputs behind the others.
@@ -158,7 +160,7 @@ class EditingMethods:
         """
         from fastgrad.edit.edits import constants_to_inputs
 
-        return constants_to_inputs(_as_tape(self), constants)
+        return constants_to_inputs(as_tape(self), constants)
 
     def tap(self, *places: Where, name: str | None = None) -> Tape:
         """The tape with these intermediate values as further outputs, under their names or, for one, under ``name``.
@@ -170,7 +172,7 @@ class EditingMethods:
         """
         from fastgrad.edit.edits import tap
 
-        return tap(_as_tape(self), places, name)
+        return tap(as_tape(self), places, name)
 
     def select(self, *outputs: int | str) -> Tape:
         """The tape of these outputs, by name or position, without what they do not need; all inputs stay.
@@ -181,7 +183,7 @@ class EditingMethods:
         """
         from fastgrad.edit.edits import select
 
-        return select(_as_tape(self), outputs)
+        return select(as_tape(self), outputs)
 
     def rename(self, names: Mapping[str, str]) -> Tape:
         """The tape with other names for inputs, nodes, outputs and groups; those inside a group go with it.
@@ -192,7 +194,7 @@ class EditingMethods:
         """
         from fastgrad.edit.edits import rename
 
-        return rename(_as_tape(self), names)
+        return rename(as_tape(self), names)
 
     def regroup(self, places: Sequence[Where], path: str) -> Tape:
         """The tape with these nodes, or the nodes of these groups, in the group of this path; in none if it is empty.
@@ -203,7 +205,7 @@ class EditingMethods:
         """
         from fastgrad.edit.edits import regroup
 
-        return regroup(_as_tape(self), places, path)
+        return regroup(as_tape(self), places, path)
 
     def matches(self, pattern: What, *, where: WherePattern = None, shared: bool = False) -> tuple[Match, ...]:
         """Where a pattern is found; see :meth:`rewrite`.
@@ -217,7 +219,7 @@ class EditingMethods:
         """
         from fastgrad.edit.pattern import matches
 
-        return matches(_as_tape(self), pattern, where, shared)
+        return matches(as_tape(self), pattern, where, shared)
 
     def rewrite(
         self,
@@ -246,7 +248,7 @@ class EditingMethods:
         """
         from fastgrad.edit.pattern import rewrite
 
-        return rewrite(_as_tape(self), pattern, replacement, where, count, shared, missing_ok)
+        return rewrite(as_tape(self), pattern, replacement, where, count, shared, missing_ok)
 
     def __rshift__(self, other: Tape) -> Tape:
         """``f >> g`` is g after f; see :func:`fastgrad.compose`."""
@@ -256,9 +258,4 @@ class EditingMethods:
             return NotImplemented
         from fastgrad.edit.compose import compose
 
-        return compose(other, _as_tape(self))
-
-
-def _as_tape(methods: EditingMethods) -> Tape:
-    """The tape whose methods these are."""
-    return cast("Tape", methods)
+        return compose(other, as_tape(self))
