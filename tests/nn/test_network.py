@@ -121,6 +121,22 @@ def test_threads_may_predict_with_one_network() -> None:
             np.testing.assert_allclose(found, expected, rtol=1e-12, atol=1e-15)
 
 
+@pytest.mark.parametrize("dropout", [5.0, 1.0, -0.5, "0.2", None, True])
+def test_a_file_with_a_share_that_cannot_be_dropped_is_refused(dropout: Any) -> None:
+    file = io.BytesIO()
+    about = {"frozen": [], "dropout": {"dropout/mask": dropout}}
+    files.write(file, small().tape, small().parameters, {"network": about})
+    file.seek(0)
+    with pytest.raises(FileFormatError, match="drops a share from 0 up to, but not including, 1"):
+        nn.load(file)
+
+
+def test_a_parameter_is_no_mask() -> None:
+    network = small()
+    with pytest.raises(InputError, match="'dense/bias' is both a parameter and a mask of dropout"):
+        nn.Network(network.tape, network.parameters, dropout={**network.dropout, "dense/bias": 0.5})
+
+
 def test_a_file_without_a_network_is_refused() -> None:
     for metadata in ({}, {"network": {"frozen": ["unknown"], "dropout": {}}}, {"network": {"frozen": 3}}):
         file = io.BytesIO()

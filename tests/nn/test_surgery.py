@@ -236,5 +236,26 @@ def test_an_edit_that_does_not_fit_is_refused(edit: Callable[[nn.Network], Any],
 def test_a_layer_with_two_values_to_work_on_is_not_replaced() -> None:
     layer = nn.Dense(4)
     twice = nn.build(nn.Sequential(layer, np.exp, layer), 4)
-    with pytest.raises(InputError, match="layer 'dense' works on 2 values instead of one"):
-        twice.remove("dense")
+    again = nn.build(nn.Sequential(layer, layer), 4)
+    edits: list[Callable[[nn.Network], Any]] = [
+        lambda n: n.remove("dense"),
+        lambda n: n.cut("dense"),
+        lambda n: n.insert_after("dense", np.exp),
+        lambda n: n.replace("dense", layer),
+    ]
+    for net in (twice, again):
+        for edit in edits:
+            with pytest.raises(InputError, match="layer 'dense' has several results instead of one"):
+                edit(net)
+
+
+class _Sum(nn.Layer):
+    """Of two values, with a parameter that is called as results are."""
+
+    def apply(self, x: Any) -> Any:
+        return (x + X[0]) * self.parameter("output", (4,), nn.ones)
+
+
+def test_a_parameter_called_output_is_not_taken_for_the_result() -> None:
+    net = nn.build(_Sum(), 4)
+    np.testing.assert_allclose(net.insert_after("_sum", np.exp).predict(X), np.exp(X + X[0]))
