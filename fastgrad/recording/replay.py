@@ -73,9 +73,9 @@ def in_floats(value: Any) -> Any:
 
 def _recorded_data(recorder: Recorder | None, value: Any) -> Any:
     """An array as a recorded one, by reference; anything else as it is."""
-    if recorder is None or type(value) is RecordedArray or not isinstance(value, np.ndarray) or value.ndim == 0:
+    if recorder is None or type(value) is RecordedArray or not isinstance(value, np.ndarray):
         return value
-    return RecordedArray(recorder, node_of(recorder, value), np.asarray(value, np.float64))
+    return RecordedArray(recorder, node_of(recorder, value), np.asarray(value, np.float64)[()])
 
 
 def _apply(opcode: int, attribute: Any, operands: list[Any]) -> Any:

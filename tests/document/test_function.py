@@ -199,6 +199,15 @@ def test_arrays_beside_recorded_values_are_read_at_run_time() -> None:
     assert gradient(np.ones(3)).tolist() == [14.0, 2.0, 2.0]
 
 
+def test_numbers_beside_recorded_values_are_read_at_run_time() -> None:
+    given, captured = np.array(2.0), np.array(5)
+    tape = fg.record(lambda x, y: (x * y * y, captured), 1.0, 1.0)
+    gradient = fg.grad(lambda x: tape(x, given)[0] * tape(x, given)[1])
+    assert float(gradient(1.0)) == 20.0
+    given[...], captured[...] = 3.0, 7
+    assert float(gradient(1.0)) == 63.0
+
+
 def test_results_in_a_recording_are_memory_of_their_own() -> None:
     data = np.array([1.0, 2.0])
 
