@@ -425,7 +425,8 @@ class _Planner:
             (stage, self._segment(group))
             for (stage, _), group in sorted(self.groups.items(), key=lambda item: -item[0][0])
         ]
-        yield from reversed(segments)
+        # one whose values are all computed again elsewhere has nothing to do
+        yield from reversed([(stage, s) for stage, s in segments if s.stores or s.sweep.n_guards])
         for stage, evaluations in self.evaluations.items():
             for evaluation in evaluations:
                 yield stage, evaluation

@@ -10,6 +10,7 @@ import pytest
 
 import fastgrad as fg
 from fastgrad.plan.array_plan import array_plan
+from fastgrad.plan.array_steps import Evaluation, Segment
 from fastgrad.plan.request import Kind, Request
 from fastgrad.tape import Tape
 from fastgrad.transform.derivatives import gradient
@@ -78,8 +79,30 @@ def test_inputs_constants_and_values_that_are_read_later_are_left_alone() -> Non
 def test_values_of_short_rows_are_laid_out_by_columns_where_all_users_take_them() -> None:
     def strides(function: Callable[..., Any]) -> list[tuple[int, ...]]:
         plan = array_plan(fg.record(function, np.ones((40, 7))))
-        stored = [store.place for step in plan.flat_steps if hasattr(step, "stores") for store in step.stores]
+        stored = [store.place for step in plan.flat_steps if isinstance(step, Segment) for store in step.stores]
         return [place.strides for place in stored if plan.buffers[place.buffer].kind == "workspace"]
 
     assert strides(lambda x: SQUARE @ np.sin(x)) == [(1, 40)]
     assert strides(lambda x: np.cumsum(np.sin(x).reshape(-1))) == [(7, 1)]
+
+
+def test_a_segment_whose_values_are_all_computed_again_elsewhere_is_dropped() -> None:
+    def update(x: Any, scale: Any) -> Any:
+        return np.sum(x * scale), np.tanh(x * 0.5 * scale)
+
+    plan = array_plan(fg.record(update, np.ones((40, 40)), 2.0))
+    assert all(step.stores for step in plan.flat_steps if isinstance(step, Segment))
+    tape = fg.record(lambda x, s: x * 0.5 - np.exp(s) * np.ones((40, 40)), np.ones((40, 40)), 1.0)
+    assert all(step.stores for step in array_plan(tape).flat_steps if isinstance(step, Segment))
+
+
+def test_nothing_is_written_over_an_array_that_numpy_gave_back() -> None:
+    """It may be an operand, or read-only."""
+    plan = array_plan(fg.record(lambda x: SQUARE @ np.sin(np.sort(x, 0)) @ SQUARE, SQUARE))
+    made = {
+        step.result.buffer for step in plan.flat_steps if isinstance(step, Evaluation) and step.operation.into is None
+    }
+    stored = {store.place.buffer for step in plan.flat_steps if isinstance(step, Segment) for store in step.stores}
+    assert made
+    assert stored
+    assert not made & stored
