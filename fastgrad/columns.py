@@ -15,13 +15,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["LARGEST_NUMBER", "Group", "groups", "leaves_of", "put_together"]
+__all__ = ["DEEPEST", "LARGEST_NUMBER", "MOST_LEAVES", "Group", "groups", "leaves_of", "put_together"]
 
 Form = Any  # nested tuples of letters and None
 
 LARGEST_NUMBER = 2**62
-_DEEPEST = 16
-_MOST_COLUMNS = 200_000
+DEEPEST = 16
+MOST_LEAVES = 200_000
 _LETTERS: dict[type, str | None] = {int: "i", float: "f", str: "s", type(None): None}
 
 
@@ -40,7 +40,7 @@ def groups(entries: Sequence[Any]) -> list[Group]:
     Raises ValueError for anything but nested tuples of plain numbers, text and None, for such that are nested deeper
     than 16, have 200,000 leaves, and for whole numbers beyond 2**62.
     """
-    budget = [_MOST_COLUMNS]
+    budget = [MOST_LEAVES]
     labels, forms = _labelled(entries, 0, budget)
     found = []
     for number, form in enumerate(forms):
@@ -90,7 +90,7 @@ def _parts(entries: Sequence[Any], width: int) -> list[list[Any]]:
 def _labelled(entries: Sequence[Any], depth: int, budget: list[int]) -> tuple[NDArray[np.int64], list[Form]]:
     """The number of each entry's form, and the forms, numbered by first appearance."""
     budget[0] -= 1
-    if depth > _DEEPEST or budget[0] < 0:
+    if depth > DEEPEST or budget[0] < 0:
         raise ValueError("nested too deeply or too large")
     types = list(map(type, entries))
     kinds = list(dict.fromkeys(types))

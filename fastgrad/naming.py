@@ -6,13 +6,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from fastgrad.errors import InputError
 from fastgrad.recording.fresh_array import FreshArray
 from fastgrad.recording.recorded_array import RecordedArray
 from fastgrad.recording.recorder import open_recorders
 from fastgrad.recording.structures import flatten
+from fastgrad.tape_names import require_part
 
 __all__ = ["group", "name"]
+
+_REMEDY = "Nest groups for a path."
 
 
 def name(value: Any, name: str) -> Any:
@@ -29,7 +31,7 @@ def name(value: Any, name: str) -> Any:
     >>> tape.node_names
     ('hidden',)
     """
-    _check(name, "name")
+    require_part(name, "name", _REMEDY)
     leaves, structure = flatten(value)
     for leaf, path in zip(leaves, structure.names(name), strict=True):
         # an array that the function has made may have become a recorded one
@@ -54,7 +56,7 @@ def group(name: str) -> Iterator[None]:
     >>> fastgrad.record(f, 1.0).group_of(1)
     'encoder'
     """
-    _check(name, "group")
+    require_part(name, "group", _REMEDY)
     recorders = open_recorders()
     before = [recorder.enter_group("/".join(filter(None, (recorder.group, name)))) for recorder in recorders]
     try:
@@ -62,8 +64,3 @@ def group(name: str) -> Iterator[None]:
     finally:
         for recorder, path in zip(recorders, before, strict=True):
             recorder.enter_group(path)
-
-
-def _check(name: Any, what: str) -> None:
-    if not isinstance(name, str) or not name or "/" in name:
-        raise InputError(f"a {what} must be text without slashes, not {name!r}. Nest groups for a path.")

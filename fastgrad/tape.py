@@ -56,6 +56,7 @@ __all__ = [
     "CONSTANT",
     "INPUT",
     "Node",
+    "Shape",
     "Source",
     "Tape",
     "distinct",

@@ -24,9 +24,10 @@ from fastgrad.tape import ARRAY_OPERATION, CONSTANT, INPUT, Source, operation_of
 if TYPE_CHECKING:
     from fastgrad.tape import Shape, Tape
 
-__all__ = ["problems"]
+__all__ = ["DTYPES", "problems"]
 
-_KINDS: dict[str, Any] = {
+# of each array of a tape
+DTYPES: dict[str, Any] = {
     "opcodes": np.uint16,
     "operand_starts": np.uint32,
     "operands": np.uint32,
@@ -64,7 +65,7 @@ def problems(tape: Tape) -> Iterator[str]:
 
 
 def _problems_of_arrays(tape: Tape) -> Iterator[str]:
-    for name, dtype in _KINDS.items():
+    for name, dtype in DTYPES.items():
         array = getattr(tape, name)
         if not isinstance(array, np.ndarray) or array.dtype != dtype or array.ndim != 1:
             yield f"{name} must be a one-dimensional array of {np.dtype(dtype)}"

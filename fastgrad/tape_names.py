@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from fastgrad.errors import InputError
+
 if TYPE_CHECKING:
     from fastgrad.tape import Tape
 
@@ -22,6 +24,7 @@ __all__ = [
     "nodes_of_group",
     "numbers_by_name",
     "output_names",
+    "require_part",
     "suggestion",
 ]
 
@@ -77,6 +80,12 @@ def suggestion(name: str, known: Collection[str], otherwise: str) -> str:
     near += [last_parts[part] for part in get_close_matches(name, last_parts, MAX_SUGGESTED)]
     near = list(dict.fromkeys(near))[:MAX_SUGGESTED]
     return f"Is it {' or '.join(map(repr, near))}?" if near else otherwise
+
+
+def require_part(name: object, what: str, remedy: str = "") -> None:
+    """Raise InputError for what cannot be a part of a path."""
+    if not isinstance(name, str) or not name or "/" in name:
+        raise InputError(f"a {what} must be text without slashes, not {name!r}. {remedy}".rstrip())
 
 
 # ---- groups

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fastgrad.document.text import constant_text, shape_text, shown
+from fastgrad.document.text import operation_text, shape_text, shown
 from fastgrad.tape import Node, Tape
 
 __all__ = ["ChangedNode", "Difference", "diff"]
@@ -345,15 +345,8 @@ def _listing(difference: Difference) -> Iterator[str]:
 def _node(tape: Tape, number: int) -> str:
     node = tape.node(number)
     left = f"%{number} {shown(node.name)}" if node.name and node.operation != "input" else f"%{number}"
-    if node.operation == "input":
-        right = f"input {shown(node.name)}".rstrip()
-    elif node.operation == "constant":
-        right = constant_text(node.attribute)
-    else:
-        parts = [f"%{operand}" for operand in node.operands]
-        if node.attribute is not None:
-            parts.append(repr(node.attribute))
-        right = f"{node.operation}({', '.join(parts)})"
+    is_input = node.operation == "input"
+    right = f"input {shown(node.name)}".rstrip() if is_input else operation_text(node, {})
     shape = f"  {shape_text(node.shape)}" if node.shape else ""
     group = f"  in {shown(node.group)}" if node.group else ""
     return f"{left} = {right}{shape}{group}"

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from fastgrad.document.lookup import guards_by_node
 from fastgrad.tape import Node, Tape
 
-__all__ = ["abbreviated", "constant_text", "listing", "shape_text", "shown"]
+__all__ = ["abbreviated", "constant_text", "listing", "operation_text", "shape_text", "shown"]
 
 # a longer tape is abbreviated to its first and last nodes
 MAX_LINES = 300
@@ -87,7 +87,7 @@ def _lines(tape: Tape, numbers: range) -> Iterator[str]:
     names = tape._names_of_nodes
     nodes = [tape.node(number) for number in numbers]
     lefts = [f"%{node.number} {shown(node.name)}" if node.name else f"%{node.number}" for node in nodes]
-    rights = [_right(node, names) for node in nodes]
+    rights = [operation_text(node, names) for node in nodes]
     left_width, right_width = _width(lefts, MAX_NAME_WIDTH), _width(rights, MAX_WIDTH)
     any_shape = any(node.shape for node in nodes)
     for group, rows in groupby(zip(nodes, lefts, rights, strict=True), key=lambda row: row[0].group):
@@ -107,7 +107,8 @@ def _width(texts: Sequence[str], most: int) -> int:
     return min(max(map(len, texts), default=0), most)
 
 
-def _right(node: Node, names: dict[int, str]) -> str:
+def operation_text(node: Node, names: dict[int, str]) -> str:
+    """What a node is, its operands by name where they have one."""
     if node.operation == "input":
         return "input"
     if node.operation == "constant":

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from fastgrad.errors import FileFormatError
 
-__all__ = ["ALIGNMENT", "MAGIC", "VERSION", "Container", "Target", "read_container", "write_container"]
+__all__ = ["ALIGNMENT", "DTYPES", "MAGIC", "VERSION", "Container", "Target", "read_container", "write_container"]
 
 # not text in any encoding, and damaged by whoever takes it for text and changes the ends of lines
 MAGIC = b"\x89FGT\r\n\x1a\n"
@@ -28,7 +28,7 @@ _DIGEST = 32
 _LARGEST_HEADER = 2**28
 # below this size reading beats mapping, and the file is free at once
 _MAPPED_FROM = 2**20
-_DTYPES = frozenset(f"{order}{kind}" for order, kinds in (("<", "u2 u4 u8 i2 i4 i8 f2 f4 f8"), ("|", "u1 i1 b1"))
+DTYPES = frozenset(f"{order}{kind}" for order, kinds in (("<", "u2 u4 u8 i2 i4 i8 f2 f4 f8"), ("|", "u1 i1 b1"))
                     for kind in kinds.split())  # fmt: skip
 
 Target = str | os.PathLike[str] | BinaryIO
@@ -183,7 +183,7 @@ def _section(section: Any, data: memoryview, start: int, first: int) -> tuple[st
     name, dtype, shape = (section.get(key) for key in ("name", "dtype", "shape"))
     digest, is_required = section.get("digest"), section.get("required")
     _require(isinstance(name, str) and isinstance(is_required, bool), "a section has no name")
-    _require(isinstance(dtype, str) and dtype in _DTYPES, f"the section {name!r} holds an unknown kind of number")
+    _require(isinstance(dtype, str) and dtype in DTYPES, f"the section {name!r} holds an unknown kind of number")
     fits = isinstance(shape, list) and len(shape) <= 32 and all(type(n) is int and 0 <= n < 2**48 for n in shape)
     _require(fits, f"the section {name!r} has no shape")
     _require(section.get("start") == start - first, f"the section {name!r} does not follow the one before it")

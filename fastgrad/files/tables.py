@@ -9,13 +9,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fastgrad.columns import groups, leaves_of, put_together
+from fastgrad.columns import DEEPEST, MOST_LEAVES, groups, leaves_of, put_together
 from fastgrad.errors import FileFormatError
 
 __all__ = ["narrow", "pack_table", "unpack_table"]
 
-_DEEPEST = 16
-_WIDEST = 200_000
 # how much larger a table may be than what the file holds of it
 _PARTS_TO_SPARE = 1_000_000
 _PARTS_FOR_EACH_NUMBER = 64
@@ -75,9 +73,9 @@ def _unpacked(description: Any, arrays: dict[str, NDArray[Any]]) -> tuple[Any, .
     order = _as_kind(arrays.get("order"), "u", np.int64)
     forms, room = [], _PARTS_TO_SPARE + _PARTS_FOR_EACH_NUMBER * (len(whole) + len(real) + len(order))
     for described, count in description["forms"]:
-        budget = [_WIDEST]
+        budget = [MOST_LEAVES]
         forms.append((_form(described, 0, budget), _count(count)))
-        room -= count * (_WIDEST - budget[0])
+        room -= count * (MOST_LEAVES - budget[0])
         if room < 0:  # before any memory is taken for them
             raise ValueError("more entries than numbers")
     if len(order) or len(forms) > 1:
@@ -130,7 +128,7 @@ def _count(count: Any) -> int:
 
 def _form(form: Any, depth: int, budget: list[int]) -> Any:
     budget[0] -= 1
-    if depth > _DEEPEST or budget[0] < 0:
+    if depth > DEEPEST or budget[0] < 0:
         raise ValueError("nested too deeply or too large")
     if form is None or (type(form) is str and form in ("i", "f", "s")):
         return form

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fastgrad import array_ops, ops
+from fastgrad import array_ops, ops, tape_checks
 from fastgrad.errors import FileFormatError, TapeError
-from fastgrad.files.container import ALIGNMENT
+from fastgrad.files.container import ALIGNMENT, DTYPES
 from fastgrad.files.tables import narrow, pack_table, unpack_table
 from fastgrad.tape import (
     ARRAY_OPERATION,
@@ -27,20 +27,8 @@ from fastgrad.tape import (
 __all__ = ["SECTIONS", "pack_tape", "unpack_tape"]
 
 # the arrays with one entry for each node; one that is the same everywhere is a number in the header
-_PER_NODE = {
-    "shape_indices": np.uint32,
-    "attribute_indices": np.int32,
-    "source_indices": np.int32,
-    "group_indices": np.int32,
-}
-_ENDS = {
-    "inputs": np.uint32,
-    "outputs": np.uint32,
-    "guard_nodes": np.uint32,
-    "guard_values": np.float64,
-    "guard_sources": np.int32,
-    "named_nodes": np.uint32,
-}
+_PER_NODE = ("shape_indices", "attribute_indices", "source_indices", "group_indices")
+_ENDS = ("inputs", "outputs", "guard_nodes", "guard_values", "guard_sources", "named_nodes")
 _NAMES = ("input_names", "output_names", "groups", "node_names")
 _TABLES = ("shapes", "attributes", "sources", "constants")
 # the sections of a tape, and whether each may stay in the mapped file
@@ -105,12 +93,13 @@ def unpack_tape(description: Any, arrays: dict[str, NDArray[Any]]) -> Tape:
     operands = np.repeat(np.arange(n), counts) - distances
     _require(not len(operands) or int(operands.min()) >= 0, "an operand")
     fields: dict[str, Any] = {}
-    for name, dtype in _PER_NODE.items():
+    for name in _PER_NODE:
+        dtype = tape_checks.DTYPES[name]
         if name in description["same"]:
             fields[name] = np.full(n, _within(description["same"][name], dtype, name), dtype)
         else:
             fields[name] = _array(arrays, name, dtype)
-    fields |= {name: _array(arrays, name, dtype) for name, dtype in _ENDS.items()}
+    fields |= {name: _array(arrays, name, tape_checks.DTYPES[name]) for name in _ENDS}
     fields |= {name: tuple(_texts(description, name)) for name in _NAMES}
     tables = {name: unpack_table(description.get(name), _columns(arrays, name), name) for name in _TABLES}
     try:
@@ -205,7 +194,7 @@ def _dtype_of(kind: Any) -> np.dtype[Any]:
     return dtype
 
 
-_KINDS = frozenset(["b1", "u1", "u2", "u4", "u8", "i1", "i2", "i4", "i8", "f2", "f4", "f8"])
+_KINDS = frozenset(dtype[1:] for dtype in DTYPES)
 
 
 # ---- what a file says, checked

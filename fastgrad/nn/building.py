@@ -24,6 +24,7 @@ from fastgrad.nn.initialisers import Initialiser, generator_for
 from fastgrad.recording.recorded_array import RecordedArray
 from fastgrad.recording.recorder import Recorder, innermost_recorder
 from fastgrad.tape import Shape, Tape
+from fastgrad.tape_names import require_part
 
 __all__ = ["Building", "Layer", "recorded_layers"]
 
@@ -116,8 +117,8 @@ class Layer(ABC):
 
     def __call__(self, x: Any) -> Any:
         building = self._building()
-        if self.name is not None and (not self.name or "/" in self.name):
-            raise InputError(f"a layer's name must be text without slashes, not {self.name!r}.")
+        if self.name is not None:
+            require_part(self.name, "layer's name")
         with building.within(self):
             return name(self.apply(x), OUTPUT)
 

@@ -14,6 +14,8 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
+from fastgrad.tape import Shape
+
 __all__ = [
     "Initialiser",
     "generator_for",
@@ -29,7 +31,6 @@ __all__ = [
 ]
 
 Floats = NDArray[np.float64]
-Shape = tuple[int, ...]
 Initialiser = Callable[[np.random.Generator, Shape], Floats]
 # the standard deviation of a standard normal cut off at two, by which draws are divided so that theirs is 1
 _TRUNCATED_DEVIATION = 0.87962566103423978

@@ -87,12 +87,12 @@ def binary_accuracy(logits: NDArray[Any], targets: NDArray[Any]) -> float:
 
 def mean_squared_error(predictions: NDArray[Any], targets: NDArray[Any]) -> float:
     """The mean of the squared differences."""
-    return float(np.mean((predictions - targets) ** 2))
+    return float(squared_error(predictions, targets))
 
 
 def mean_absolute_error(predictions: NDArray[Any], targets: NDArray[Any]) -> float:
     """The mean of the absolute differences."""
-    return float(np.mean(np.abs(predictions - targets)))
+    return float(absolute_error(predictions, targets))
 
 
 def check_targets(loss: Loss, targets: NDArray[Any], output_shape: tuple[int, ...]) -> None:

@@ -18,7 +18,7 @@ from fastgrad.errors import InputError
 from fastgrad.nn.building import OUTPUT, recorded_layers
 from fastgrad.nn.layers import opened
 from fastgrad.tape import CONSTANT, Tape
-from fastgrad.tape_names import is_inside, is_within, nodes_of_group
+from fastgrad.tape_names import is_inside, is_within, nodes_of_group, require_part
 from fastgrad.transform.symbolic import without_dead_nodes
 
 if TYPE_CHECKING:
@@ -76,8 +76,7 @@ def share(network: Network, kept: str, other: str) -> Network:
 
 
 def rename(network: Network, layer: str, name: str) -> Network:
-    if not isinstance(name, str) or not name or "/" in name:
-        raise InputError(f"a layer's name must be text without slashes, not {name!r}.")
+    require_part(name, "layer's name")
     block = _known(network, layer).rpartition("/")[0]
     path = f"{block}/{name}" if block else name
     if path in _taken(network):
