@@ -211,9 +211,17 @@ def step(tape: Tape, index: int, operands: Sequence[str | None]) -> str:
     numbers = tape.operands_of(index).tolist()
     # different operands must not look the same while the formula is made, or a sum of two would be twice one
     stand_ins = {number: chr(0xE000 + k) for k, number in enumerate(dict.fromkeys(numbers))}
-    texts = [stand_ins[number] if text is None else text for number, text in zip(numbers, operands, strict=True)]
+    is_literal = [text is not None and (text[:1].isdigit() or text[:1] == "-") for text in operands]
+    texts = [
+        text if is_known and text is not None else stand_ins[number]
+        for number, text, is_known in zip(numbers, operands, is_literal, strict=True)
+    ]
     written = _applied(NOTATIONS["text"], tape, index, [Term(text, ATOM) for text in texts]).text
-    return written.translate({ord(letter): "\u25a1" for letter in stand_ins.values()})
+    shown = {
+        ord(stand_ins[number]): "\u25a1" if text is None else text
+        for number, text in zip(numbers, operands, strict=True)
+    }
+    return written.translate(shown)
 
 
 def _applied(notation: Notation, tape: Tape, index: int, terms: Sequence[Term]) -> Term:
@@ -259,10 +267,9 @@ def _negative(notation: Notation, x: Term) -> Term:
     return x.positive or Term("-" + x.within(MATRIX_PRODUCT, notation), SUM, positive=x)
 
 
-def _comparison(sign: str, latex: str | None = None) -> Callable[..., Term]:
+def _comparison(operation: str) -> Callable[..., Term]:
     def write(notation: Notation, x: Term, y: Term) -> Term:
-        shown = latex if latex and isinstance(notation, Latex) else sign
-        return Term(f"{x.within(SUM, notation)} {shown} {y.within(SUM, notation)}", COMPARISON)
+        return Term(f"{x.within(SUM, notation)} {notation.sign(operation)} {y.within(SUM, notation)}", COMPARISON)
 
     return write
 
@@ -289,12 +296,7 @@ _SPECIAL: dict[str, Callable[..., Term]] = {
     "maximum": lambda notation, x, y: notation.call("max", [x.text, y.text]),
     "minimum": lambda notation, x, y: notation.call("min", [x.text, y.text]),
     "where": lambda notation, condition, x, y: notation.choice(condition, x, y),
-    "less": _comparison("<"),
-    "less_equal": _comparison("<=", r"\le"),
-    "greater": _comparison(">"),
-    "greater_equal": _comparison(">=", r"\ge"),
-    "equal": _comparison("==", "="),
-    "not_equal": _comparison("!=", r"\ne"),
+    **{name: _comparison(name) for name in SIGNS if ops.BY_NAME[name].boolean},
 }
 
 

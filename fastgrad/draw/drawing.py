@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fastgrad.draw.dot import to_dot
-from fastgrad.draw.folding import fold, picture
+from fastgrad.draw.folding import all_groups, fold, picture
 from fastgrad.draw.html import to_html
 from fastgrad.draw.mermaid import to_mermaid
 from fastgrad.draw.picture import Picture
@@ -111,7 +111,7 @@ def draw(
     if not isinstance(max_boxes, int) or isinstance(max_boxes, bool) or max_boxes < 10:
         raise InputError(f"max_boxes must be a whole number from 10 on, not {max_boxes!r}.")
     fold_groups = [fold_groups] if isinstance(fold_groups, str) else list(fold_groups)
-    known = {"/".join(path.split("/")[: k + 1]) for path in tape.groups for k in range(path.count("/") + 1)}
+    known = all_groups(tape)
     for path in fold_groups:
         if path not in known:
             raise InputError(f"the tape has no group {path!r}; it has {', '.join(map(repr, sorted(known))) or 'none'}.")

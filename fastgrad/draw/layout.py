@@ -6,6 +6,9 @@ import math
 import unicodedata
 from dataclasses import dataclass
 
+import numpy as np
+
+from fastgrad.draw.detours import around_boxes
 from fastgrad.draw.picture import Box, Picture
 from fastgrad.errors import UnsupportedError
 
@@ -13,12 +16,12 @@ __all__ = ["HEADER", "LINE_HEIGHT", "NOTE_SIZE", "TEXT_SIZE", "Arrangement", "Re
 
 TEXT_SIZE, NOTE_SIZE, LINE_HEIGHT, HEADER = 14.0, 12.0, 17.0, 22.0
 PADDING = 12.0
-# with more boxes, or layers that edges pass, edges are routed along the axes, which takes a fraction of the time
-MAX_DIAGONAL = 100
 # an arrow takes a place in each layer that it passes; with more of them than this the layout takes minutes
 MAX_PASSED_LAYERS = 2_000
 # the most boxes that are placed straight under one another at the cost of time
 MAX_SIMPLEX = 200
+# the most boxes around which the few lines are led that would still pass through one
+MAX_DETOURS = 500
 
 Point = tuple[float, float]
 
@@ -81,20 +84,31 @@ def arrange(picture: Picture) -> Arrangement:
     for (width, height), outer in zip(sizes, around, strict=True):
         parent = {"parent": n + outer} if outer >= 0 else {}
         graph.node(width=width, height=height, label="", **parent)
-    routed, passed_layers = _routed_edges(picture)
+    routed = _routed_edges(picture)
     for k in routed:
         graph.edge(picture.edges[k].source, picture.edges[k].target)
-    is_small = n <= MAX_DIAGONAL and passed_layers <= MAX_DIAGONAL
     widest = max((text_width(frame.label, NOTE_SIZE) for frame in picture.frames), default=0.0)
     options = {
-        "effort": "balanced" if is_small else "fast",
+        "effort": "balanced" if n <= MAX_SIMPLEX else "fast",
         "direction": "topbottom",
-        # arrows from one box share a line as far as they can
-        "routing": {"style": "diagonal"} if is_small else {"style": "orthogonal", "merge_edges": "forks"},
+        # along the axes; slanted lines of this library pass through boxes. Arrows from one box share a line
+        "routing": {"style": "orthogonal", "merge_edges": "forks"},
         "coords": {"placement": "network_simplex" if n <= MAX_SIMPLEX else "brandes_koepf"},
         "spacing": {"layer_gap": 34.0, "node_gap": 22.0, "dummy_gap": 14.0, "compound_header": HEADER},
     }
     found = graphlay.layout(graph, options=options)
+    edges = found.edges
+    is_rerouted = bool(picture.frames) or len(routed) < len(picture.edges)
+    if is_rerouted:
+        # lines into and out of frames pass through boxes in them; routed anew with the frames away they do not
+        routed = list(range(len(picture.edges)))
+        flat = graphlay.Graph()
+        for node in found.nodes[:n]:
+            size = node["size"]
+            flat.node(width=size["width"], height=size["height"], label="", position=node["center"])
+        for k in routed:
+            flat.edge(picture.edges[k].source, picture.edges[k].target)
+        edges = graphlay.reroute(flat, options=options).edges
     rectangles = [
         Rectangle(
             node["center"]["x"] - node["size"]["width"] / 2,
@@ -107,8 +121,14 @@ def arrange(picture: Picture) -> Arrangement:
     # a narrow frame grows to hold its name
     rectangles[n:] = [_widened(rectangle, min(widest, 300.0)) for rectangle in rectangles[n:]]
     lines = [_straight(rectangles[edge.source], rectangles[edge.target]) for edge in picture.edges]
-    for k, edge in zip(routed, found.edges, strict=True):
+    for k, edge in zip(routed, edges, strict=True):
         lines[k] = tuple((point["x"], point["y"]) for point in edge["points"])
+    if is_rerouted and n <= MAX_DETOURS:
+        sides = np.array([(r.x, r.y, r.x + r.width, r.y + r.height) for r in rectangles[:n]])
+        lines = [
+            around_boxes(line, sides, (edge.source, edge.target))
+            for line, edge in zip(lines, picture.edges, strict=True)
+        ]
     margin = 16.0
     xs = [x for r in rectangles for x in (r.x, r.x + r.width)] + [x for line in lines for x, _ in line] + [0.0]
     ys = [y for r in rectangles for y in (r.y, r.y + r.height)] + [y for line in lines for _, y in line] + [0.0]
@@ -123,17 +143,24 @@ def arrange(picture: Picture) -> Arrangement:
     )
 
 
-def _routed_edges(picture: Picture) -> tuple[list[int], int]:
-    """The edges that the layout gets, and how many layers they pass.
+def _routed_edges(picture: Picture) -> list[int]:
+    """The edges that the layout gets: all, or if they pass too many layers the shortest; the others become straight.
 
-    These are all edges, or if they pass too many layers the shortest; the others become straight. An edge from the
-    layer before is always among them, so that each box stands below its deepest operand.
+    An edge from the layer before is always among them, so that each box stands below its deepest operand.
     """
     layers = [0] * len(picture.boxes)
     # boxes are in the order of their first nodes; folded ones may also use what comes later
     for edge in sorted(picture.edges, key=lambda edge: edge.target):
-        if edge.source < edge.target:
+        if edge.source < edge.target or picture.boxes[edge.source].copy_of >= 0:
             layers[edge.target] = max(layers[edge.target], layers[edge.source] + 1)
+    # what nothing goes into stands just above its first user
+    targets = {edge.target for edge in picture.edges}
+    first_use: dict[int, int] = {}
+    for edge in picture.edges:
+        if edge.source not in targets:
+            first_use[edge.source] = min(first_use.get(edge.source, layers[edge.target]), layers[edge.target])
+    for box, layer in first_use.items():
+        layers[box] = layer - 1
     spans = [abs(layers[edge.target] - layers[edge.source]) for edge in picture.edges]
     order = sorted(range(len(spans)), key=lambda k: spans[k])
     passed, chosen = 0, []
@@ -143,7 +170,7 @@ def _routed_edges(picture: Picture) -> tuple[list[int], int]:
             break
         passed += more
         chosen.append(k)
-    return sorted(chosen), passed
+    return sorted(chosen)
 
 
 def _straight(source: Rectangle, target: Rectangle) -> tuple[Point, ...]:

@@ -13,7 +13,8 @@ class Box:
 
     ``kind`` is input, parameter, constant, operation, output or folded; ``label`` what stands in the box first,
     ``notes`` the lines under it, ``title`` all that is known about it; ``frame`` the position of the frame around it,
-    or -1.
+    or -1; ``group`` the path of the group that is folded into it. A copy stands for the box at ``copy_of`` beside one
+    of its users.
     """
 
     kind: str
@@ -21,14 +22,16 @@ class Box:
     notes: tuple[str, ...]
     title: str
     frame: int = -1
+    group: str = ""
+    copy_of: int = -1
 
 
 @dataclass(frozen=True)
 class Frame:
-    """A group whose boxes are shown: its name and the frame around it, or -1."""
+    """A group whose boxes are shown: its name, its path and the frame around it, or -1."""
 
     label: str
-    title: str
+    group: str
     frame: int = -1
 
 

@@ -85,7 +85,7 @@ def _panel(picture: Picture, arrangement: Arrangement, number: int) -> list[str]
     for k, (frame, place) in enumerate(zip(picture.frames, arrangement.frames, strict=True)):
         parts.append(
             f'<g class="group" data-frame="{number}.{k}" data-around="{number}.{frame.frame}">'
-            f"<title>{escape(frame.title)}</title>{_rectangle(place, 'frame', 8.0)}</g>"
+            f"<title>{escape(f'group {frame.group}')}</title>{_rectangle(place, 'frame', 8.0)}</g>"
         )
     for edge, points in zip(picture.edges, arrangement.edges, strict=True):
         ends = f'data-ends="{number}.{picture.boxes[edge.source].frame} {number}.{picture.boxes[edge.target].frame}"'

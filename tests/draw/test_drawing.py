@@ -1,16 +1,21 @@
 """Drawings: what stands in them, in every format."""
 
+import json
 import re
+import shutil
+import subprocess
 import sys
 from itertools import pairwise
 from xml.etree import ElementTree
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 import fastgrad as fg
 from fastgrad.draw.folding import fold, picture
-from fastgrad.draw.layout import arrange
+from fastgrad.draw.layout import Rectangle, arrange
 from fastgrad.draw.values import adjoints_of, short, values_of
 from fastgrad.errors import InputError, UnsupportedError
 
@@ -57,19 +62,124 @@ def test_different_operands_are_not_taken_for_one(f, label):
     assert picture_of(fg.record(f, 1.0)).boxes[-1].label == label
 
 
-def test_edges_are_those_of_the_tape():
-    tape = grouped()
-    folding = fold(tape, (), 150)
-    boxes = folding.boxes
-    expected = {
-        (boxes[operand], boxes[node])
+def edges_of_the_tape(tape, folding):
+    """Between which boxes values pass, found node by node."""
+
+    def boxes_behind(node):
+        box = int(folding.boxes[node])
+        if box >= 0:
+            return {box}
+        return {found for operand in tape.operands_of(node) for found in boxes_behind(int(operand))}
+
+    pairs = {
+        (box, int(folding.boxes[node]))
         for node in range(len(tape))
+        if folding.boxes[node] >= 0
         for operand in tape.operands_of(node)
-        if boxes[operand] >= 0
+        for box in boxes_behind(int(operand))
     }
-    found = picture(tape, folding, "graph", {}, {}, False).edges
-    assert {(edge.source, edge.target) for edge in found} == expected
-    assert len(found) == len(expected)
+    return {(source, target) for source, target in pairs if source != target}
+
+
+def edges_of(drawn):
+    """The edges of a picture, those of copies as those of what they are copies of."""
+    ends = [box.copy_of if box.copy_of >= 0 else k for k, box in enumerate(drawn.boxes)]
+    return sorted((ends[edge.source], ends[edge.target]) for edge in drawn.edges)
+
+
+def random_tape(seed, n):
+    rng = np.random.default_rng(seed)
+
+    def f(x, p):
+        values = [x, *p.values()]
+        for _ in range(n):
+            with fg.group(str(rng.choice(["first", "second", "third"]))), fg.group(str(rng.choice(["a", "b"]))):
+                one, other = (values[k] for k in rng.integers(len(values), size=2))
+                new = (np.sin(one), one * other, one + 0.5, np.reshape(one, (1, 3))[0])[int(rng.integers(4))]
+                values.append(fg.name(new, "hidden") if rng.random() < 0.2 else new)
+        return values[-1], values[int(rng.integers(len(values)))]
+
+    return fg.record(f, np.ones(3), {"first/weight": np.ones(3), "second/a/weight": np.ones(3)})
+
+
+def overlap(one, other):
+    apart_x = one.x + one.width <= other.x or other.x + other.width <= one.x
+    return not (apart_x or one.y + one.height <= other.y or other.y + other.height <= one.y)
+
+
+@settings(deadline=None, max_examples=60)
+@given(st.integers(0, 10**6), st.integers(1, 90), st.sampled_from([10, 20, 60, 150]), st.booleans())
+def test_any_tape_is_drawn_with_its_edges_and_no_others_and_no_boxes_overlap(seed, n, most, is_folded):
+    tape = random_tape(seed, n)
+    folded = [path for path in ("first/a", "second") if is_folded and any(p.startswith(path) for p in tape.groups)]
+    folding = fold(tape, folded, most)
+    drawn = picture(tape, folding, "graph", {}, {}, False)
+    assert len(drawn.boxes) <= most
+    assert edges_of(drawn) == sorted(edges_of_the_tape(tape, folding))
+    places = arrange(drawn).boxes
+    assert not any(overlap(one, other) for k, one in enumerate(places) for other in places[k + 1 :])
+
+
+def test_lines_pass_no_box():
+    drawn = picture_of(fg.nn.build(fg.nn.TransformerBlock(2, 4, 16), (5, 4)).tape.adjoint(), max_boxes=1000)
+    arrangement = arrange(drawn)
+    assert len(drawn.boxes) > 100
+    for edge, points in zip(drawn.edges, arrangement.edges, strict=True):
+        for (x, y), (next_x, next_y) in pairwise(points):
+            line = Rectangle(min(x, next_x), min(y, next_y), abs(next_x - x), abs(next_y - y))
+            passed = {k for k, place in enumerate(arrangement.boxes) if overlap(line, place)}
+            assert passed <= {edge.source, edge.target}
+
+
+def test_an_input_that_many_use_is_drawn_again_beside_each_user():
+    tape = fg.record(lambda x: [np.sin(k * x) for k in range(2, 12)], 1.0)
+    drawn = picture_of(tape)
+    copies = [box for box in drawn.boxes if box.copy_of >= 0]
+    assert [(box.label, box.notes) for box in copies] == [("x", ("input \u00b7 copy",))] * 9
+    assert all(box.title.startswith("copy of %0: x") for box in copies)
+    users = [edge.source for edge in drawn.edges]
+    assert len(set(users)) == len(users)
+    assert not any(box.copy_of >= 0 for box in picture_of(tape, max_boxes=22).boxes)
+
+
+def test_reshapes_that_add_or_drop_ones_are_drawn_inside_their_users():
+    drawn = picture_of(
+        fg.record(lambda x, w: np.reshape(np.reshape(x, (1, 3)) @ w, (2,)) * 2, np.ones(3), np.ones((3, 2)))
+    )
+    assert [box.label for box in drawn.boxes] == ["x", "w", "x @ w", "2*\u25a1"]
+    named = picture_of(fg.record(lambda x: fg.name(np.reshape(x, (1, 3)), "row") * 2, np.ones(3)))
+    assert [box.label for box in named.boxes] == ["x", "row = reshape(x)", "2*row"]
+
+
+def test_parameters_stand_in_the_frame_or_box_of_their_layer():
+    network = fg.nn.build(fg.nn.Sequential(fg.nn.Dense(4), fg.nn.Dense(2)), 3, seed=0)
+    drawn = network.draw(folded=False).panels[0]
+    frames = {f"{drawn.frames[box.frame].label}/{box.label}" for box in drawn.boxes if box.kind == "parameter"}
+    assert frames == set(network.parameters)
+    folded = network.draw().panels[0].boxes
+    assert [box.label for box in folded] == ["x", "dense", "dense_1"]
+    assert folded[1].notes[2] == "2 parameters \u00b7 16 numbers"
+
+
+def test_one_name_of_two_operands_stands_for_neither():
+    def f(x):
+        with fg.group("a"):
+            one = fg.name(np.sin(x), "output")
+        with fg.group("b"):
+            other = fg.name(np.cos(x), "output")
+        return (one + other) * (one + one)
+
+    labels = [box.label for box in picture_of(fg.record(f, 1.0)).boxes]
+    assert labels[3:] == ["\u25a1 + \u25a1", "2*output", "\u25a1*\u25a1"]
+
+
+def test_names_of_derivatives_keep_their_brackets():
+    def f(x):
+        with fg.group("layer"):
+            return fg.name(np.sin(fg.name(x * 2, "hidden")), "result")
+
+    labels = [box.label for box in picture_of(fg.record(f, 1.0).adjoint()).boxes]
+    assert "adjoint(hidden) = adjoint(result)*\u25a1" in labels
 
 
 def test_groups_are_frames_or_folded_into_one_box():
@@ -77,7 +187,7 @@ def test_groups_are_frames_or_folded_into_one_box():
     assert [frame.label for frame in picture_of(tape).frames] == ["layers", "dense_0", "dense_1", "loss"]
     one = picture_of(tape, ["layers/dense_0"])
     assert [(box.label, one.frames[box.frame].label) for box in one.boxes if box.kind == "folded"] == [
-        ("layers/dense_0", "layers")
+        ("dense_0", "layers")
     ]
     whole = picture_of(tape, ["layers"])
     assert [box.label for box in whole.boxes if box.kind == "folded"] == ["layers"]
@@ -113,9 +223,7 @@ def test_boxes_do_not_overlap_and_stay_in_the_drawing():
         assert one.x + one.width <= arrangement.width
         assert one.y >= 0
         assert one.y + one.height <= arrangement.height
-        for other in places[k + 1 :]:
-            apart_x = one.x + one.width <= other.x or other.x + other.width <= one.x
-            assert apart_x or one.y + one.height <= other.y or other.y + other.height <= one.y
+        assert not any(overlap(one, other) for other in places[k + 1 :])
 
 
 def test_values_are_those_of_numpy():
@@ -296,3 +404,17 @@ def test_a_tape_whose_arrows_pass_hundreds_of_layers_is_drawn_with_every_arrow()
         assert source.y + source.height <= target.y
         assert source.x - 1 <= points[0][0] <= source.x + source.width + 1
         assert target.x - 1 <= points[-1][0] <= target.x + target.width + 1
+
+
+def test_graphviz_reads_the_dot_and_finds_all_boxes_and_edges():
+    program = shutil.which("dot")
+    if program is None:
+        pytest.skip("needs Graphviz")
+    for tape in (small(), grouped(), hostile()):
+        drawing = tape.draw("dot")
+        found = subprocess.run([program, "-Tjson0"], input=drawing.text, text=True, capture_output=True, check=True)
+        assert found.stderr == ""
+        graph = json.loads(found.stdout)
+        drawn = drawing.panels[0]
+        nodes = [node for node in graph["objects"] if "nodes" not in node and not node["name"].startswith("cluster")]
+        assert (len(nodes), len(graph.get("edges", []))) == (len(drawn.boxes), len(drawn.edges))
