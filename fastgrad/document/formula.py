@@ -21,8 +21,8 @@ from fastgrad.document.notation import (
     NOTATIONS,
     POWER,
     PRODUCT,
+    SIGNS,
     SUM,
-    Latex,
     Notation,
     Term,
 )

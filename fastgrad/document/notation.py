@@ -15,11 +15,19 @@ __all__ = [
     "NOTATIONS",
     "POWER",
     "PRODUCT",
+    "SIGNS",
     "SUM",
     "Latex",
     "Notation",
     "Term",
 ]
+
+# of operations with two operands, as Python writes them
+SIGNS = {
+    "add": "+", "subtract": "-", "multiply": "*", "divide": "/",
+    "less": "<", "less_equal": "<=", "greater": ">", "greater_equal": ">=", "equal": "==", "not_equal": "!=",
+}  # fmt: skip
+_SIGNS_OF_LATEX = {"less_equal": r"\le", "greater_equal": r"\ge", "equal": "=", "not_equal": r"\ne"}
 
 # how tightly the outermost operation of a formula binds
 COMPARISON, SUM, MATRIX_PRODUCT, PRODUCT, POWER, ATOM = range(6)
@@ -53,6 +61,10 @@ class Notation:
 
     def name(self, name: str) -> str:
         return name
+
+    def sign(self, operation: str) -> str:
+        """How an operation with two operands is written between them."""
+        return SIGNS[operation]
 
     def number(self, number: float) -> str:
         text = f"{number:.6g}"
@@ -112,6 +124,9 @@ class Latex(Notation):
         word, index = plain.groups()
         letter = "\\" + word if _GREEK.fullmatch(word) else word if len(word) == 1 else rf"\mathrm{{{word}}}"
         return letter if index is None else f"{letter}_{{{index}}}"
+
+    def sign(self, operation: str) -> str:
+        return _SIGNS_OF_LATEX.get(operation) or super().sign(operation)
 
     def number(self, number: float) -> str:
         text = super().number(number)

@@ -17,12 +17,7 @@ from fastgrad import array_ops, ops
 from fastgrad.array_ops.movement import slices_of
 from fastgrad.tape import Shape
 
-__all__ = ["ARRAY_EXPRESSIONS", "DEFINITIONS", "SIGNS", "array_operation", "elementary_operation", "index_text"]
-
-SIGNS = {
-    "add": "+", "subtract": "-", "multiply": "*", "divide": "/",
-    "less": "<", "less_equal": "<=", "greater": ">", "greater_equal": ">=", "equal": "==", "not_equal": "!=",
-}  # fmt: skip
+__all__ = ["ARRAY_EXPRESSIONS", "DEFINITIONS", "array_operation", "elementary_operation", "index_text"]
 
 # definitions by the name of the operation that they stand for, with _ before it
 DEFINITIONS = {

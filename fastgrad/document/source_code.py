@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 
 from fastgrad import array_ops, ops
 from fastgrad.document.lookup import guards_by_node
-from fastgrad.document.operations import ARRAY_EXPRESSIONS, DEFINITIONS, SIGNS
+from fastgrad.document.notation import SIGNS
+from fastgrad.document.operations import ARRAY_EXPRESSIONS, DEFINITIONS
 from fastgrad.document.text import shown
 from fastgrad.errors import InputError
 from fastgrad.tape import ARRAY_OPERATION, CONSTANT, INPUT, Tape, is_number, operation_of

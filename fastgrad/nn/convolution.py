@@ -92,13 +92,22 @@ class _Convolution(Layer):
 
 
 class Conv1D(_Convolution):
-    """A convolution (as networks have it, a correlation) over the first axis of ``(length, channels)``."""
+    """A convolution (as networks have it, a correlation) over the first axis of ``(length, channels)``.
+
+    Gives ``(places, filters)``: a place for each whole window at ``strides`` apart (``padding="valid"``), or for each
+    stride begun, with zeros around (``"same"``). Its parameters are ``kernel``, of shape ``(kernel_size, channels,
+    filters)``, and ``bias``; the activation is a layer ``activation`` within this one. Raises InputError for sizes
+    below 1, for examples with other axes and for windows that are longer than these.
+    """
 
     n_axes = 1
 
 
 class Conv2D(_Convolution):
-    """A convolution (as networks have it, a correlation) over the first two axes of ``(height, width, channels)``."""
+    """A convolution (as networks have it, a correlation) over the first two axes of ``(height, width, channels)``.
+
+    As :class:`Conv1D`, with one size and one stride for both axes or one for each.
+    """
 
     n_axes = 2
 
@@ -129,24 +138,28 @@ class _AveragePool(_Pool):
 
 
 class MaxPool1D(_MaxPool):
-    """The largest element of each window over the first axis."""
+    """The largest element of each window over the first axis of ``(length, channels)``, for each channel.
+
+    Windows are ``strides`` apart, without it side by side; what is left over at the end is dropped. Raises InputError
+    as :class:`Conv1D`.
+    """
 
     n_axes = 1
 
 
 class MaxPool2D(_MaxPool):
-    """The largest element of each window over the first two axes."""
+    """The largest element of each window over the first two axes, otherwise as :class:`MaxPool1D`."""
 
     n_axes = 2
 
 
 class AveragePool1D(_AveragePool):
-    """The mean of each window over the first axis."""
+    """The mean of each window over the first axis, otherwise as :class:`MaxPool1D`."""
 
     n_axes = 1
 
 
 class AveragePool2D(_AveragePool):
-    """The mean of each window over the first two axes."""
+    """The mean of each window over the first two axes, otherwise as :class:`MaxPool1D`."""
 
     n_axes = 2

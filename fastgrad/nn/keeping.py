@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from fastgrad import files
 from fastgrad.errors import FileFormatError
+from fastgrad.files.container import Target
 from fastgrad.nn.network import Network
 
 __all__ = ["load", "save"]
 
 
-def save(network: Network, target: Any) -> None:
+def save(network: Network, target: Target) -> None:
     """See ``Network.save``."""
     metadata = {"network": {"frozen": sorted(network.frozen), "dropout": dict(network.dropout)}}
     files.write(target, network.tape, network.parameters, metadata)
 
 
-def load(source: Any) -> Network:
+def load(source: Target) -> Network:
     """The network in a file that ``Network.save`` wrote: a path, or a file opened for reading in binary.
 
     Nothing in the file is executed. Raises FileFormatError for a file that is damaged or holds no network.

@@ -36,9 +36,10 @@ class Activation(Layer):
 
 @dataclass(frozen=True, eq=False)
 class Dense(Layer):
-    """``activation(x @ kernel + bias)`` over the last axis.
+    """``activation(x @ kernel + bias)`` over the last axis, which becomes ``units`` long.
 
-    The activation is a layer ``activation`` within this one.
+    Its parameters are ``kernel``, of shape ``(last axis, units)``, and ``bias``; the activation is a layer
+    ``activation`` within this one. Raises InputError for ``units`` below 1 and for examples that are single numbers.
     """
 
     units: int
@@ -95,7 +96,10 @@ class Reshape(Layer):
 
 @dataclass(frozen=True, eq=False)
 class LayerNorm(Layer):
-    """The last axis shifted and scaled to mean 0 and variance 1, then by parameters (Ba, Kiros and Hinton, 2016)."""
+    """The last axis shifted and scaled to mean 0 and variance 1, then by parameters (Ba, Kiros and Hinton, 2016).
+
+    These are ``gamma`` and ``beta``, as long as that axis; ``epsilon`` is added to the variance.
+    """
 
     epsilon: float = 1e-6
     name: str | None = field(default=None, kw_only=True)

@@ -24,6 +24,7 @@ from fastgrad.tape_names import is_inside
 
 if TYPE_CHECKING:
     from fastgrad.draw.drawing import Drawing
+    from fastgrad.files.container import Target
     from fastgrad.nn.history import History
 
 __all__ = ["Network", "build"]
@@ -180,7 +181,7 @@ class Network:
 
     # ---- keeping
 
-    def save(self, target: Any) -> None:
+    def save(self, target: Target) -> None:
         """Write the network to a path, or to a file opened for writing in binary; ``nn.load`` reads it."""
         from fastgrad.nn.keeping import save
 

@@ -18,7 +18,8 @@ from numpy.testing import assert_allclose
 
 import fastgrad as fg
 from fastgrad import array_ops, ops
-from fastgrad.document.operations import ARRAY_EXPRESSIONS, DEFINITIONS, SIGNS
+from fastgrad.document.notation import SIGNS
+from fastgrad.document.operations import ARRAY_EXPRESSIONS, DEFINITIONS
 from fastgrad.document.source_code import MAX_ELEMENTS
 from fastgrad.tape import ARRAY_OPERATION, Source, Tape
 from fastgrad.tape_builder import TapeBuilder
