@@ -206,7 +206,11 @@ class _Interception:
         if len(sys.modules) != self._n_modules:
             self._n_modules, self._namespaces = len(sys.modules), list(_namespaces())
         for namespace in self._namespaces:
-            self._replace_in(namespace)
+            holding = self._holdings.get(id(namespace))
+            if holding is None or not holding.put_into(namespace):
+                self._replace_in(namespace)
+            elif holding.originals.values:
+                self._replaced_in.append((namespace, holding))
         self._replace_calls()
 
     def _put_all_back(self) -> list[tuple[Any, Any, Any, Any]]:

@@ -53,6 +53,16 @@ class Holding:
     def names(self) -> tuple[str, ...]:
         return (*self.originals.values, *self.others)
 
+    def put_into(self, namespace: dict[str, Any]) -> bool:
+        """Put the stand-ins in their places, if the namespace is as it was; otherwise nothing is done."""
+        if self.size != len(namespace) or (self.others and self.is_outdated(namespace)):
+            return False
+        if self.originals.values:
+            if not self.originals.are_in(namespace):
+                return False
+            namespace.update(self.stand_ins.values)
+        return True
+
     def is_outdated(self, namespace: dict[str, Any]) -> bool:
         """Whether a name that held no original is bound to something else by now."""
         return any(id(namespace.get(name)) != identity for name, identity in self.others.items())
