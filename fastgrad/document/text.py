@@ -70,12 +70,18 @@ def _head(tape: Tape) -> str:
 
 
 def _foot(tape: Tape) -> Iterator[str]:
-    names = tape._names_of_nodes
+    names = _references(tape)
     texts = [_reference(names, number) for number in tape.outputs.tolist()]
     if tape.output_names:
         pairs = zip(map(shown, tape.output_names), texts, strict=True)
         texts = [name if name == text else f"{name}: {text}" for name, text in pairs]
     yield "  return " + ", ".join(texts)
+
+
+def _references(tape: Tape) -> dict[int, str]:
+    """The names that operands and results are called by: where two nodes have one name, only that of ``tape[name]``."""
+    known = tape._numbers_by_name
+    return {number: name for number, name in tape._names_of_nodes.items() if known[name] == number}
 
 
 def _reference(names: dict[int, str], number: int) -> str:
@@ -84,7 +90,7 @@ def _reference(names: dict[int, str], number: int) -> str:
 
 def _lines(tape: Tape, numbers: range) -> Iterator[str]:
     guards = guards_by_node(tape)
-    names = tape._names_of_nodes
+    names = _references(tape)
     nodes = [tape.node(number) for number in numbers]
     lefts = [f"%{node.number} {shown(node.name)}" if node.name else f"%{node.number}" for node in nodes]
     rights = [operation_text(node, names) for node in nodes]

@@ -72,3 +72,15 @@ def test_large_constants_are_short() -> None:
     data = np.arange(10_000.0).reshape(100, 100)
     line = fg.record(lambda x: x * data, 1.0).listing(1, 2).splitlines()[1]
     assert line.startswith("  %1 = [0.000e+00 1.000e+00 ... 9.998e+03 9.999e+03]  [100, 100]  # test_text.py:")
+
+
+def test_operands_are_called_by_names_that_mean_them() -> None:
+    tape = fg.record(lambda x: {"x": np.sin(fg.name(x * x, "x")) + x}, 1.0)
+    lines = [line.split("#")[0].split() for line in tape.listing().splitlines()[1:]]
+    assert [" ".join(line) for line in lines] == [
+        "%0 x = input",
+        "%1 x = multiply(x, x)",
+        "%2 = sin(%1)",
+        "%3 x = add(%2, x)",
+        "return x: %3",
+    ]
