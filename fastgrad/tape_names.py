@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Sequence
 from difflib import get_close_matches
 from typing import TYPE_CHECKING
@@ -18,6 +19,7 @@ __all__ = [
     "all_groups",
     "input_names",
     "is_inside",
+    "is_parameter_name",
     "is_within",
     "names_of",
     "names_of_nodes",
@@ -28,6 +30,8 @@ __all__ = [
     "suggestion",
 ]
 
+# what nested arguments and layers give
+_OF_PARAMETER = re.compile(r"[^(]*(/|\[['\"])")
 # names that the message about an unknown one suggests
 MAX_SUGGESTED = 3
 
@@ -80,6 +84,14 @@ def suggestion(name: str, known: Collection[str], otherwise: str) -> str:
     near += [last_parts[part] for part in get_close_matches(name, last_parts, MAX_SUGGESTED)]
     near = list(dict.fromkeys(near))[:MAX_SUGGESTED]
     return f"Is it {' or '.join(map(repr, near))}?" if near else otherwise
+
+
+def is_parameter_name(name: str) -> bool:
+    """Whether the name of an input shows that it belongs to a part of the function: ``dense/kernel``, ``w['kernel']``.
+
+    Names of derivatives, such as ``adjoint(dense/output)``, do not.
+    """
+    return _OF_PARAMETER.match(name) is not None
 
 
 def require_part(name: object, what: str, remedy: str = "") -> None:

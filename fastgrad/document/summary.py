@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import html
 import math
-import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -15,7 +14,7 @@ from fastgrad.document.statistics import operation_counts, size_text
 from fastgrad.document.text import shape_text, shown
 from fastgrad.errors import InputError
 from fastgrad.tape import INPUT, Shape, Tape
-from fastgrad.tape_names import input_names
+from fastgrad.tape_names import input_names, is_parameter_name
 from fastgrad.transform.derivatives import input_positions
 
 __all__ = ["Summary", "SummaryRow", "summary"]
@@ -24,8 +23,6 @@ __all__ = ["Summary", "SummaryRow", "summary"]
 MAX_NAMED = 4
 NO_GROUP, NOT_USED = "(no group)", "(not used)"
 
-# names that nested arguments and layers give: "dense/kernel", "parameters['kernel']"
-_OF_PARAMETER = re.compile(r".*(/|\[['\"])", re.DOTALL)
 _COLUMNS = ("Group", "Operations", "Output shape", "Parameters")
 
 
@@ -143,7 +140,7 @@ def summary(tape: Tape, depth: int = 1, parameters: Sequence[int | str] | None =
 def _parameter_positions(tape: Tape, parameters: Sequence[int | str] | None) -> tuple[int, ...]:
     if parameters is not None:
         return input_positions(tape, parameters) if len(parameters) else ()
-    named = tuple(k for k, name in enumerate(tape.input_names) if _OF_PARAMETER.match(name))
+    named = tuple(k for k, name in enumerate(tape.input_names) if is_parameter_name(name))
     return named or tuple(range(1, len(tape.inputs)))
 
 

@@ -8,7 +8,7 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["around_boxes"]
+__all__ = ["Point", "around_boxes"]
 
 GAP = 9.0
 
@@ -18,7 +18,7 @@ Point = tuple[float, float]
 def around_boxes(line: Sequence[Point], boxes: NDArray[np.float64], ends: tuple[int, int]) -> tuple[Point, ...]:
     """The line along the axes, or if it passes through a box other than those at its ends one that passes by.
 
-    ``boxes`` has a row of left, top, right and lower side for each. The new line goes down, aside, down, aside and down;
+    ``boxes`` has a row of left, top, right and lower side for each. The new line goes down, aside, down, aside, down;
     where no such line is clear the old one stays.
     """
     others = np.delete(boxes, ends, axis=0)

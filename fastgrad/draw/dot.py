@@ -25,9 +25,8 @@ def to_dot(panels: Sequence[Picture]) -> str:
         if len(panels) > 1:
             lines += [f"subgraph cluster_p{k} {{", f"label={_quoted(picture.title)};"]
         lines += _content(picture, f"p{k}", -1)
-        for edge in picture.edges:
-            ends = (edge.target, edge.source) if picture.is_reverse else (edge.source, edge.target)
-            lines.append(f"p{k}n{ends[0]} -> p{k}n{ends[1]};")
+        for tail, head in picture.arrows:
+            lines.append(f"p{k}n{tail} -> p{k}n{head};")
         if len(panels) > 1:
             lines.append("}")
     return "\n".join([*lines, "}"]) + "\n"

@@ -10,13 +10,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fastgrad.draw.dot import to_dot
-from fastgrad.draw.folding import all_groups, fold, picture
+from fastgrad.draw.folding import fold, picture
 from fastgrad.draw.html import to_html
 from fastgrad.draw.mermaid import to_mermaid
 from fastgrad.draw.picture import Picture
 from fastgrad.draw.svg import to_svg
 from fastgrad.draw.values import adjoints_of, values_of
 from fastgrad.errors import InputError, UnsupportedError
+from fastgrad.tape_names import all_groups
 
 if TYPE_CHECKING:
     from fastgrad.tape import Tape

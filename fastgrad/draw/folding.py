@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections import Counter
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -18,8 +18,9 @@ from fastgrad.document.text import constant_text, shape_text
 from fastgrad.draw.picture import Box, Edge, Frame, Picture
 from fastgrad.draw.values import short
 from fastgrad.tape import ARRAY_OPERATION, CONSTANT, INPUT, Tape, is_number, operation_of
+from fastgrad.tape_names import all_groups, is_parameter_name
 
-__all__ = ["Folding", "all_groups", "fold", "picture"]
+__all__ = ["Folding", "fold", "picture"]
 
 MAX_LABEL = 40
 MIN_BOXES = 5
@@ -27,8 +28,6 @@ MIN_BOXES = 5
 MAX_RUNS = 24
 # an input with more users is drawn again beside each of them
 MAX_USERS = 6
-# names that show that an input belongs to a part of the function; those of derivatives hold brackets
-_PARAMETER = re.compile(r"[^(]*[/\[].*", re.DOTALL)
 # the path of a name, also within the brackets of adjoint(path/name)
 _PATHS = re.compile(r"[^()/]*/")
 
@@ -86,11 +85,13 @@ def fold(tape: Tape, folded: Collection[str], max_boxes: int) -> Folding:
             break
     headings = {position: key for key, position in number.items()} if tape.groups else {}
     if _count(clusters, is_shown) > max_boxes:
-        outermost = list(dict.fromkeys(path.split("/")[0] for path in tape.groups))
-        top = np.array([outermost.index(path.split("/")[0]) for path in tape.groups] + [-1], np.int64)
+        few_inputs = len(tape.inputs) <= max(max_boxes // 3, 1)
+        room = max_boxes - (len(tape.inputs) if few_inputs else 1)
+        outermost = {path: k for k, path in enumerate(dict.fromkeys(path.split("/")[0] for path in tape.groups))}
+        top = np.array([outermost[path.split("/")[0]] for path in tape.groups] + [-1], np.int64)
         groups = top[tape.group_indices]
         # one box for everything would say little
-        if MIN_BOXES <= len(outermost) + len(tape.sources) < max_boxes:
+        if MIN_BOXES <= len(outermost) + len(tape.sources) < room:
             clusters = np.where(groups >= 0, groups, len(outermost) + tape.source_indices)
             clusters = np.where((groups < 0) & (tape.source_indices < 0), len(outermost) + len(tape.sources), clusters)
             headings = dict(enumerate([*outermost, *(source.short for source in tape.sources), "no line known"]))
@@ -98,7 +99,6 @@ def fold(tape: Tape, folded: Collection[str], max_boxes: int) -> Folding:
             wanted = min(max_boxes * 2 // 3, MAX_RUNS)
             clusters = np.arange(len(tape)) * wanted // len(tape)
             headings = {k: f"part {k + 1} of {wanted}" for k in range(wanted)}
-        few_inputs = len(tape.inputs) <= max(max_boxes // 3, 1)
         clusters[tape.inputs] = -1 if few_inputs else max(headings) + 1
         if not few_inputs:
             headings[max(headings) + 1] = f"{len(tape.inputs):,} inputs"
@@ -106,16 +106,11 @@ def fold(tape: Tape, folded: Collection[str], max_boxes: int) -> Folding:
     return Folding(boxes, headings, drawn_as, max_boxes - int(boxes.max(initial=-1)) - 1)
 
 
-def all_groups(tape: Tape) -> set[str]:
-    """The paths of the groups and of what they are in."""
-    return {"/".join(path.split("/")[: k + 1]) for path in tape.groups for k in range(path.count("/") + 1)}
-
-
 def _homes_of_inputs(tape: Tape) -> list[str]:
     """The group that each input belongs to by its name, or an empty text."""
     known = all_groups(tape)
     names = tape.input_names or [""] * len(tape.inputs)
-    homes = (name.rpartition("/")[0] if _PARAMETER.fullmatch(name) else "" for name in names)
+    homes = (name.rpartition("/")[0] if is_parameter_name(name) else "" for name in names)
     return [home if home in known else "" for home in homes]
 
 
@@ -180,7 +175,7 @@ def picture(
             outer, _, last = path.rpartition("/")
             around = frame_of(outer)
             frames[path] = len(frame_list)
-            frame_list.append(Frame(_cut(last), path, around))
+            frame_list.append(Frame(_cut(last), _printable(path), around))
         return frames[path]
 
     has_box = np.flatnonzero(boxes_of >= 0)
@@ -199,8 +194,7 @@ def picture(
             node = int(nodes[0])
             home = tape.group_of(node) if tape.opcodes[node] < INPUT else homes.get(node, "")
             boxes.append(writer.single(node, frame_of(home)))
-    lengths: Any = np.diff(tape.operand_starts.astype(np.int64))
-    sources, targets = boxes_of[folding.drawn_as[tape.operands]], np.repeat(boxes_of, lengths)
+    sources, targets = boxes_of[folding.drawn_as[tape.operands]], np.repeat(boxes_of, tape.operand_counts)
     pairs = np.unique(np.stack([targets, sources], 1)[(sources != targets) & (sources >= 0) & (targets >= 0)], axis=0)
     edges = [Edge(source, target) for target, source in pairs.tolist()]
     _copy_what_many_use(boxes, edges, folding.room)
@@ -247,7 +241,7 @@ class _Labels:
         shown_name = _PATHS.sub("", name)
         what = "input" if opcode == INPUT else "constant" if opcode == CONSTANT else "operation"
         if opcode == INPUT:
-            what = "parameter" if _PARAMETER.fullmatch(name) else what
+            what = "parameter" if is_parameter_name(name) else what
             label = (shown_name if frame >= 0 else name) or f"%{node}"
         elif opcode == CONSTANT:
             constant = tape.constant_of(node)
@@ -277,7 +271,7 @@ class _Labels:
             if node in found:
                 notes.append(f"{word} {short(found[node])}")
                 full.append(f"{word} {short(found[node])}")
-        return Box(kind, _cut(label), tuple(map(_cut, filter(None, notes))), "\n".join(full), frame)
+        return Box(kind, _cut(label), tuple(map(_cut, filter(None, notes))), _lines(full), frame)
 
     def _operand(self, node: int) -> str | None:
         if self.tape.opcodes[node] == CONSTANT and is_number(self.tape.constant_of(node)):
@@ -306,12 +300,21 @@ class _Labels:
             name = _PATHS.sub("", self.names.get(node, f"%{node}"))
             name = name if name.startswith("output") else f"output {name}"
             notes.append(" ".join(filter(None, (name, shape_text(tape.shape_of(node))))))
-        title = "\n".join([heading, *notes, f"nodes %{nodes[0]} to %{nodes[-1]}"])
+        title = _lines([heading, *notes, f"nodes %{nodes[0]} to %{nodes[-1]}"])
         label = group.rpartition("/")[2] or heading
-        return Box("folded", _cut(label), tuple(map(_cut, notes)), title, frame, group)
+        return Box("folded", _cut(label), tuple(map(_cut, notes)), title, frame, _printable(group))
+
+
+def _lines(texts: Iterable[str]) -> str:
+    return "\n".join(map(_printable, texts))
+
+
+def _printable(text: str) -> str:
+    """The text in one line, without letters that no file format takes."""
+    return "".join(letter if letter.isprintable() else " " for letter in text)
 
 
 def _cut(text: str) -> str:
     """The text in one line, its middle left out where it is long."""
-    line = "".join(letter if letter.isprintable() else " " for letter in text)
+    line = _printable(text)
     return line if len(line) <= MAX_LABEL else f"{line[: MAX_LABEL - 13]}…{line[-12:]}"

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from fastgrad.draw.detours import around_boxes
+from fastgrad.draw.detours import Point, around_boxes
 from fastgrad.draw.picture import Box, Picture
 from fastgrad.errors import UnsupportedError
 
@@ -22,8 +22,6 @@ MAX_PASSED_LAYERS = 2_000
 MAX_SIMPLEX = 200
 # the most boxes around which the few lines are led that would still pass through one
 MAX_DETOURS = 500
-
-Point = tuple[float, float]
 
 
 @dataclass(frozen=True)

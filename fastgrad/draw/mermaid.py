@@ -25,9 +25,8 @@ def to_mermaid(panels: Sequence[Picture]) -> str:
         if len(panels) > 1:
             lines.append(f'subgraph p{k}["{_escaped(picture.title)}"]')
         lines += _content(picture, f"p{k}", -1)
-        for edge in picture.edges:
-            ends = (edge.target, edge.source) if picture.is_reverse else (edge.source, edge.target)
-            lines.append(f"p{k}n{ends[0]} --> p{k}n{ends[1]}")
+        for tail, head in picture.arrows:
+            lines.append(f"p{k}n{tail} --> p{k}n{head}")
         if len(panels) > 1:
             lines.append("end")
     return "\n".join(lines) + "\n"

@@ -53,3 +53,8 @@ class Picture:
     frames: tuple[Frame, ...]
     edges: tuple[Edge, ...]
     is_reverse: bool = False
+
+    @property
+    def arrows(self) -> list[tuple[int, int]]:
+        """From which box to which each arrow points."""
+        return [(e.target, e.source) if self.is_reverse else (e.source, e.target) for e in self.edges]

@@ -6,7 +6,8 @@ import math
 from collections.abc import Sequence
 from html import escape
 
-from fastgrad.draw.layout import HEADER, LINE_HEIGHT, NOTE_SIZE, TEXT_SIZE, Arrangement, Point, Rectangle, arrange
+from fastgrad.draw.detours import Point
+from fastgrad.draw.layout import HEADER, LINE_HEIGHT, NOTE_SIZE, TEXT_SIZE, Arrangement, Rectangle, arrange
 from fastgrad.draw.picture import Box, Picture
 
 __all__ = ["to_svg"]
