@@ -81,6 +81,7 @@ def _check_part(part: Tape, shapes: Sequence[Shape], operands: Sequence[str]) ->
 
 
 def insert_after(tape: Tape, place: Where, what: What, inputs: Mapping[str, Any] | None = None) -> Tape:
+    """See :meth:`fastgrad.Tape.insert_after`."""
     node = node_of(tape, place)
     edit = _Edit(tape)
     new = edit.put_in(what, [node], node, inputs)
@@ -93,6 +94,7 @@ def insert_after(tape: Tape, place: Where, what: What, inputs: Mapping[str, Any]
 def insert_before(
     tape: Tape, place: Where, what: What, operand: int | None = None, inputs: Mapping[str, Any] | None = None
 ) -> Tape:
+    """See :meth:`fastgrad.Tape.insert_before`."""
     found = place_of(tape, place)
     operands = found.operands
     if operand is None and len(set(operands)) != 1:
@@ -113,6 +115,7 @@ def insert_before(
 
 
 def replace_node(tape: Tape, place: Where, what: What, inputs: Mapping[str, Any] | None = None) -> Tape:
+    """See :meth:`fastgrad.Tape.replace_node`."""
     found = place_of(tape, place)
     if not found.operands:
         raise InputError(
@@ -125,6 +128,7 @@ def replace_node(tape: Tape, place: Where, what: What, inputs: Mapping[str, Any]
 
 
 def bypass(tape: Tape, place: Where, operand: int | None = None) -> Tape:
+    """See :meth:`fastgrad.Tape.bypass`."""
     found = place_of(tape, place)
     shape = tape.shape_of(found.result)
     if operand is not None:
@@ -168,6 +172,7 @@ def _parameters(tape: Tape, nodes: Sequence[int]) -> set[int]:
 
 
 def cut(tape: Tape, places: Sequence[Where]) -> tuple[Tape, Tape]:
+    """See :meth:`fastgrad.Tape.cut`."""
     nodes = list(dict.fromkeys(node_of(tape, place) for place in places))
     if not nodes:
         raise InputError("say where the tape is cut: by the names or numbers of nodes.")
@@ -230,6 +235,7 @@ def _name_at(tape: Tape, node: int) -> str:
 
 
 def graft(tape: Tape, place: Where, what: What, inputs: Mapping[str, Any] | None = None) -> Tape:
+    """See :meth:`fastgrad.Tape.graft`."""
     node = node_of(tape, place)
     part = what if isinstance(what, Tape) else recorded_at(what, [tape.shape_of(node)], inputs)
     if not part.inputs.size:
@@ -239,6 +245,7 @@ def graft(tape: Tape, place: Where, what: What, inputs: Mapping[str, Any] | None
 
 
 def share(tape: Tape, kept: str, *others: str) -> Tape:
+    """See :meth:`fastgrad.Tape.share`."""
     position = input_position(tape, kept)
     edit = _Edit(tape)
     target = int(tape.inputs[position])
@@ -260,6 +267,7 @@ def share(tape: Tape, kept: str, *others: str) -> Tape:
 
 
 def untie(tape: Tape, name: str) -> Tape:
+    """See :meth:`fastgrad.Tape.untie`."""
     position = input_position(tape, name)
     node = int(tape.inputs[position])
     users = list(dict.fromkeys(tape.users_of(node).tolist()))
@@ -275,6 +283,7 @@ def untie(tape: Tape, name: str) -> Tape:
 
 
 def constants_to_inputs(tape: Tape, names: Sequence[Where]) -> Tape:
+    """See :meth:`fastgrad.Tape.constants_to_inputs`."""
     if names:
         nodes = list(dict.fromkeys(tape.number_of(name) for name in names))
     else:
@@ -293,6 +302,7 @@ def constants_to_inputs(tape: Tape, names: Sequence[Where]) -> Tape:
 
 
 def tap(tape: Tape, places: Sequence[Where], name: str | None = None) -> Tape:
+    """See :meth:`fastgrad.Tape.tap`."""
     if name is not None and len(places) != 1:
         raise InputError("a name can be given to one extra output at a time.")
     nodes = [node_of(tape, place) for place in places]
@@ -305,6 +315,7 @@ def tap(tape: Tape, places: Sequence[Where], name: str | None = None) -> Tape:
 
 
 def select(tape: Tape, outputs: Sequence[int | str]) -> Tape:
+    """See :meth:`fastgrad.Tape.select`."""
     names = list(output_names(tape))
     positions = []
     for output in outputs:
@@ -320,6 +331,7 @@ def select(tape: Tape, outputs: Sequence[int | str]) -> Tape:
 
 
 def rename(tape: Tape, names: Mapping[str, str]) -> Tape:
+    """See :meth:`fastgrad.Tape.rename`."""
     known = {*tape.input_names, *tape.node_names, *tape.output_names, *tape.groups}
     for old in names:
         if old not in known and not any(is_inside(path, old) for path in known):
@@ -359,6 +371,7 @@ def _check_path(name: str) -> None:
 
 
 def regroup(tape: Tape, places: Sequence[Where], path: str) -> Tape:
+    """See :meth:`fastgrad.Tape.regroup`."""
     if path:
         _check_path(path)
     groups = tape.groups if not path or path in tape.groups else (*tape.groups, path)

@@ -42,6 +42,7 @@ class Match:
 
 
 def matches(tape: Tape, pattern: Pattern, where: Where = None, shared: bool = False) -> tuple[Match, ...]:
+    """See :meth:`fastgrad.Tape.matches`."""
     recorded = _recorded(pattern)
     names = input_names(recorded)
     inside = _inside(recorded)
@@ -65,6 +66,7 @@ def rewrite(
     shared: bool = False,
     missing_ok: bool = False,
 ) -> Tape:
+    """See :meth:`fastgrad.Tape.rewrite`."""
     recorded = _recorded(pattern)
     if count is not None and (isinstance(count, bool) or not isinstance(count, int) or count < 0):
         raise InputError(f"count says how many matches are replaced at most; it is {count!r}.")

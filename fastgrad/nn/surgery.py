@@ -30,21 +30,25 @@ Function = Callable[[Any], Any]
 
 
 def insert_after(network: Network, layer: str, new: Function, seed: int) -> Network:
+    """See :meth:`fastgrad.nn.Network.insert_after`."""
     node = result_of(network, layer)
     return _with_part(network, node, node, new, seed, layer, frozenset())
 
 
 def replace_layer(network: Network, layer: str, new: Function, seed: int) -> Network:
+    """See :meth:`fastgrad.nn.Network.replace`."""
     node = result_of(network, layer)
     return _with_part(network, node, input_of(network, layer), new, seed, layer, _released(network, layer))
 
 
 def graft(network: Network, head: Function, seed: int) -> Network:
+    """See :meth:`fastgrad.nn.Network.graft`."""
     node = int(network.tape.outputs[0])
     return _with_part(network, node, node, opened(head), seed, "", frozenset())
 
 
 def remove(network: Network, layer: str) -> Network:
+    """See :meth:`fastgrad.nn.Network.remove`."""
     tape = network.tape
     node, source = result_of(network, layer), input_of(network, layer)
     if tape.shape_of(node) != tape.shape_of(source):
@@ -56,12 +60,14 @@ def remove(network: Network, layer: str) -> Network:
 
 
 def cut(network: Network, layer: str) -> Network:
+    """See :meth:`fastgrad.nn.Network.cut`."""
     node = result_of(network, layer)
     tape = replace(network.tape, outputs=np.array([node], np.uint32), output_names=())
     return network.with_tape(_without_unused_inputs(network, tape))
 
 
 def share(network: Network, kept: str, other: str) -> Network:
+    """See :meth:`fastgrad.nn.Network.share`."""
     for name in (kept, other):
         if name not in network.parameters:
             raise InputError(f"the network has no parameter {name!r}; it has {', '.join(network.parameters)}.")
@@ -76,6 +82,7 @@ def share(network: Network, kept: str, other: str) -> Network:
 
 
 def rename(network: Network, layer: str, name: str) -> Network:
+    """See :meth:`fastgrad.nn.Network.rename`."""
     require_part(name, "layer's name")
     block = _known(network, layer).rpartition("/")[0]
     path = f"{block}/{name}" if block else name
