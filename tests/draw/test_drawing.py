@@ -418,3 +418,25 @@ def test_graphviz_reads_the_dot_and_finds_all_boxes_and_edges():
         drawn = drawing.panels[0]
         nodes = [node for node in graph["objects"] if "nodes" not in node and not node["name"].startswith("cluster")]
         assert (len(nodes), len(graph.get("edges", []))) == (len(drawn.boxes), len(drawn.edges))
+
+
+@pytest.mark.parametrize("letter", ["\x00", "\x1b", "\n", "\ufffe", "\ud800"])
+@pytest.mark.parametrize("format", ["svg", "html", "mermaid", "dot"])
+def test_letters_that_no_file_may_hold_are_left_out(format, letter):
+    odd = f"a{letter}b"
+    tape = fg.record(lambda x: fg.group(odd)(lambda y: fg.name(np.sin(y), odd) * 2.0)(x), 1.0).rename({"x": odd})
+    for folded in ([], [odd]):
+        text = tape.draw(format, fold_groups=folded).text
+        assert letter == "\n" or letter not in text
+        text.encode()
+        if format == "svg":
+            ElementTree.fromstring(text)
+
+
+@pytest.mark.parametrize("most", [200, 175, 150, 10])
+def test_no_more_boxes_than_asked_for_where_lines_are_folded(most):
+    lines = [f"    s = np.tanh(s + a[{k % 45}]) * s\n    s = np.sin(s) * {k}.5\n" for k in range(65)]
+    space = {"np": np}
+    exec("def f(*a):\n    s = 1.0\n" + "".join(lines) + "    return s\n", space)
+    tape = fg.record(space["f"], *np.ones(45))
+    assert len(tape.draw("dot", max_boxes=most).panels[0].boxes) <= most
