@@ -77,7 +77,7 @@ def rewrite(
         raise InputError("the pattern was not found in the tape. Say missing_ok=True if that is no mistake.")
     assembly = Assembly()
     numbers = assembly.include(tape)
-    results, wildcards = found[:, -1], found[:, recorded.inputs]
+    results, wildcards = found[:, -1], found[:, recorded.inputs[_order_of_wildcards(recorded, replacement)]]
     new = np.empty(len(found), np.int64)
     for rows, shapes in _by_shapes(tape, wildcards):
         part = _part(replacement, shapes)
@@ -86,6 +86,20 @@ def rewrite(
     now = assembly.replace_all(results, new)
     outputs = [End(int(now[end.node]), end.name) for end in output_ends(tape, numbers)]
     return assembly.build(ends(tape, numbers), outputs)
+
+
+def _order_of_wildcards(pattern: Tape, replacement: Pattern) -> list[int]:
+    """Which of the pattern's wildcards each argument of the replacement is: by names if they are the same."""
+    names = list(input_names(pattern))
+    if isinstance(replacement, Tape):
+        wanted = list(input_names(replacement))
+    elif isinstance(replacement, np.ufunc) or not callable(replacement):
+        wanted = []
+    else:
+        wanted = list(inspect.signature(replacement).parameters)
+    if sorted(wanted) != sorted(names) or len(set(names)) != len(names):
+        return list(range(len(names)))
+    return [names.index(name) for name in wanted]
 
 
 # ---- patterns
