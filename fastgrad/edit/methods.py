@@ -234,10 +234,11 @@ class EditingMethods:
         """The tape in which a pattern is replaced wherever it is found, or the first ``count`` times.
 
         Pattern and replacement are functions of the same wildcards, which stand for any values and are paired by name,
-        or in order where the names differ. A pattern is recorded for any shape; one with array operations is given as a tape. Operations, attributes and numbers must be the
-        same; operands of commutative operations match either way round. What is inside a match must not be used
-        elsewhere, unless it is ``shared``. ``where`` is the path of a group, or says of a match's result, a ``Node``,
-        whether it is meant. Of matches that overlap, the first is replaced.
+        or in order where the names differ. A pattern is recorded for any shape; one with array operations is given as a
+        tape. Operations, attributes and numbers must be the same; operands of commutative operations match either way
+        round. What is inside a match must not be used elsewhere, unless it is ``shared``. ``where`` is the path of a
+        group, or says of a match's result, a ``Node``, whether it is meant. Of matches that overlap, the first is
+        replaced.
 
         A pattern that is not found is an error, unless ``missing_ok``.
 

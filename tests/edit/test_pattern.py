@@ -203,7 +203,7 @@ def test_each_copy_of_a_replacement_takes_its_decisions() -> None:
 
 
 def test_wildcards_of_the_same_names_are_paired_by_name() -> None:
-    tape = fg.record(lambda x, y: np.arctan2(x, y) * 2.0, 0.3, 0.7)
+    tape = fastgrad.record(lambda x, y: np.arctan2(x, y) * 2.0, 0.3, 0.7)
     edited = tape.rewrite(lambda a, b: np.arctan2(a, b), lambda b, a: a / b)
     assert edited(0.3, 0.7) == 0.3 / 0.7 * 2.0
     edited = tape.rewrite(lambda a, b: np.arctan2(a, b), lambda u, v: u / v)
