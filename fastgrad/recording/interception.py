@@ -119,6 +119,10 @@ class _Interception:
         self._namespaces: list[dict[str, Any]] = []
         # by the identity of a namespace
         self._holdings: dict[int, Holding] = {}
+        # those that hold nothing to replace, right while they are as long, which is quickly seen; and the others
+        self._quiet: list[dict[str, Any]] = []
+        self._lengths_of_quiet: list[int] = []
+        self._busy: list[dict[str, Any]] = []
         self._replaced_in: list[tuple[dict[str, Any], Holding]] = []
         # what stands in no namespace
         self._replaced: list[tuple[Any, Any, Any, Any]] = []
@@ -205,12 +209,19 @@ class _Interception:
     def _replace_all(self) -> None:
         if len(sys.modules) != self._n_modules:
             self._n_modules, self._namespaces = len(sys.modules), list(_namespaces())
-        for namespace in self._namespaces:
+            self._quiet, self._busy = [], self._namespaces
+        if list(map(len, self._quiet)) != self._lengths_of_quiet:
+            self._quiet, self._busy = [], self._namespaces
+        for namespace in self._busy:
             holding = self._holdings.get(id(namespace))
             if holding is None or not holding.put_into(namespace):
                 self._replace_in(namespace)
             elif holding.originals.values:
                 self._replaced_in.append((namespace, holding))
+        if self._busy is self._namespaces:
+            self._busy = [space for space in self._namespaces if self._holdings[id(space)].names]
+            self._quiet = [space for space in self._namespaces if not self._holdings[id(space)].names]
+            self._lengths_of_quiet = [self._holdings[id(space)].size for space in self._quiet]
         self._replace_calls()
 
     def _put_all_back(self) -> list[tuple[Any, Any, Any, Any]]:
@@ -247,6 +258,7 @@ class _Interception:
                 self._stand_ins[id(original)] = stand_in_for(original, definition)
         self._identities = {id(stand_in) for stand_in in self._stand_ins.values()}
         self._holdings.clear()
+        self._quiet, self._busy = [], self._namespaces
 
     def _counts(self) -> tuple[int, int, int]:
         """How many definitions there are, how many of users, and how many loaded packages that they are for."""
