@@ -24,6 +24,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from itertools import compress
 from types import FunctionType, ModuleType
 from typing import Any
 
@@ -209,19 +210,16 @@ class _Interception:
     def _replace_all(self) -> None:
         if len(sys.modules) != self._n_modules:
             self._n_modules, self._namespaces = len(sys.modules), list(_namespaces())
-            self._quiet, self._busy = [], self._namespaces
-        if list(map(len, self._quiet)) != self._lengths_of_quiet:
-            self._quiet, self._busy = [], self._namespaces
+            self._busy = self._namespaces
+        elif list(map(len, self._quiet)) != self._lengths_of_quiet:
+            self._busy = self._namespaces
         for namespace in self._busy:
-            holding = self._holdings.get(id(namespace))
-            if holding is None or not holding.put_into(namespace):
-                self._replace_in(namespace)
-            elif holding.originals.values:
-                self._replaced_in.append((namespace, holding))
+            self._replace_in(namespace)
         if self._busy is self._namespaces:
-            self._busy = [space for space in self._namespaces if self._holdings[id(space)].names]
-            self._quiet = [space for space in self._namespaces if not self._holdings[id(space)].names]
-            self._lengths_of_quiet = [self._holdings[id(space)].size for space in self._quiet]
+            is_busy = [bool(self._holdings[id(namespace)].names) for namespace in self._namespaces]
+            self._busy = list(compress(self._namespaces, is_busy))
+            self._quiet = list(compress(self._namespaces, map(operator.not_, is_busy)))
+            self._lengths_of_quiet = [self._holdings[id(namespace)].size for namespace in self._quiet]
         self._replace_calls()
 
     def _put_all_back(self) -> list[tuple[Any, Any, Any, Any]]:
@@ -258,7 +256,7 @@ class _Interception:
                 self._stand_ins[id(original)] = stand_in_for(original, definition)
         self._identities = {id(stand_in) for stand_in in self._stand_ins.values()}
         self._holdings.clear()
-        self._quiet, self._busy = [], self._namespaces
+        self._busy = self._namespaces
 
     def _counts(self) -> tuple[int, int, int]:
         """How many definitions there are, how many of users, and how many loaded packages that they are for."""
@@ -266,18 +264,17 @@ class _Interception:
 
     def _replace_in(self, namespace: dict[str, Any]) -> None:
         holding = self._holdings.get(id(namespace))
-        if holding is None or holding.size != len(namespace):
-            found = {name: self.original_of(value) for name, value in list(namespace.items())}
-            holding = self._holding_of(namespace, [name for name, x in found.items() if id(x) in self._stand_ins])
-        elif holding.is_outdated(namespace):
-            holding = self._holding_of(namespace, holding.names)
-        elif not holding.originals.are_in(namespace):
-            if holding.stand_ins.are_in(namespace):
+        if holding is None or not holding.put_into(namespace):
+            if holding is None or holding.size != len(namespace):
+                found = {name: self.original_of(value) for name, value in list(namespace.items())}
+                names: Iterable[str] = [name for name, x in found.items() if id(x) in self._stand_ins]
+            elif holding.stand_ins.are_in(namespace) and not holding.is_outdated(namespace):
                 return
-            # a name has been bound to something else
-            holding = self._holding_of(namespace, holding.names)
-        if holding.originals.values:
+            else:  # a name has been bound to something else
+                names = holding.names
+            holding = self._holding_of(namespace, names)
             holding.originals.replace(namespace, holding.stand_ins)
+        if holding.originals.values:
             self._replaced_in.append((namespace, holding))
 
     def _holding_of(self, namespace: dict[str, Any], names: Iterable[str]) -> Holding:
