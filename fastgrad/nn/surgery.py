@@ -92,16 +92,9 @@ def rename(network: Network, layer: str, name: str) -> Network:
     def renamed(old: str) -> str:
         return path + old[len(layer) :] if is_within(old, layer) else old
 
-    tape = replace(
-        network.tape,
-        groups=tuple(map(renamed, network.tape.groups)),
-        node_names=tuple(map(renamed, network.tape.node_names)),
-        input_names=tuple(map(renamed, network.tape.input_names)),
-        output_names=tuple(map(renamed, network.tape.output_names)),
-    )
     return replace(
         network,
-        tape=tape,
+        tape=network.tape.rename({layer: path}),
         parameters={renamed(old): value for old, value in network.parameters.items()},
         frozen=frozenset(map(renamed, network.frozen)),
         dropout={renamed(old): rate for old, rate in network.dropout.items()},
